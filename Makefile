@@ -1,0 +1,32 @@
+# Two commands on a machine with Python 3.11+, make and git: `make repro` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test lint lock-check report real push-check clean
+
+repro: $(STAMP)           ## every table and figure from raw files
+	dvc repro
+
+test: $(STAMP)            ## the test suite
+	python -m pytest
+
+lint: $(STAMP)            ## style, types, dvc.yaml's code dependencies
+	ruff check .
+	mypy
+	python -m pipeline.closure --check
+
+lock-check: $(STAMP)      ## dvc.lock belongs to this code and these parameters
+	python -m pipeline.lock_check
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "himoe needs Python 3.11 to 3.13, this is " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24,<27"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $(STAMP)
+
+clean:                    ## remove what is made, keep the environment
+	rm -rf data runs evaluations .himoe

@@ -1,0 +1,199 @@
+"""What a method sees: sequences of windows, which modalities are there, the labels.
+
+Legend: B sequences, T time steps (windows), M modalities, C channels, W samples a window, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from himoe.windows import ModalityShape, WindowStore
+
+__all__ = ["Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "codes",
+           "label_matrix", "make_sequences", "shuffle_between_trials"]
+
+CLIP = 10.0  # SDs; a burst or a rail must not dominate a batch
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted.
+
+    ``kind``: ``"regression"`` (on the rating scale) or ``"classification"`` (above the threshold = high);
+    ``dimensions``: D names; ``scale``: lowest and highest rating; ``threshold``: rating above it is high.
+    """
+
+    kind: str
+    dimensions: tuple[str, ...]
+    scale: tuple[float, float]
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B sequences of T consecutive windows of one trial each.
+
+    Parameters
+    ----------
+    x : {modality: Tensor (B, T, C, W)}
+        Normalised windows; finite everywhere (gaps are 0).
+    present : Tensor (B, T, M) bool
+        Which modality is there, in the order of ``x``; False on padded steps.
+    y : Tensor (B, T, D)
+        Ratings, or 0/1 for classification; NaN = missing label (and padded steps).
+    valid : Tensor (B, T) bool
+        False on steps that only pad a short sequence.
+    subject, stimulus : Tensor (B,) int64
+        Codes, for the floors that predict a subject's or a stimulus' mean. Never a model input.
+    """
+
+    x: Mapping[str, Tensor]
+    present: Tensor
+    y: Tensor
+    valid: Tensor
+    subject: Tensor
+    stimulus: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on *device*."""
+        return Batch({m: v.to(device) for m, v in self.x.items()}, self.present.to(device), self.y.to(device),
+                     self.valid.to(device), self.subject.to(device), self.stimulus.to(device))
+
+    def with_present(self, present: Tensor) -> Batch:
+        """The same batch with fewer modalities present (never more than there were)."""
+        return replace(self, present=present & self.present)
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Per modality and channel, mean and SD (C,) of training rows; a window becomes (x − mean) / SD."""
+
+    mean: Mapping[str, np.ndarray]
+    spread: Mapping[str, np.ndarray]
+
+    @classmethod
+    def fit(cls, store: WindowStore, rows: np.ndarray, present: np.ndarray) -> Normaliser:
+        """Statistics of *rows* of the store only, over the windows where the modality is present."""
+        mean, spread = {}, {}
+        for column, (modality, array) in enumerate(store.arrays.items()):
+            there = rows[present[rows, column]]
+            mean[modality], spread[modality] = _moments(array, there)
+        return cls(mean, spread)
+
+    def apply(self, modality: str, windows: np.ndarray) -> np.ndarray:
+        """Normalise (n, C, W); gaps become 0, outliers are bounded at ±``CLIP`` SD."""
+        scaled = (windows - self.mean[modality][:, None]) / self.spread[modality][:, None]
+        np.clip(scaled, -CLIP, CLIP, out=scaled)
+        return np.nan_to_num(scaled, copy=False, nan=0.0)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As named tensors, to be stored beside the weights."""
+        named = {f"normaliser.{m}.mean": torch.from_numpy(v.copy()) for m, v in self.mean.items()}
+        return named | {f"normaliser.{m}.spread": torch.from_numpy(v.copy()) for m, v in self.spread.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Normaliser:
+        """Undo :meth:`tensors`; other names are ignored."""
+        parts: dict[str, dict[str, np.ndarray]] = {"mean": {}, "spread": {}}
+        for name, tensor in tensors.items():
+            if name.startswith("normaliser."):
+                _, modality, kind = name.split(".")
+                parts[kind][modality] = tensor.numpy()
+        return cls(parts["mean"], parts["spread"])
+
+
+def _moments(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and SD (C,) over rows and samples, gaps left out; in blocks, so memory stays small."""
+    n_channels = array.shape[1]
+    count, total, squares = (np.zeros(n_channels) for _ in range(3))
+    for block in np.array_split(rows, max(1, len(rows) // 512)):
+        values = array[block].astype(np.float64)
+        known = np.isfinite(values)
+        values[~known] = 0.0
+        count += known.sum((0, 2))
+        total += values.sum((0, 2))
+        squares += (values**2).sum((0, 2))
+    mean = total / np.maximum(count, 1)
+    variance = squares / np.maximum(count, 1) - mean**2
+    spread = np.sqrt(np.maximum(variance, 0.0))
+    return mean.astype(np.float32), np.where(spread > 1e-8, spread, 1.0).astype(np.float32)
+
+
+def make_sequences(index: pd.DataFrame, rows: np.ndarray, length: int) -> np.ndarray:
+    """Cut rows into sequences of *length* consecutive windows of one trial: (S, T) row numbers, −1 = padding.
+
+    Rows are grouped by subject and trial and ordered by window; a trial's last sequence is padded. Under
+    ``leaky`` a sequence holds those windows of the trial that play the role, in order.
+    """
+    part = index.iloc[rows][["subject", "trial", "window"]].assign(row=rows)
+    sequences = []
+    for _, group in part.sort_values(["subject", "trial", "window"]).groupby(["subject", "trial"], sort=True):
+        ordered = group["row"].to_numpy()
+        padded = np.full(-(-len(ordered) // length) * length, -1)
+        padded[: len(ordered)] = ordered
+        sequences.append(padded.reshape(-1, length))
+    return np.concatenate(sequences) if sequences else np.empty((0, length), dtype=int)
+
+
+@dataclass(frozen=True)
+class Assembler:
+    """Turns sequences of row numbers into batches.
+
+    ``labels`` (n, D): rating, or 0/1; ``present`` (n, M); ``subject``, ``stimulus`` (n,): integer codes.
+    """
+
+    store: WindowStore
+    normaliser: Normaliser
+    labels: np.ndarray
+    present: np.ndarray
+    subject: np.ndarray
+    stimulus: np.ndarray
+
+    def batch(self, sequences: np.ndarray) -> Batch:
+        """The batch of *sequences* (B, T)."""
+        shape, flat = sequences.shape, sequences.reshape(-1)
+        valid = flat >= 0
+        rows = np.where(valid, flat, flat.max())
+        x = {}
+        for modality, array in self.store.arrays.items():
+            windows = self.normaliser.apply(modality, array[rows])
+            windows[~valid] = 0.0
+            x[modality] = torch.from_numpy(windows).unflatten(0, shape)
+        y = np.where(valid[:, None], self.labels[rows], np.nan).astype(np.float32)
+        present = self.present[rows] & valid[:, None]
+        return Batch(x, torch.from_numpy(present).unflatten(0, shape), torch.from_numpy(y).unflatten(0, shape),
+                     torch.from_numpy(valid).unflatten(0, shape),
+                     torch.from_numpy(self.subject[sequences[:, 0]]), torch.from_numpy(self.stimulus[sequences[:, 0]]))
+
+
+def codes(names: pd.Series) -> np.ndarray:
+    """Integer codes (n,) of names, in sorted order."""
+    return np.unique(names.to_numpy(str), return_inverse=True)[1].astype(np.int64)
+
+
+def label_matrix(index: pd.DataFrame, task: Task) -> np.ndarray:
+    """Labels (n, D): ratings, or 1.0 above the threshold and 0.0 else; NaN stays NaN."""
+    ratings = index[list(task.dimensions)].to_numpy(np.float64)
+    if task.kind == "regression":
+        return ratings
+    return np.where(np.isnan(ratings), np.nan, (ratings > task.threshold).astype(np.float64))
+
+
+def shuffle_between_trials(index: pd.DataFrame, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Give every trial the labels of another trial (leak audit); window k gets the other's window k.
+
+    A longer trial repeats the other's last label. (n, D) → (n, D).
+    """
+    rows = index.reset_index(drop=True).sort_values(["subject", "trial", "window"])
+    groups = [group.index.to_numpy() for _, group in rows.groupby(["subject", "trial"], sort=True)]
+    order = np.random.default_rng(seed).permutation(len(groups))
+    shuffled = np.empty_like(labels)
+    for target, source in zip(groups, order, strict=True):
+        shuffled[target] = labels[groups[source]][np.minimum(np.arange(len(target)), len(groups[source]) - 1)]
+    return shuffled

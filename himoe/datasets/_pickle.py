@@ -1,0 +1,73 @@
+"""Reading pickled NumPy arrays without running anything the file asks for."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from himoe.errors import InputError, bad_input
+from himoe.files import require_file
+
+
+def _dtype(spec: str, align: object = False, copy: object = False) -> np.dtype:
+    """``numpy.dtype`` as Python 2 pickled it: the flags are the integers 0 and 1."""
+    if not isinstance(spec, str):
+        raise pickle.UnpicklingError(f"a dtype made from {type(spec).__name__}")
+    return np.dtype(spec, align=bool(align), copy=bool(copy))
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """``_codecs.encode`` as Python 3 pickles bytes in protocol 2; no other codec is admitted."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in the codec {encoding!r}")
+    return text.encode("latin1")
+
+
+# What a pickled array names, and nothing more. NumPy itself says which function rebuilds an array,
+# whichever of its two module names the file was written under.
+_reconstruct: Any = np.zeros(0).__reduce__()[0]
+ADMITTED: Mapping[tuple[str, str], Any] = MappingProxyType({
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _latin1,
+})
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """An unpickler that knows :data:`ADMITTED` and refuses every other name."""
+
+    where = ""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ADMITTED:
+            raise bad_input(self.where, f"a pickle that asks for {module}.{name}", "NumPy arrays only",
+                            "do not open this file; fetch it again from its source")
+        return ADMITTED[module, name]
+
+
+def load_arrays(path: Path) -> Any:
+    """Read a pickle of plain containers and NumPy arrays (Python 2 or 3); no code from it is run.
+
+    Raises
+    ------
+    InputError
+        If the pickle names anything but what arrays need, or is cut off or damaged.
+    """
+    with open(require_file(path), "rb") as stream:
+        unpickler = _ArrayUnpickler(stream, encoding="latin1")
+        unpickler.where = str(path)
+        try:
+            return unpickler.load()
+        except InputError:
+            raise
+        except Exception as error:  # a damaged pickle can fail in any way at all
+            raise bad_input(path, f"a pickle that cannot be read ({type(error).__name__}: {error})",
+                            "a complete pickle of NumPy arrays",
+                            "the file is truncated or damaged; fetch it again") from error

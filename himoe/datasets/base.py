@@ -1,0 +1,93 @@
+"""The form every data set fills in, and what a look into its folder finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from himoe.recordings import Session
+
+
+@dataclass(frozen=True)
+class Channels:
+    """A modality as the data set publishes it: channel names, rate in Hz (None = irregular), unit."""
+
+    names: tuple[str, ...]
+    sfreq_hz: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is in a raw folder.
+
+    ``subjects``: ids that can be read, in order. ``missing``: expected files that are absent
+    (relative names). ``problems``: one sentence for each thing that is wrong but readable round it.
+    """
+
+    subjects: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file to download: path below the raw folder, address, SHA-256 (None = not published)."""
+
+    path: str
+    url: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set, as a form. Copy a neighbour's file to add one.
+
+    Parameters
+    ----------
+    name, title, citation, doi, licence : str
+        ``name`` is the key used in parameters and paths.
+    access : str
+        One sentence: where the files come from, or where to ask for access.
+    redistributable : bool
+        Whether its licence lets raw and derived files be shared with anybody.
+    dimensions : tuple of str
+        Rated dimensions, in order.
+    scale : (float, float)
+        Lowest and highest rating.
+    threshold : float
+        A rating above it counts as *high* (classification).
+    modalities : {modality: Channels}
+        As published; a modality a folder lacks is missing, not an error.
+    inspect : (root, options) -> Inventory
+        Cheap look: which subjects are complete, what is missing. Raises InputError if nothing is usable.
+    read : (root, subject, options) -> iterator of Session
+        One subject, streaming; never executes code from a file.
+    files : tuple of RemoteFile
+        What ``source: download`` fetches; empty = cannot be fetched without a person.
+    credentials : (str, str) or None
+        Names of the environment variables with user name and password for the download area.
+    default_off : tuple of str
+        Modalities read only when asked for by name (they identify the stimulus).
+    published : {str: str}
+        Facts printed in the data-set tables beside what was read (subjects, trials, ...).
+    """
+
+    name: str
+    title: str
+    citation: str
+    doi: str
+    licence: str
+    access: str
+    redistributable: bool
+    dimensions: tuple[str, ...]
+    scale: tuple[float, float]
+    threshold: float
+    modalities: Mapping[str, Channels]
+    inspect: Callable[[Path, Mapping[str, str]], Inventory]
+    read: Callable[[Path, str, Mapping[str, str]], Iterator[Session]]
+    files: tuple[RemoteFile, ...] = ()
+    credentials: tuple[str, str] | None = None
+    default_off: tuple[str, ...] = ()
+    published: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,97 @@
+"""Which encoder serves which modality, and the encoding of present windows only.
+
+Legend: B sequences, T time steps, M modalities, n windows, C channels, W samples a window, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from himoe.batches import Batch, ModalityShape
+from himoe.encoders.eegnet import EEGNet
+from himoe.encoders.small import MIN_CNN_SAMPLES, SmallCNN, WindowMLP
+from himoe.errors import bad_input
+from himoe.params import ModelParams
+from himoe.recordings import check_modality
+
+EncoderClass = Callable[[ModalityShape, ModelParams], nn.Module]
+
+MIN_EEGNET_SAMPLES = 32
+
+# Modalities with an encoder of their own; every other one gets a small network by its window's length.
+ENCODERS: dict[str, tuple[EncoderClass, int]] = {
+    "EEG": (EEGNet, MIN_EEGNET_SAMPLES),
+}
+
+
+def build_encoder(modality: str, shape: ModalityShape, model: ModelParams) -> nn.Module:
+    """Build the encoder (n, C, W) → (n, F) of one modality.
+
+    EEG: :class:`EEGNet` from 32 samples a window on. Others: :class:`SmallCNN` from 64 samples on, else
+    :class:`WindowMLP`.
+
+    Raises
+    ------
+    InputError
+        For an unknown modality or an empty shape.
+    """
+    check_modality(modality)
+    if shape.channels < 1 or shape.samples < 1:
+        raise bad_input(f"shape of {modality}", f"{shape.channels} channels x {shape.samples} samples",
+                        "at least 1 x 1", "leave the modality out or make its windows longer")
+    own, min_samples = ENCODERS.get(modality, (SmallCNN, MIN_CNN_SAMPLES))
+    if shape.samples >= min_samples:
+        return own(shape, model)
+    return SmallCNN(shape, model) if shape.samples >= MIN_CNN_SAMPLES else WindowMLP(shape, model)
+
+
+def encode_present(encoder: nn.Module, x: Tensor, present: Tensor, features: int) -> Tensor:
+    """Encode present windows only: ``x`` (B, T, C, W), ``present`` (B, T) bool → (B, T, F), 0 where absent.
+
+    Absent windows never enter the encoder, so whatever they hold (NaN included) changes neither values,
+    gradients nor batch statistics.
+    """
+    windows = x.flatten(0, 1)
+    rows = present.flatten().nonzero().squeeze(1)
+    codes = x.new_zeros(windows.shape[0], features)
+    if len(rows) > 0:
+        encoded = encoder(windows if len(rows) == len(windows) else windows[rows])
+        codes = codes.index_copy(0, rows, encoded)
+    return codes.unflatten(0, x.shape[:2])
+
+
+def mask_codes(codes: Tensor, present: Tensor) -> Tensor:
+    """Codes (B, T, M, F) with 0 where ``present`` (B, T, M) is False."""
+    return torch.where(present[..., None], codes, torch.zeros((), dtype=codes.dtype, device=codes.device))
+
+
+class ModalityEncoders(nn.Module):
+    """One encoder a modality, no parameters shared: batch → codes (B, T, M, F)."""
+
+    def __init__(self, shapes: Mapping[str, ModalityShape], model: ModelParams) -> None:
+        super().__init__()
+        self.shapes = dict(shapes)
+        self.features = model.features
+        self.encoders = nn.ModuleDict({name: build_encoder(name, shape, model) for name, shape in shapes.items()})
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Codes in the order of the shapes; 0 where a modality is absent.
+
+        Raises
+        ------
+        InputError
+            If the batch's modalities, their order or their shapes are not those the encoders were built for.
+        """
+        if tuple(batch.x) != tuple(self.shapes):
+            raise bad_input("batch.x", " ".join(batch.x), " ".join(self.shapes), "give the modalities in this order")
+        codes = []
+        for index, (name, shape) in enumerate(self.shapes.items()):
+            x = batch.x[name]
+            if x.shape[2:] != (shape.channels, shape.samples):
+                raise bad_input(f"batch.x[{name!r}]", f"windows of {tuple(x.shape[2:])}",
+                                f"({shape.channels}, {shape.samples})", "build the method from the data's own shapes")
+            codes.append(encode_present(self.encoders[name], x, batch.present[..., index], self.features))
+        return torch.stack(codes, 2)

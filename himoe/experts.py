@@ -1,0 +1,103 @@
+"""The two expert banks and the attention between them (Eq. 2–6 of the paper).
+
+Legend: B sequences, T time steps, M modalities, K modality experts, L emotion experts, F features, H hidden units.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from himoe.errors import bad_input
+from himoe.params import SIMILARITIES
+
+
+def _uniform(fan_in: int, *shape: int) -> nn.Parameter:
+    """A parameter drawn from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as ``nn.Linear`` does."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
+
+
+def hard_routing(gates: Tensor) -> Tensor:
+    """All weight on the largest gate (..., K); the gradient is that of the soft gates (straight-through)."""
+    winner = functional.one_hot(gates.argmax(-1), gates.shape[-1]).to(gates.dtype)
+    return winner + (gates - gates.detach())
+
+
+class ModalityExpertBank(nn.Module):
+    """K two-layer experts and a gate for each modality (Eq. 2–3).
+
+    ``alpha = softmax(W_g x + b_g)``, ``z = sum_k alpha_k E_k(x)``, ``E(x) = W_2 gelu(W_1 x + b_1) + b_2``.
+    For an absent modality x = 0: the gate's and the experts' biases alone give its default code.
+    """
+
+    def __init__(self, modalities: int, experts: int, features: int, hidden: int, soft_routing: bool = True) -> None:
+        super().__init__()
+        self.soft_routing = soft_routing
+        self.gate_weight_MKF = _uniform(features, modalities, experts, features)
+        self.gate_bias_MK = _uniform(features, modalities, experts)
+        self.w1_MKFH = _uniform(features, modalities, experts, features, hidden)
+        self.b1_MKH = _uniform(features, modalities, experts, hidden)
+        self.w2_MKHF = _uniform(hidden, modalities, experts, hidden, features)
+        self.b2_MKF = _uniform(hidden, modalities, experts, features)
+
+    def forward(self, x_BTMF: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (B, T, M, F) → outputs (B, T, M, F), gates (B, T, M, K)."""
+        scores_BTMK = torch.einsum("btmf,mkf->btmk", x_BTMF, self.gate_weight_MKF) + self.gate_bias_MK
+        gates_BTMK = torch.softmax(scores_BTMK, -1)
+        if not self.soft_routing:
+            gates_BTMK = hard_routing(gates_BTMK)
+        hidden_BTMKH = functional.gelu(torch.einsum("btmf,mkfh->btmkh", x_BTMF, self.w1_MKFH) + self.b1_MKH)
+        # The second layer is linear, so weighting before it gives the sum over experts in the same einsum.
+        weighted_BTMKH = gates_BTMK[..., None] * hidden_BTMKH
+        z_BTMF = torch.einsum("btmkh,mkhf->btmf", weighted_BTMKH, self.w2_MKHF)
+        return z_BTMF + torch.einsum("btmk,mkf->btmf", gates_BTMK, self.b2_MKF), gates_BTMK
+
+
+class AttentionFusion(nn.Module):
+    """One learned query attends to the M modality vectors (Eq. 4).
+
+    ``a = softmax_m(q . z_m / sqrt(F))``, ``z = sum_m a_m z_m``; absent modalities take part with their default code.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.query_F = _uniform(1, features)
+
+    def forward(self, z_BTMF: Tensor) -> tuple[Tensor, Tensor]:
+        """Modality vectors (B, T, M, F) → fused (B, T, F), weights (B, T, M)."""
+        scores_BTM = (z_BTMF @ self.query_F) / math.sqrt(z_BTMF.shape[-1])
+        weights_BTM = torch.softmax(scores_BTM, -1)
+        return torch.einsum("btm,btmf->btf", weights_BTM, z_BTMF), weights_BTM
+
+
+class EmotionExpertBank(nn.Module):
+    """L two-layer experts, weighted by how similar their answer is to the question (Eq. 5–6).
+
+    ``beta_l = softmax_l(phi(z, F_l(z)))``, ``e = sum_l beta_l F_l(z)``; phi is the scaled dot product
+    ``z . y / sqrt(F)`` or the cosine.
+    """
+
+    def __init__(self, experts: int, features: int, hidden: int, similarity: str = "scaled_dot") -> None:
+        super().__init__()
+        if similarity not in SIMILARITIES:
+            raise bad_input("similarity", repr(similarity), " or ".join(SIMILARITIES), "correct the name")
+        self.similarity = similarity
+        self.w1_LFH = _uniform(features, experts, features, hidden)
+        self.b1_LH = _uniform(features, experts, hidden)
+        self.w2_LHF = _uniform(hidden, experts, hidden, features)
+        self.b2_LF = _uniform(hidden, experts, features)
+
+    def forward(self, z_BTF: Tensor) -> tuple[Tensor, Tensor]:
+        """Fused codes (B, T, F) → emotion codes (B, T, F), weights (B, T, L)."""
+        hidden_BTLH = functional.gelu(torch.einsum("btf,lfh->btlh", z_BTF, self.w1_LFH) + self.b1_LH)
+        y_BTLF = torch.einsum("btlh,lhf->btlf", hidden_BTLH, self.w2_LHF) + self.b2_LF
+        if self.similarity == "cosine":
+            phi_BTL = functional.cosine_similarity(z_BTF[:, :, None], y_BTLF, dim=-1)
+        else:
+            phi_BTL = torch.einsum("btf,btlf->btl", z_BTF, y_BTLF) / math.sqrt(z_BTF.shape[-1])
+        beta_BTL = torch.softmax(phi_BTL, -1)
+        return torch.einsum("btl,btlf->btf", beta_BTL, y_BTLF), beta_BTL

@@ -1,0 +1,202 @@
+"""Who is tested when: fold tables, and the auditor that proves they do not leak.
+
+A fold table has one row a fold and trial (for ``leaky``: a fold and window): ``fold``, ``role``
+(train, validation, test), ``subject``, ``trial`` and, for ``leaky``, ``window``.
+
+Example, protocol ``trial`` with 2 folds on one subject with trials a b c d (validation 1 of 2)::
+
+    fold role       subject trial        fold role       subject trial
+       0 test       s01     b               1 test       s01     a
+       0 test       s01     d               1 test       s01     c
+       0 train      s01     a               1 train      s01     d
+       0 validation s01     c               1 validation s01     b
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from himoe.errors import InputError, bad_input
+from himoe.params import PROTOCOLS, SplitParams
+
+ROLES = ("train", "validation", "test")
+TRIAL_KEYS = ["subject", "trial"]
+
+
+def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: int) -> pd.DataFrame:
+    """Make the fold table of a set of windows.
+
+    Parameters
+    ----------
+    index : DataFrame
+        One row a window: subject, trial, stimulus, window. Its order does not matter.
+    protocol : str
+        ``trial``: each subject's trials are dealt evenly over the folds, whole trials move together.
+        ``loso``: people are held out (one a fold, or ``params.people`` groups).
+        ``stimulus``: clips are held out. ``leaky``: windows are shuffled, whatever trial they are of.
+    params : SplitParams
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If there are more folds than trials (people, clips) to deal.
+    """
+    if protocol not in PROTOCOLS:
+        raise bad_input("protocol", repr(protocol), " or ".join(PROTOCOLS), "correct the name")
+    if protocol == "leaky":
+        return _leaky_folds(index, params, seed)
+    trials = index[[*TRIAL_KEYS, "stimulus"]].drop_duplicates().sort_values(TRIAL_KEYS, ignore_index=True)
+    unit = {"trial": "trial", "loso": "subject", "stimulus": "stimulus"}[protocol]
+    n_folds = params.folds
+    if protocol == "loso":
+        n_folds = params.people or trials["subject"].nunique()
+    if protocol == "trial":
+        fold = _deal_trials(trials, n_folds, seed)
+    else:
+        fold = _deal_units(trials[unit].to_numpy(str), n_folds, seed, unit)
+    parts = []
+    for k in range(n_folds):
+        role = np.where(fold == k, "test", "train").astype(object)
+        role[_validation_rows(trials, fold != k, unit, params.validation, _rng(seed, "validation", k))] = "validation"
+        parts.append(pd.DataFrame({"fold": k, "role": role, **{c: trials[c] for c in TRIAL_KEYS}}))
+    return _sorted(pd.concat(parts, ignore_index=True))
+
+
+def _rng(*key: object) -> np.random.Generator:
+    """A generator that depends on *key* alone, not on what was drawn before."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest[:16], dtype=np.uint32))
+
+
+def _deal_trials(trials: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
+    """Fold (n,) of each trial: a subject's trials, shuffled, go round the folds from a random first one."""
+    fold = np.empty(len(trials), dtype=int)
+    for subject, rows in trials.groupby("subject", sort=True).indices.items():
+        if n_folds > len(rows):
+            raise bad_input("split.folds", f"{n_folds} folds",
+                            f"at most {len(rows)}, the number of trials of subject {subject}", "use fewer folds")
+        rng = _rng(seed, "trial", subject)
+        fold[rng.permutation(rows)] = (np.arange(len(rows)) + rng.integers(n_folds)) % n_folds
+    return fold
+
+
+def _deal_units(units: np.ndarray, n_folds: int, seed: int, unit: str) -> np.ndarray:
+    """Fold (n,) of each row: whole units (people, clips), shuffled, dealt over the folds."""
+    names = np.unique(units)
+    if n_folds > len(names):
+        raise bad_input("split.folds", f"{n_folds} folds", f"at most {len(names)}, the number of {unit}s",
+                        "use fewer folds")
+    order = _rng(seed, unit).permutation(len(names))
+    fold_of = {names[i]: place % n_folds for place, i in enumerate(order)}
+    return np.array([fold_of[name] for name in units])
+
+
+def _validation_rows(
+    trials: pd.DataFrame, training: np.ndarray, unit: str, share: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Row numbers of the training trials that validate: the same unit as the test fold holds out."""
+    rows = np.flatnonzero(training)
+    if unit == "trial":
+        chosen = [rng.permutation(group)[: max(1, round(share * len(group)))]
+                  for _, group in pd.Series(rows).groupby(trials["subject"].to_numpy(str)[rows])
+                  if len(group) > 1]
+        return np.concatenate(chosen) if chosen else rows[:0]
+    units = trials[unit].to_numpy(str)
+    names = np.unique(units[rows])
+    held = rng.permutation(names)[: max(1, round(share * len(names)))]
+    return rows[np.isin(units[rows], held)]
+
+
+def _leaky_folds(index: pd.DataFrame, params: SplitParams, seed: int) -> pd.DataFrame:
+    rows = index[[*TRIAL_KEYS, "window"]].sort_values([*TRIAL_KEYS, "window"], ignore_index=True)
+    if params.folds > len(rows):
+        raise bad_input("split.folds", f"{params.folds} folds", f"at most {len(rows)}, the number of windows",
+                        "use fewer folds")
+    fold = _rng(seed, "leaky").permutation(len(rows)) % params.folds
+    parts = []
+    for k in range(params.folds):
+        role = np.where(fold == k, "test", "train").astype(object)
+        training = np.flatnonzero(fold != k)
+        held = _rng(seed, "validation", k).permutation(training)[: max(1, round(params.validation * len(training)))]
+        role[held] = "validation"
+        parts.append(pd.DataFrame({"fold": k, "role": role, **{c: rows[c] for c in rows}}))
+    return _sorted(pd.concat(parts, ignore_index=True))
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    keys = ["fold", "role", *[c for c in (*TRIAL_KEYS, "window") if c in table]]
+    return table.sort_values(keys, ignore_index=True)
+
+
+def role_rows(index: pd.DataFrame, folds: pd.DataFrame, fold: int, role: str) -> np.ndarray:
+    """Row numbers of *index* (windows) that play *role* in *fold*, ascending."""
+    part = folds[(folds["fold"] == fold) & (folds["role"] == role)]
+    keys = [*TRIAL_KEYS, "window"] if "window" in folds else TRIAL_KEYS
+    wanted = pd.MultiIndex.from_frame(part[keys])
+    return np.flatnonzero(pd.MultiIndex.from_frame(index[keys]).isin(wanted))
+
+
+def audit_folds(
+    index: pd.DataFrame, folds: pd.DataFrame, protocol: str, content: Sequence[bytes] | None = None
+) -> list[str]:
+    """Every way in which a fold table leaks or is incomplete; an empty list is a proof that it does not.
+
+    Checks: no trial stands in two roles of one fold; every trial of *index* is tested exactly once; no
+    person (``loso``) or clip (``stimulus``) stands on both sides; with *content* (one digest a window, see
+    :func:`content_digests`) no two windows with the same samples stand on both sides.
+    """
+    problems = []
+    for fold in sorted(folds["fold"].unique()):
+        table = folds[folds["fold"] == fold]
+        sides = {role: role_rows(index, folds, fold, role) for role in ROLES}
+        test, rest = sides["test"], np.concatenate([sides["train"], sides["validation"]])
+        problems += _shared(index, test, rest, TRIAL_KEYS, f"fold {fold}: trial in test and in training")
+        problems += _shared(index, sides["validation"], sides["train"], TRIAL_KEYS,
+                            f"fold {fold}: trial in validation and in training")
+        unit = {"loso": "subject", "stimulus": "stimulus"}.get(protocol)
+        if unit:
+            problems += _shared(index, test, rest, [unit], f"fold {fold}: {unit} in test and in training")
+        if content is not None:
+            twins = {content[i] for i in test} & {content[i] for i in rest}
+            if twins:
+                problems.append(f"fold {fold}: {len(twins)} windows with identical samples in test and in training")
+        if any(len(rows) == 0 for rows in sides.values()):
+            empty = [role for role, rows in sides.items() if len(rows) == 0]
+            problems.append(f"fold {fold}: no windows for {' and '.join(empty)}")
+        unknown = len(table) - len(table.merge(index[TRIAL_KEYS].drop_duplicates(), on=TRIAL_KEYS))
+        if unknown:
+            problems.append(f"fold {fold}: {unknown} rows name trials that the windows do not have")
+    tested = np.concatenate([role_rows(index, folds, int(k), "test") for k in folds["fold"].unique()])
+    times = np.bincount(tested, minlength=len(index))
+    if (times != 1).any():
+        problems.append(f"{int((times != 1).sum())} windows are not tested exactly once")
+    return problems
+
+
+def _shared(index: pd.DataFrame, left: np.ndarray, right: np.ndarray, keys: list[str], what: str) -> list[str]:
+    a = pd.MultiIndex.from_frame(index.iloc[left][keys].drop_duplicates())
+    b = pd.MultiIndex.from_frame(index.iloc[right][keys].drop_duplicates())
+    both = a.intersection(b)
+    return [f"{what}: {len(both)}, for example {' '.join(map(str, both[0]))}"] if len(both) else []
+
+
+def content_digests(array: np.ndarray, present: np.ndarray) -> list[bytes]:
+    """A digest of each window's samples (n, C, W); absent windows get a digest of their own."""
+    return [hashlib.blake2b(window.tobytes(), digest_size=16).digest() if there else row.to_bytes(8, "little")
+            for row, (window, there) in enumerate(zip(array, present, strict=True))]
+
+
+def require_honest(index: pd.DataFrame, folds: pd.DataFrame, protocol: str,
+                   content: Sequence[bytes] | None = None) -> None:
+    """Refuse a fold table the auditor finds fault with, unless the protocol is named ``leaky``."""
+    if protocol == "leaky":
+        return
+    problems = audit_folds(index, folds, protocol, content)
+    if problems:
+        raise InputError(f"the fold table of protocol {protocol!r} is not honest: {'; '.join(problems)}; "
+                         "make it again with the split stage.")

@@ -1,0 +1,139 @@
+"""The one contract of every method: ``method(batch) -> Output``.
+
+Legend: B sequences, T time steps, M modalities, F features, D dimensions, Q outputs a dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from himoe.batches import Batch, ModalityShape, Task
+from himoe.params import AlignmentParams, ModelParams
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a method is built from: modality shapes (in order), task, parameters, number of subjects and stimuli."""
+
+    shapes: Mapping[str, ModalityShape]
+    task: Task
+    model: ModelParams
+    alignment: AlignmentParams
+    step_s: float = 2.0
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modality names, in the order of ``present``'s last axis."""
+        return tuple(self.shapes)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a method gives.
+
+    Parameters
+    ----------
+    prediction : Tensor (B, T, D)
+        Rating, or probability of *high* (classification).
+    raw : Tensor (B, T, D, Q)
+        Q = 1: the rating; Q = 2: logits of low, high.
+    losses : {name: scalar Tensor}
+        Terms of the training loss, already weighted; their sum is minimised.
+    diagnostics : {name: Tensor}
+        Routing weights, attention, lags; each method documents its own.
+    """
+
+    prediction: Tensor
+    raw: Tensor
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Method(nn.Module):
+    """Base of all methods.
+
+    A subclass implements :meth:`encode` (costly, sees the signals, does not depend on the evaluation
+    mask) and :meth:`decode` (cheap, sees the codes and the mask), so that evaluation under many masks
+    encodes once. ``gradient`` is False for methods that are fitted in closed form by :meth:`fit`.
+    """
+
+    gradient = True
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Codes of every window: (B, T, M, F) for networks; rows of absent modalities are 0."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def decode(self, codes: Tensor, batch: Batch) -> Output:
+        """Predict from codes; only modalities that ``batch.present`` admits may have influence."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def forward(self, batch: Batch) -> Output:
+        """Predict, with the training losses (Eq. 8)."""
+        output = self.decode(self.encode(batch), batch)
+        losses = {"emotion": emotion_loss(output.raw, batch.y, self.spec.task), **output.losses}
+        return Output(output.prediction, output.raw, losses, output.diagnostics)
+
+    def fit(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> None:
+        """Fit in closed form (methods with ``gradient = False``)."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+
+class Heads(nn.Module):
+    """One linear head a dimension (independent heads; paper, "Dimension-Specific Prediction and Loss").
+
+    Regression heads answer on the rating scale: ``centre + spread * (W x + b)`` with the training rows'
+    label mean and SD as fixed buffers (set by :meth:`calibrate`; 0 and 1 before).
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, features: int, task: Task) -> None:
+        super().__init__()
+        self.task = task
+        n_dimensions = len(task.dimensions)
+        self.outputs = 1 if task.kind == "regression" else 2
+        self.linear = nn.Linear(features, n_dimensions * self.outputs)
+        self.register_buffer("centre", torch.zeros(n_dimensions))
+        self.register_buffer("spread", torch.ones(n_dimensions))
+
+    def calibrate(self, y: Tensor) -> None:
+        """Set centre and spread (D,) from training labels *y* (N, D), NaN ignored."""
+        if self.task.kind != "regression":
+            return
+        known = torch.isfinite(y)
+        count = known.sum(0).clamp(min=1)
+        centre = torch.where(known, y, 0.0).sum(0) / count
+        variance = torch.where(known, (y - centre) ** 2, 0.0).sum(0) / count
+        self.centre.copy_(centre)
+        self.spread.copy_(variance.sqrt().clamp(min=1e-3))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (..., F) → prediction (..., D), raw (..., D, Q)."""
+        raw = self.linear(features).unflatten(-1, (len(self.task.dimensions), self.outputs))
+        if self.task.kind == "regression":
+            raw = self.centre[:, None] + self.spread[:, None] * raw
+            return raw[..., 0], raw
+        return torch.softmax(raw, -1)[..., 1], raw
+
+
+def emotion_loss(raw: Tensor, y: Tensor, task: Task) -> Tensor:
+    """MSE (regression) or cross-entropy (classification) over the known labels; NaN carries no gradient.
+
+    ``raw`` (B, T, D, Q), ``y`` (B, T, D). With no known label the loss is 0 (and has a gradient of 0).
+    """
+    known = torch.isfinite(y)
+    if not known.any():
+        return raw.sum() * 0.0
+    if task.kind == "regression":
+        return functional.mse_loss(raw[..., 0][known], y[known])
+    return functional.cross_entropy(raw[known], y[known].long())

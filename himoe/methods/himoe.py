@@ -1,0 +1,63 @@
+"""Hi-MoE: encoders, modality experts, fusion, emotion experts, heads (Eq. 1–8).
+
+Legend: B sequences, T time steps, M modalities, K modality experts, L emotion experts, F features.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from himoe.alignment import LagAligner, nt_xent
+from himoe.batches import Batch
+from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.experts import AttentionFusion, EmotionExpertBank, ModalityExpertBank
+from himoe.methods.base import Heads, Method, Output, Spec
+
+
+class HiMoE(Method):
+    """The paper's method.
+
+    Ablations are parameters: ``emotion_experts: 0`` leaves the second bank out, ``soft_routing: false``
+    routes to one expert, ``alignment.weight: 0`` drops the contrastive loss (which is computed in training
+    mode only). Diagnostics: ``modality_gates`` (B, T, M, K), ``fusion_weights`` (B, T, M),
+    ``emotion_gates`` (B, T, L) if there are emotion experts, ``lags_s`` (M,) if lags are learned.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        model, n_modalities = spec.model, len(spec.modalities)
+        self.encoders = ModalityEncoders(spec.shapes, model)
+        self.lags = (LagAligner(n_modalities, spec.alignment.max_lag_s, spec.step_s)
+                     if spec.alignment.max_lag_s > 0 else None)
+        self.modality_bank = ModalityExpertBank(n_modalities, model.modality_experts, model.features,
+                                                model.expert_hidden, model.soft_routing)
+        self.fusion = AttentionFusion(model.features)
+        self.emotion_bank = (EmotionExpertBank(model.emotion_experts, model.features, model.expert_hidden,
+                                               model.similarity) if model.emotion_experts else None)
+        self.heads = Heads(model.features, spec.task)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Codes (B, T, M, F), 0 where absent."""
+        return self.encoders(batch)
+
+    def decode(self, codes: Tensor, batch: Batch) -> Output:
+        """Route, fuse and predict from codes (B, T, M, F)."""
+        codes_BTMF = mask_codes(codes, batch.present)
+        diagnostics = {}
+        if self.lags is not None:
+            codes_BTMF = self.lags(codes_BTMF, batch.present)
+            diagnostics["lags_s"] = self.lags.lags_s()
+        z_BTMF, diagnostics["modality_gates"] = self.modality_bank(codes_BTMF)
+        e_BTF, diagnostics["fusion_weights"] = self.fusion(z_BTMF)
+        if self.emotion_bank is not None:
+            e_BTF, diagnostics["emotion_gates"] = self.emotion_bank(e_BTF)
+        prediction, raw = self.heads(e_BTF)
+        return Output(prediction, raw, self._alignment_loss(codes_BTMF, batch), diagnostics)
+
+    def _alignment_loss(self, codes_BTMF: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The weighted contrastive term of Eq. 8; nothing when it is off or not training."""
+        alignment = self.spec.alignment
+        if not self.training or alignment.weight == 0:
+            return {}
+        present_BTM = batch.present & batch.valid[..., None]
+        return {"alignment": alignment.weight * nt_xent(codes_BTMF, present_BTM, alignment.temperature)}

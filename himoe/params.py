@@ -1,0 +1,292 @@
+"""Every parameter, as frozen dataclasses that reject what they do not know.
+
+``params.yaml`` holds the values and says what they do; this file says their types, their bounds
+and where each belongs. ``parse(Class, mapping, where)`` builds one from a mapping.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from himoe.errors import bad_input
+from himoe.recordings import check_modality
+
+P = TypeVar("P")
+
+TASKS = ("regression", "classification")
+PROTOCOLS = ("trial", "loso", "stimulus", "leaky")
+LABELS = ("auto", "trial", "continuous")
+MISSING_TRAINING = ("sampled", "matched", "none")
+SIMILARITIES = ("scaled_dot", "cosine")
+
+
+def parse(cls: type[P], values: Mapping[str, Any] | None, where: str) -> P:
+    """Build the dataclass *cls* from *values*, checking keys and types.
+
+    Raises
+    ------
+    InputError
+        For an unknown key, a missing one, or a value of the wrong type; *where* names its place.
+    """
+    values = dict(values or {})
+    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise bad_input(f"params.yaml: {where}", f"the unknown key {key!r}",
+                            "one of " + ", ".join(sorted(known)), "correct the name or remove it")
+    hints = typing.get_type_hints(cls)
+    built: dict[str, Any] = {}
+    for name, spec in known.items():
+        if name in values:
+            built[name] = _convert(hints[name], values[name], f"{where}.{name}")
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            raise bad_input(f"params.yaml: {where}", f"no key {name!r}", "a value for it", "add it")
+    return cls(**built)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Convert one YAML value to *hint* (a plain type, a union with None, a tuple or a dataclass)."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in typing.get_args(hint):
+            return None
+        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where)
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, list | tuple):
+            raise bad_input(f"params.yaml: {where}", repr(value), "a list", "write it as [a, b]")
+        inner, *rest = typing.get_args(hint)
+        if rest and rest[0] is not Ellipsis and len(value) != 1 + len(rest):
+            raise bad_input(f"params.yaml: {where}", f"{len(value)} values", f"{1 + len(rest)}", "correct the list")
+        return tuple(_convert(inner, item, where) for item in value)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise bad_input(f"params.yaml: {where}", repr(value), "a mapping of keys", "indent its keys below it")
+        return parse(typing.cast(type, hint), value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise bad_input(f"params.yaml: {where}", repr(value), f"a value of type {hint.__name__}", "correct it")
+    return value
+
+
+def _check(ok: bool, where: str, found: object, expected: str) -> None:
+    if not ok:
+        raise bad_input(f"params.yaml: {where}", repr(found), expected, "correct the value")
+
+
+@dataclass(frozen=True)
+class SourceParams:
+    """Where one data set's raw files come from."""
+
+    source: str
+    path: str | None = None
+    layout: str | None = None
+    redistribute: bool = False
+    modalities: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.source in ("simulate", "local", "download"), "source", self.source, "simulate, local or download")
+        for name in self.modalities or ():
+            check_modality(name)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What a reader is told: the file layout, and which modalities to read (None = its usual ones)."""
+        options = {"layout": self.layout} if self.layout else {}
+        return options | ({"modalities": " ".join(self.modalities)} if self.modalities else {})
+
+
+@dataclass(frozen=True)
+class SimulateParams:
+    """The simulator's seed and its one signal-to-noise number."""
+
+    seed: int
+    snr: float
+
+    def __post_init__(self) -> None:
+        _check(self.snr >= 0, "simulate.snr", self.snr, "0 or more")
+
+
+@dataclass(frozen=True)
+class SizeParams:
+    """How many subjects and trials are simulated (real data is read as it is)."""
+
+    subjects: int
+    trials: int
+
+
+@dataclass(frozen=True)
+class FilterParams:
+    """One modality's target rate and pass band; None = leave as recorded / open on that side."""
+
+    sfreq_hz: float | None = None
+    band_hz: tuple[float | None, ...] = (None, None)
+
+    def __post_init__(self) -> None:
+        _check(len(self.band_hz) == 2, "band_hz", self.band_hz, "two values [low, high], null = open")
+        low, high = self.band_hz
+        _check(low is None or high is None or 0 <= low < high, "band_hz", self.band_hz, "0 <= low < high")
+        _check(self.sfreq_hz is None or self.sfreq_hz > 0, "sfreq_hz", self.sfreq_hz, "a rate above 0 Hz")
+
+
+@dataclass(frozen=True)
+class WindowParams:
+    """Sliding windows and the label each gets."""
+
+    length_s: float
+    step_s: float
+    labels: str
+    min_completeness: float
+
+    def __post_init__(self) -> None:
+        _check(self.length_s > 0, "windows.length_s", self.length_s, "more than 0 s")
+        _check(0 < self.step_s <= self.length_s, "windows.step_s", self.step_s, "more than 0 s, at most length_s")
+        _check(self.labels in LABELS, "windows.labels", self.labels, " or ".join(LABELS))
+        _check(0 < self.min_completeness <= 1, "windows.min_completeness", self.min_completeness, "in (0, 1]")
+
+
+@dataclass(frozen=True)
+class SplitParams:
+    """Folds; ``people`` = groups of people for ``loso`` (None = one person a fold)."""
+
+    folds: int
+    validation: float
+    people: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.folds >= 2, "split.folds", self.folds, "2 or more")
+        _check(0 < self.validation < 1, "split.validation", self.validation, "a share of training trials in (0, 1)")
+        _check(self.people is None or self.people >= 2, "split.people", self.people, "2 or more, or null")
+
+
+@dataclass(frozen=True)
+class ModelParams:
+    """Hi-MoE's sizes and switches (Eq. 2–6); the encoders' sizes are every method's."""
+
+    features: int = 32
+    modality_experts: int = 4
+    emotion_experts: int = 8
+    expert_hidden: int = 64
+    soft_routing: bool = True
+    similarity: str = "scaled_dot"
+    dropout: float = 0.25
+    eeg_filters: int = 8
+    eeg_depth: int = 2
+    eeg_kernel_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("features", "modality_experts", "expert_hidden", "eeg_filters", "eeg_depth"):
+            _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
+        _check(self.emotion_experts >= 0, "model.emotion_experts", self.emotion_experts, "0 (none) or more")
+        _check(self.similarity in SIMILARITIES, "model.similarity", self.similarity, " or ".join(SIMILARITIES))
+        _check(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")
+        _check(self.eeg_kernel_s > 0, "model.eeg_kernel_s", self.eeg_kernel_s, "more than 0 s")
+
+
+@dataclass(frozen=True)
+class AlignmentParams:
+    """Cross-modal alignment (Eq. 1, 7, 8); ``max_lag_s`` > 0 switches the learned lags on."""
+
+    weight: float = 0.1
+    temperature: float = 0.5
+    max_lag_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.weight >= 0, "alignment.weight", self.weight, "0 or more")
+        _check(self.temperature > 0, "alignment.temperature", self.temperature, "more than 0")
+        _check(self.max_lag_s >= 0, "alignment.max_lag_s", self.max_lag_s, "0 or more")
+
+
+@dataclass(frozen=True)
+class TrainingParams:
+    """The schedule, the same for every method."""
+
+    epochs: int
+    batch_sequences: int
+    sequence_length: int
+    learning_rate: float
+    patience: int
+    seeds: tuple[int, ...]
+    missing: str
+    missing_max: float = 0.4
+    weight_decay: float = 0.0
+    device: str = "auto"
+    memory_gib: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_sequences", "sequence_length", "patience"):
+            _check(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
+        _check(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
+        _check(len(self.seeds) >= 1, "training.seeds", self.seeds, "at least one seed")
+        _check(self.missing in MISSING_TRAINING, "training.missing", self.missing, " or ".join(MISSING_TRAINING))
+        _check(0 <= self.missing_max < 1, "training.missing_max", self.missing_max, "in [0, 1)")
+        _check(self.device in ("auto", "cpu", "cuda"), "training.device", self.device, "auto, cpu or cuda")
+
+
+@dataclass(frozen=True)
+class MissingParams:
+    """The evaluation sweep: missing rates and the seeds of the masks."""
+
+    rates: tuple[float, ...]
+    mask_seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check(all(0 <= rate < 1 for rate in self.rates), "missing.rates", self.rates, "rates in [0, 1)")
+        _check(len(self.mask_seeds) >= 1, "missing.mask_seeds", self.mask_seeds, "at least one seed")
+
+
+@dataclass(frozen=True)
+class BootstrapParams:
+    """Intervals by resampling trials."""
+
+    draws: int
+    seed: int
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        _check(self.draws >= 1, "bootstrap.draws", self.draws, "1 or more")
+        _check(0 < self.level < 1, "bootstrap.level", self.level, "in (0, 1)")
+
+
+@dataclass(frozen=True)
+class RunParams:
+    """One run: data set x protocol x task x modalities x method, with what it changes.
+
+    ``model``, ``alignment`` override single keys of the reference values; ``shuffle_labels`` permutes
+    labels between trials (leak audit); ``role`` names the table or figure slot the run fills.
+    """
+
+    set: str
+    protocol: str
+    method: str
+    modalities: tuple[str, ...]
+    task: str = "regression"
+    model: dict = field(default_factory=dict)
+    alignment: dict = field(default_factory=dict)
+    shuffle_labels: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.protocol in PROTOCOLS, "runs.protocol", self.protocol, " or ".join(PROTOCOLS))
+        _check(self.task in TASKS, "runs.task", self.task, " or ".join(TASKS))
+        _check(len(self.modalities) > 0, "runs.modalities", self.modalities, "at least one modality")
+        for name in self.modalities:
+            check_modality(name)
+        _check(len(set(self.modalities)) == len(self.modalities), "runs.modalities", self.modalities, "each once")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's result, resolved."""
+
+    name: str
+    run: RunParams
+    model: ModelParams
+    alignment: AlignmentParams
+    training: TrainingParams
+    seed: int
+    rates: tuple[float, ...] = ()

@@ -1,0 +1,216 @@
+"""From a continuous session to clean trials: filter, resample, repair, cut.
+
+Filters run on the whole session before cutting, so that their edges fall outside the trials wherever
+the recording is continuous. Legend: C channels, N samples.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from himoe.errors import bad_input
+from himoe.params import FilterParams
+from himoe.recordings import Recording, Session, Signal
+
+log = logging.getLogger(__name__)
+
+MAX_BAD_SHARE = 0.4  # interpolating more than this of a cap invents data: the modality is a gap instead
+BAD_Z = 5.0  # robust z of a channel's log amplitude beyond which it counts as bad
+MIN_SCALE = 0.2  # of log amplitude: the smallest spread a bad channel is judged against
+EEG_BLOCK = 8  # channels filtered at once: bounds memory
+
+
+def preprocess_session(session: Session, filters: Mapping[str, FilterParams]) -> Iterator[Recording]:
+    """Clean every modality of *session* and cut out its trials, in order.
+
+    EEG: band-pass (MNE, zero-phase FIR), resample, bad channels interpolated by spherical splines
+    (Perrin et al. 1989, doi 10.1016/0013-4694(89)90180-6), common average reference. Other modalities:
+    zero-phase Butterworth of order 2, polyphase resampling. Gaps (NaN) stay gaps.
+
+    Raises
+    ------
+    InputError
+        If a band does not fit below the recording's Nyquist rate.
+    """
+    clean = {}
+    for modality, signal in session.signals.items():
+        spec = filters.get(modality, FilterParams())
+        check_band(signal, spec, f"subject {session.subject}, {modality}")
+        clean[modality] = clean_eeg(signal, spec) if modality == "EEG" else clean_signal(signal, spec)
+    for trial in session.trials:
+        yield Recording(
+            subject=session.subject, trial=trial.trial, stimulus=trial.stimulus, duration_s=trial.duration_s,
+            signals={m: s.cut(trial.start_s, trial.duration_s) for m, s in clean.items()},
+            ratings=dict(trial.ratings), annotations=trial.annotations,
+        )
+
+
+def check_band(signal: Signal, spec: FilterParams, where: str) -> None:
+    """Refuse a pass band that reaches the Nyquist rate of the recording or of the target rate."""
+    for edge in spec.band_hz:
+        for rate, name in ((signal.sfreq_hz, "recorded"), (spec.sfreq_hz or signal.sfreq_hz, "target")):
+            if edge is not None and edge >= rate / 2:
+                raise bad_input(
+                    f"{where}: band_hz", f"{edge:g} Hz",
+                    f"less than {rate / 2:g} Hz, the Nyquist limit of its {name} rate {rate:g} Hz",
+                    "lower the band or write null for an open side",
+                )
+
+
+def clean_signal(signal: Signal, spec: FilterParams) -> Signal:
+    """Band-pass and resample one modality; NaN gaps are bridged for filtering and put back."""
+    gaps = np.isnan(signal.data)
+    if gaps.all():
+        return _resampled_gaps(signal, spec)
+    data = _butterworth(fill_gaps(signal.data), signal.sfreq_hz, spec.band_hz)
+    return _resample(replace(signal, data=data), spec.sfreq_hz, gaps)
+
+
+def clean_eeg(signal: Signal, spec: FilterParams) -> Signal:
+    """Band-pass, resample, interpolate bad channels, common average reference (C, N) → (C, N')."""
+    import mne
+
+    gaps = np.isnan(signal.data)
+    if gaps.all():
+        return _resampled_gaps(signal, spec)
+    target = spec.sfreq_hz or signal.sfreq_hz
+    low, high = spec.band_hz
+    blocks = []
+    for first in range(0, signal.data.shape[0], EEG_BLOCK):  # by blocks: MNE works in float64
+        block = fill_gaps(signal.data[first:first + EEG_BLOCK]).astype(np.float64)
+        if low is not None or high is not None:
+            block = mne.filter.filter_data(block, signal.sfreq_hz, low, high, fir_design="firwin", verbose="error")
+        if target != signal.sfreq_hz:
+            block = _polyphase(block, signal.sfreq_hz, target)
+        blocks.append(block.astype(np.float32))
+    data = np.concatenate(blocks)
+    lost = _resample_mask(gaps, data.shape[1])
+    data, all_lost = repair_eeg(data, lost, signal.ch_names, target)
+    data -= data.mean(axis=0, keepdims=True)
+    data[:, all_lost] = np.nan
+    return Signal(data, target, signal.ch_names, signal.unit, signal.start_s)
+
+
+def repair_eeg(
+    data: np.ndarray, lost: np.ndarray, ch_names: tuple[str, ...], sfreq_hz: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interpolate bad channels of (C, N); give also the samples (N,) at which too many are lost."""
+    bad = bad_channels(data, lost)
+    all_lost = lost.mean(axis=0) > MAX_BAD_SHARE
+    if bad.mean() > MAX_BAD_SHARE:
+        return data, np.ones(data.shape[1], dtype=bool)
+    if bad.any():
+        data = interpolate_channels(data, bad, ch_names, sfreq_hz)
+    return data, all_lost
+
+
+def bad_channels(data: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Flags (C,) of channels that are lost for over a fifth of the time, flat, or far off the others' amplitude.
+
+    Amplitude is the median over one-second-like blocks of the SD, compared on a log scale with the
+    median over channels in units of 1.4826 × the median absolute deviation (at least ``MIN_SCALE``).
+    """
+    n_blocks = max(data.shape[1] // 128, 1)
+    usable = data[:, : n_blocks * (data.shape[1] // n_blocks)].reshape(data.shape[0], n_blocks, -1)
+    amplitude = np.median(usable.std(axis=2), axis=1)
+    flat = amplitude < 1e-6
+    log_amplitude = np.log(np.maximum(amplitude, 1e-6))
+    alive = log_amplitude[~flat]
+    if alive.size == 0:
+        return np.ones(data.shape[0], dtype=bool)
+    centre = np.median(alive)
+    scale = max(1.4826 * float(np.median(np.abs(alive - centre))), MIN_SCALE)
+    return flat | (np.abs(log_amplitude - centre) / scale > BAD_Z) | (lost.mean(axis=1) > 0.2)
+
+
+def interpolate_channels(
+    data: np.ndarray, bad: np.ndarray, ch_names: tuple[str, ...], sfreq_hz: float
+) -> np.ndarray:
+    """Replace *bad* channels by spherical-spline interpolation from the others (10–05 positions by name).
+
+    A bad channel whose name has no standard position is replaced by the mean of the good ones.
+    """
+    import mne
+
+    known = set(mne.channels.make_standard_montage("colin27_1005").ch_names)
+    placed = [i for i, name in enumerate(ch_names) if name in known]
+    info = mne.create_info([ch_names[i] for i in placed], sfreq_hz, "eeg")
+    data = data.copy()
+    unplaced = [i for i in np.flatnonzero(bad) if i not in placed]
+    if unplaced:
+        log.warning("no standard position for the bad EEG channels %s: they become the mean of the good ones",
+                    ", ".join(ch_names[i] for i in unplaced))
+        data[unplaced] = data[~bad].mean(axis=0)
+    if len(placed) > int(bad[placed].sum()) > 0:
+        raw = mne.io.RawArray(data[placed].astype(np.float64), info, verbose="error")
+        raw.set_montage("colin27_1005", verbose="error")
+        raw.info["bads"] = [ch_names[i] for i in placed if bad[i]]
+        raw.interpolate_bads(reset_bads=True, verbose="error")
+        data[placed] = raw.get_data().astype(np.float32)
+    return data
+
+
+def fill_gaps(data: np.ndarray) -> np.ndarray:
+    """Bridge NaN by straight lines (edges: nearest value; an all-NaN channel: 0). (C, N) → (C, N)."""
+    gaps = np.isnan(data)
+    if not gaps.any():
+        return data
+    filled = data.copy()
+    axis = np.arange(data.shape[1])
+    for channel, gap in enumerate(gaps):
+        if gap.all():
+            filled[channel] = 0.0
+        elif gap.any():
+            filled[channel, gap] = np.interp(axis[gap], axis[~gap], data[channel, ~gap])
+    return filled
+
+
+def _butterworth(data: np.ndarray, sfreq_hz: float, band_hz: tuple[float | None, ...]) -> np.ndarray:
+    from scipy.signal import butter, sosfiltfilt
+
+    low, high = (None if edge == 0 else edge for edge in band_hz)
+    if low is None and high is None:
+        return data
+    kind = "bandpass" if low and high else ("highpass" if low else "lowpass")
+    edges = [low, high] if low and high else (low or high)
+    sos = butter(2, edges, kind, fs=sfreq_hz, output="sos")
+    # Padding by odd reflection over one period of the low edge keeps the edge transient out of the data.
+    pad = min(data.shape[1] - 1, int(sfreq_hz / (low or high or 1.0)))
+    return sosfiltfilt(sos, data.astype(np.float64), axis=1, padlen=max(pad, 0)).astype(np.float32)
+
+
+def _polyphase(data: np.ndarray, sfreq_hz: float, target_hz: float) -> np.ndarray:
+    from scipy.signal import resample_poly
+
+    ratio = Fraction(target_hz).limit_denominator(10_000) / Fraction(sfreq_hz).limit_denominator(10_000)
+    return resample_poly(data, ratio.numerator, ratio.denominator, axis=1, padtype="line")
+
+
+def _resample(signal: Signal, target_hz: float | None, gaps: np.ndarray) -> Signal:
+    """Resample to *target_hz* and put the gaps back where most of a new sample's span was lost."""
+    data, rate = signal.data, signal.sfreq_hz
+    if target_hz is not None and target_hz != rate:
+        data, rate = _polyphase(data.astype(np.float64), rate, target_hz).astype(np.float32), target_hz
+    if gaps.any():
+        data = data.copy()
+        data[_resample_mask(gaps, data.shape[1])] = np.nan
+    return Signal(np.ascontiguousarray(data), rate, signal.ch_names, signal.unit, signal.start_s)
+
+
+def _resample_mask(mask: np.ndarray, n_samples: int) -> np.ndarray:
+    """(C, N) → (C, n_samples): the mask at the nearest old sample."""
+    nearest = np.minimum((np.arange(n_samples) + 0.5) * mask.shape[1] / n_samples, mask.shape[1] - 1)
+    return mask[:, nearest.astype(np.int64)]
+
+
+def _resampled_gaps(signal: Signal, spec: FilterParams) -> Signal:
+    """A signal that is all gap, at the target rate."""
+    rate = spec.sfreq_hz or signal.sfreq_hz
+    n_samples = int(np.ceil(signal.data.shape[1] * rate / signal.sfreq_hz))
+    data = np.full((signal.data.shape[0], n_samples), np.nan, dtype=np.float32)
+    return Signal(data, rate, signal.ch_names, signal.unit, signal.start_s)

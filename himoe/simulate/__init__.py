@@ -1,0 +1,1 @@
+"""Simulated raw files in the data sets' own layouts."""

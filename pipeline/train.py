@@ -1,0 +1,36 @@
+"""Stage ``train``: fit one run's models, fold by fold and seed by seed, in worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import himoe
+from himoe.files import remove, sha256
+from himoe.training import train_run
+from pipeline.runs import load_data, run_config
+from pipeline.stage import SCRATCH, jobs, main
+
+
+def train(name: str, windows: str, folds: str, out: str) -> None:
+    """Fit run *name* on the shards in *windows* under the fold table *folds* into the folder *out*."""
+    config, params = run_config("train_main" if name == "main" else f"train@{name}", name)
+    data = load_data(config, params, windows, folds)
+    inputs = {"windows": folder_digest(Path(windows), "*.parquet"), "folds": sha256(Path(folds)),
+              "code": folder_digest(Path(himoe.__file__).parent, "**/*.py")}
+    kept = SCRATCH / "folds" / name
+    train_run(config, data, Path(out), kept, inputs, jobs())
+    remove(kept)
+    remove(SCRATCH / "maps" / name)
+
+
+def folder_digest(folder: Path, pattern: str) -> str:
+    """A digest of the names and bytes of the matching files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob(pattern)):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    main(train)

@@ -1,0 +1,448 @@
+"""The DEAP reader, on files in both of its layouts."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+
+from himoe.datasets import _bdf, deap
+from himoe.errors import InputError
+from himoe.recordings import Session
+from himoe.simulate import layouts
+from himoe.simulate.bdf import BdfChannel, write_bdf
+
+SFREQ_HZ = 64
+N_SAMPLES = SFREQ_HZ * 150
+STARTS_S = (10.25, 80.5)
+VIDEOS = (17, 3)
+
+
+def bdf_signals(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "EEG": rng.normal(0, 20, (32, N_SAMPLES)) + 100 * np.arange(32)[:, np.newaxis],
+        "EXG": rng.normal(0, 50, (8, N_SAMPLES)),
+        "EDA": rng.uniform(1, 12, N_SAMPLES), "RSP": rng.normal(0, 900, N_SAMPLES),
+        "PPG": rng.normal(0, 3000, N_SAMPLES), "TEMP": rng.uniform(30, 35, N_SAMPLES),
+    }
+
+
+def ratings_table(participant: int, videos: tuple[int, ...] = VIDEOS) -> pd.DataFrame:
+    n_trials = len(videos)
+    table = pd.DataFrame({"Participant_id": participant, "Trial": np.arange(1, n_trials + 1),
+                          "Experiment_id": videos, "Start_time": 0})
+    for shift, column in enumerate(("Valence", "Arousal", "Dominance", "Liking")):
+        table[column] = 1.5 + shift + 0.25 * np.arange(n_trials) % 4
+    return table.assign(Familiarity=np.nan)
+
+
+def write_bdf_set(root: Path, participant: int = 4, signals: dict[str, np.ndarray] | None = None) -> Path:
+    layouts.write_deap_ratings(root, ratings_table(participant))
+    layouts.write_deap_bdf(root, participant, signals or bdf_signals(), SFREQ_HZ, STARTS_S)
+    return root / "data_original" / f"s{participant:02d}.bdf"
+
+
+def dat_arrays(n_trials: int = 40, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    data = rng.normal(0, 5, (n_trials, 40, 8064))
+    data[:, 36] = rng.uniform(1e5, 1e6, (n_trials, 8064))
+    return data, rng.uniform(1, 9, (n_trials, 4)).round(2)
+
+
+def read_dat(root: Path, subject: str = "s06") -> list[Session]:
+    return list(deap.DATASET.read(root, subject, {"layout": "dat"}))
+
+
+def read_bdf(root: Path, subject: str = "s04") -> Session:
+    (session,) = deap.DATASET.read(root, subject, {"layout": "bdf"})
+    return session
+
+
+# Layout bdf
+
+@pytest.mark.parametrize("participant", [4, 23, 24])
+def test_bdf_gives_one_session_with_trials_in_presentation_order(tmp_path: Path, participant: int) -> None:
+    signals = bdf_signals()
+    write_bdf_set(tmp_path, participant, signals)
+    session = read_bdf(tmp_path, f"s{participant:02d}")
+    assert [(trial.trial, trial.stimulus) for trial in session.trials] == [("v17", "v17"), ("v03", "v03")]
+    assert [trial.start_s for trial in session.trials] == list(STARTS_S)
+    assert {trial.duration_s for trial in session.trials} == {60.0}
+    assert session.trials[1].ratings == {"valence": 1.75, "arousal": 2.75, "dominance": 3.75, "liking": 4.75}
+    assert session.trials[0].annotations is None
+    found = session.signals
+    assert {name: (signal.unit, signal.sfreq_hz, signal.start_s) for name, signal in found.items()} == {
+        name: (deap.MODALITIES[name].unit, SFREQ_HZ, 0.0) for name in deap.MODALITIES}
+    assert found["EEG"].ch_names == deap.EEG_GENEVA
+    np.testing.assert_allclose(found["EEG"].data, signals["EEG"], atol=0.02)
+    exg = signals["EXG"]
+    np.testing.assert_allclose(found["EOG"].data, [exg[0] - exg[1], exg[2] - exg[3]], atol=0.04)
+    np.testing.assert_allclose(found["EMG"].data, [exg[4] - exg[5], exg[6] - exg[7]], atol=0.04)
+    np.testing.assert_allclose(found["EDA"].data[0], signals["EDA"], rtol=1e-5)
+    for name in ("RSP", "PPG", "TEMP"):
+        np.testing.assert_allclose(found[name].data[0], signals[name], atol=1e-3)
+
+
+def shuffled_bdf(path: Path, order: list[int]) -> None:
+    """Write the file anew with its channels in another order (Status stays last)."""
+    raw = mne.io.read_raw_bdf(path, stim_channel=[47], preload=True, verbose="ERROR")
+    header = _bdf.read_header(path)
+    channels = []
+    for pick in [*order, 47]:
+        scale = 1e6 if header.units[pick] == "uV" else 1.0
+        values = raw.get_data([pick])[0] * scale
+        channels.append(BdfChannel(header.labels[pick], header.units[pick], header.physical[pick],
+                                   lambda first, last, values=values: values[first:last]))
+    write_bdf(path, channels, SFREQ_HZ, N_SAMPLES)
+
+
+def test_bdf_channels_are_found_by_name(tmp_path: Path) -> None:
+    path = write_bdf_set(tmp_path)
+    before = read_bdf(tmp_path)
+    order = np.random.default_rng(8).permutation(47).tolist()
+    shuffled_bdf(path, order)
+    assert _bdf.read_header(path).labels[:32] != deap.EEG_TWENTE
+    after = read_bdf(tmp_path)
+    for name, signal in before.signals.items():
+        np.testing.assert_allclose(after.signals[name].data, signal.data, rtol=1e-5, atol=0.07)
+
+
+def test_bdf_without_a_channel_names_it(tmp_path: Path) -> None:
+    path = write_bdf_set(tmp_path)
+    shuffled_bdf(path, [pick for pick in range(47) if _bdf.read_header(path).labels[pick] != "PO3"])
+    with pytest.raises(InputError, match=r"s04\.bdf, channel PO3"):
+        read_bdf(tmp_path)
+
+
+def test_bdf_without_a_status_channel(tmp_path: Path) -> None:
+    write_bdf_set(tmp_path)
+    header = _bdf.BdfHeader(tmp_path, ("Fp1", "Temp"), ("uV", "C"), ((0, 1),) * 2, ((0, 1),) * 2, (8, 8), 1,
+                             1.0)
+    with pytest.raises(InputError, match="channel Status"):
+        deap._status_channel(header)
+
+
+@pytest.mark.parametrize("n_bytes", [100, 5000, -1])
+def test_truncated_bdf_is_refused_before_data_is_read(tmp_path: Path, n_bytes: int,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_bdf_set(tmp_path)
+    path.write_bytes(path.read_bytes()[:n_bytes])
+
+    def read_nothing(*_: object) -> None:
+        raise AssertionError("samples were read")
+
+    monkeypatch.setattr(deap, "read_blocks", read_nothing)
+    with pytest.raises(InputError, match=r"s04\.bdf.*fetch"):
+        read_bdf(tmp_path)
+
+
+def test_bdf_that_was_never_closed_is_refused(tmp_path: Path) -> None:
+    path = write_bdf_set(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[236:244] = b"-1      "
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="-1 records"):
+        read_bdf(tmp_path)
+
+
+def test_bdf_and_ratings_must_count_the_same_trials(tmp_path: Path) -> None:
+    write_bdf_set(tmp_path)
+    layouts.write_deap_ratings(tmp_path, ratings_table(4, (17, 3, 40)))
+    with pytest.raises(InputError, match=r"2 music starts .* expected 3, the rated trials of s04"):
+        read_bdf(tmp_path)
+
+
+def test_bdf_trials_follow_the_trial_column_not_the_row(tmp_path: Path) -> None:
+    write_bdf_set(tmp_path)
+    layouts.write_deap_ratings(tmp_path, ratings_table(4).iloc[::-1])
+    assert [trial.trial for trial in read_bdf(tmp_path).trials] == ["v17", "v03"]
+
+
+def test_bdf_blocks_fit_together(tmp_path: Path) -> None:
+    path = write_bdf_set(tmp_path)
+    header = _bdf.read_header(path)
+    whole = mne.io.read_raw_bdf(path, preload=True, verbose="ERROR").get_data([7, 40])
+    blocks = list(_bdf.read_blocks(header, [7, 40], 47, block_s=7.0))
+    assert [first for first, _, _ in blocks] == list(range(0, N_SAMPLES, 7 * SFREQ_HZ))
+    together = np.concatenate([block for _, block, _ in blocks], axis=1)
+    np.testing.assert_allclose(together, whole * [[1e6], [1.0]], rtol=1e-12)
+
+
+def test_bdf_lost_sensors_become_gaps(tmp_path: Path) -> None:
+    signals = bdf_signals()
+    flat = slice(1000, 1000 + SFREQ_HZ // 2)
+    for name, rows in (("EEG", (5,)), ("EXG", (6,)), ("RSP", ()), ("EDA", ()), ("TEMP", ())):
+        signals[name][(*rows, flat)] = 3.0
+    signals["EDA"][3000:3040] = 0.0
+    signals["TEMP"][4000:4040] = 0.0
+    write_bdf_set(tmp_path, 4, signals)
+    found = {name: np.isnan(signal.data) for name, signal in read_bdf(tmp_path).signals.items()}
+    width = SFREQ_HZ // 2
+    assert {name: int(gaps.sum()) for name, gaps in found.items()} == {
+        "EEG": width, "EOG": 0, "EMG": width, "EDA": 40, "RSP": width, "PPG": 0, "TEMP": 40}
+    assert found["EEG"][5, flat].all()
+    assert found["EMG"][1, flat].all()
+    assert found["EDA"][0, 3000:3040].all()
+    assert found["TEMP"][0, 4000:4040].all()
+
+
+@pytest.mark.parametrize("participant", [4, 23])
+def test_bdf_single_zero_of_skin_conductance_is_a_gap(tmp_path: Path, participant: int) -> None:
+    signals = bdf_signals()
+    signals["EDA"][777] = 0.0
+    write_bdf_set(tmp_path, participant, signals)
+    eda = read_bdf(tmp_path, f"s{participant:02d}").signals["EDA"].data
+    assert np.flatnonzero(np.isnan(eda[0])).tolist() == [777]
+
+
+# Layout dat
+
+def test_dat_gives_a_session_a_trial_with_its_baseline(tmp_path: Path) -> None:
+    data, labels = dat_arrays()
+    layouts.write_deap_dat(tmp_path, 6, data, labels)
+    sessions = read_dat(tmp_path)
+    assert [session.trials[0].trial for session in sessions] == [f"v{video:02d}" for video in range(1, 41)]
+    session, trial = sessions[7], sessions[7].trials[0]
+    assert (trial.start_s, trial.duration_s, trial.stimulus) == (3.0, 60.0, "v08")
+    assert list(trial.ratings.values()) == labels[7].tolist()
+    rows = {"EEG": data[7, :32], "EOG": data[7, 32:34], "EMG": data[7, 34:36], "EDA": 1e6 / data[7, 36:37],
+            "RSP": data[7, 37:38], "PPG": data[7, 38:39], "TEMP": data[7, 39:40]}
+    assert session.signals.keys() == rows.keys()
+    for name, expected in rows.items():
+        signal = session.signals[name]
+        np.testing.assert_array_equal(signal.data, expected.astype(np.float32))
+        assert (signal.sfreq_hz, signal.start_s, signal.duration_s) == (128.0, 0.0, 63.0)
+        assert (signal.unit, signal.ch_names) == (deap.MODALITIES[name].unit, deap.MODALITIES[name].names)
+
+
+def test_dat_with_fewer_trials_needs_the_ratings_file(tmp_path: Path) -> None:
+    layouts.write_deap_dat(tmp_path, 6, *dat_arrays(2))
+    with pytest.raises(InputError, match=r"participant_ratings\.csv"):
+        read_dat(tmp_path)
+    layouts.write_deap_ratings(tmp_path, ratings_table(6, (17, 3)))
+    assert [session.trials[0].trial for session in read_dat(tmp_path)] == ["v03", "v17"]
+    layouts.write_deap_ratings(tmp_path, ratings_table(6, (17, 3, 9)))
+    with pytest.raises(InputError, match="2 trials, expected 3"):
+        read_dat(tmp_path)
+
+
+def test_dat_centred_skin_resistance_keeps_its_numbers(tmp_path: Path) -> None:
+    data, labels = dat_arrays(2)
+    data[:, 36] -= data[:, 36].mean(axis=1, keepdims=True)
+    layouts.write_deap_dat(tmp_path, 6, data, labels)
+    layouts.write_deap_ratings(tmp_path, ratings_table(6))
+    eda = read_dat(tmp_path)[1].signals["EDA"]
+    assert eda.unit == "a.u."
+    np.testing.assert_array_equal(eda.data[0], data[1, 36].astype(np.float32))
+
+
+def test_dat_gaps(tmp_path: Path) -> None:
+    data, labels = dat_arrays(2)
+    data[0, 3] = np.nan
+    data[1, :, 50] = np.inf
+    data[1, 36, 700] = -5.0
+    layouts.write_deap_dat(tmp_path, 6, data, labels)
+    layouts.write_deap_ratings(tmp_path, ratings_table(6))
+    first, second = (session.signals for session in read_dat(tmp_path))
+    assert np.isnan(first["EEG"].data[3]).all()
+    assert np.isfinite(np.delete(first["EEG"].data, 3, axis=0)).all()
+    assert np.flatnonzero(np.isnan(second["EDA"].data[0])).tolist() == [50, 700]
+    assert np.isnan(second["EOG"].data[:, 50]).all()
+
+
+def test_all_nan_dat_is_all_gaps(tmp_path: Path) -> None:
+    layouts.write_deap_dat(tmp_path, 6, np.full((2, 40, 8064), np.nan), np.full((2, 4), 5.0))
+    layouts.write_deap_ratings(tmp_path, ratings_table(6))
+    for session in read_dat(tmp_path):
+        assert all(np.isnan(signal.data).all() for signal in session.signals.values())
+
+
+def _pickled(content: object) -> bytes:
+    return pickle.dumps(content, protocol=2)
+
+
+@pytest.mark.parametrize("content, message", [
+    ({"data": np.ones((2, 39, 8064)), "labels": np.ones((2, 4))}, r"data: found shape \(2, 39, 8064\)"),
+    ({"data": np.ones((2, 40, 8064), np.float32), "labels": np.ones((2, 4))}, "of float32"),
+    ({"data": np.ones((2, 40, 8064)), "labels": np.ones((2, 3))}, r"labels: found shape \(2, 3\)"),
+    ({"data": np.ones((2, 40, 8064)), "labels": np.ones((3, 4))}, "labels: found 3 rows"),
+    ({"data": np.ones((2, 40, 8064)), "labels": np.full((2, 4), 9.5)}, r"labels: found 9\.5, expected ratings"),
+    ({"data": np.ones((2, 40, 8064)), "labels": np.full((2, 4), np.nan)}, "labels: found a missing"),
+    ({"labels": np.ones((2, 4))}, "data: found no array"),
+    ([1, 2], "found a pickled list"),
+], ids=range(8))
+def test_dat_of_another_content_is_refused(tmp_path: Path, content: object, message: str) -> None:
+    layouts.write_deap_ratings(tmp_path, ratings_table(6))
+    path = tmp_path / "data_preprocessed_python" / "s06.dat"
+    path.parent.mkdir()
+    path.write_bytes(_pickled(content))
+    with pytest.raises(InputError, match=message):
+        read_dat(tmp_path)
+
+
+def test_dat_without_trials_is_refused(tmp_path: Path) -> None:
+    layouts.write_deap_dat(tmp_path, 6, np.ones((0, 40, 8064)), np.ones((0, 4)))
+    with pytest.raises(InputError, match=r"data: found shape \(0, 40, 8064\)"):
+        read_dat(tmp_path)
+
+
+def test_dat_written_again_by_python_3_is_read(tmp_path: Path) -> None:
+    data, labels = dat_arrays(2)
+    layouts.write_deap_ratings(tmp_path, ratings_table(6))
+    path = tmp_path / "data_preprocessed_python" / "s06.dat"
+    path.parent.mkdir()
+    path.write_bytes(_pickled({"data": data, "labels": labels}))
+    np.testing.assert_array_equal(read_dat(tmp_path)[0].signals["EEG"].data, data[0, :32].astype(np.float32))
+
+
+class Harmful:
+    """Pickled, it asks the reader to call *function*."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.call
+
+
+@pytest.mark.parametrize("function, name", [(Path.touch, "builtins.getattr"), (open, "io.open"), (eval, r"\.eval")])
+def test_harmful_pickle_is_refused_and_not_run(tmp_path: Path, function: Callable[..., object], name: str) -> None:
+    marker = tmp_path / "marker"
+    arguments = {Path.touch: (marker,), open: (str(marker), "w"),
+                 eval: (f"open({str(marker)!r}, 'w')",)}[function]
+    path = tmp_path / "data_preprocessed_python" / "s06.dat"
+    path.parent.mkdir()
+    path.write_bytes(_pickled({"data": Harmful(function, *arguments)}))
+    with pytest.raises(InputError, match=name if function is not Path.touch else "asks for"):
+        read_dat(tmp_path)
+    assert not marker.exists()
+    pickle.loads(path.read_bytes())  # the file is a real one: a plain unpickler does run it
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("n_bytes", [0, 40, 3000, -200, -1])
+def test_truncated_dat_is_refused(tmp_path: Path, n_bytes: int) -> None:
+    layouts.write_deap_dat(tmp_path, 6, *dat_arrays(2))
+    path = tmp_path / "data_preprocessed_python" / "s06.dat"
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(InputError, match=r"s06\.dat.*truncated"):
+        read_dat(tmp_path)
+
+
+# Both layouts
+
+def test_annotations_reach_the_trial_of_their_video(tmp_path: Path) -> None:
+    write_bdf_set(tmp_path)
+    layouts.write_annotations(tmp_path, pd.DataFrame({
+        "participant": [4, 4, 4, 5], "video": [3, 3, 3, 17], "time_s": [2.0, 0.5, 1.0, 0.0],
+        "arousal": [3.0, 1.0, 2.0, 9.0]}))
+    trials = {trial.trial: trial for trial in read_bdf(tmp_path).trials}
+    assert trials["v17"].annotations is None
+    assert trials["v03"].annotations is not None
+    assert trials["v03"].annotations.time_s.tolist() == [0.5, 1.0, 2.0]
+    assert trials["v03"].annotations.values["arousal"].tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda table: table.drop(columns="Arousal"), r"participant_ratings\.csv, column Arousal"),
+    (lambda table: table.drop(columns="Trial"), r"participant_ratings\.csv, column Trial"),
+    (lambda table: table.assign(Valence=[5.0, 9.1]), r"column Valence: found 9\.1"),
+    (lambda table: table.assign(Liking=[5.0, np.nan]), "column Liking: found a missing"),
+    (lambda table: table.assign(Liking=["5", "high"]), "column Liking: found text"),
+    (lambda table: table.assign(Experiment_id=[3, 3]), "column Experiment_id: found a number twice"),
+    (lambda table: table.assign(Experiment_id=[3, 41]), "column Experiment_id: found a number twice or out"),
+    (lambda table: table.assign(Trial=[1, 1.5]), r"column Trial, row 3: found 1\.5"),
+    (lambda table: table.assign(Participant_id=9), "participant 4: found no rows"),
+], ids=range(9))
+def test_bad_ratings_files(tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str) -> None:
+    write_bdf_set(tmp_path)
+    change(ratings_table(4)).to_csv(tmp_path / deap.RATINGS_FILE, index=False)
+    with pytest.raises(InputError, match=message):
+        read_bdf(tmp_path)
+
+
+def test_ratings_without_familiarity_are_fine(tmp_path: Path) -> None:
+    write_bdf_set(tmp_path)
+    ratings_table(4).drop(columns="Familiarity").to_csv(tmp_path / deap.RATINGS_FILE, index=False)
+    assert len(read_bdf(tmp_path).trials) == 2
+
+
+def test_inspect_lists_what_is_there(tmp_path: Path) -> None:
+    layouts.write_deap_ratings(tmp_path, ratings_table(4))
+    for participant in (4, 6):
+        path = tmp_path / "data_original" / f"s{participant:02d}.bdf"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = deap.DATASET.inspect(tmp_path, {})
+    assert found.subjects == ("s04",)
+    assert len(found.missing) == 30
+    assert "data_original/s05.bdf" in found.missing
+    assert found.problems == ("metadata_csv/participant_ratings.csv has no ratings of s06.",)
+    (tmp_path / deap.RATINGS_FILE).unlink()
+    with pytest.raises(InputError, match=r"data_original/s01\.bdf"):
+        deap.DATASET.inspect(tmp_path, {"layout": "bdf"})
+    with pytest.raises(InputError, match="layout dat"):
+        deap.DATASET.inspect(tmp_path, {"layout": "dat"})
+    layouts.write_deap_dat(tmp_path, 31, *dat_arrays(2))
+    found = deap.DATASET.inspect(tmp_path, {"layout": "dat"})
+    assert found.subjects == ("s31",)
+    assert "metadata_csv/participant_ratings.csv" in found.missing
+
+
+def test_unknown_layout_and_subject(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found 'mat', expected bdf or dat"):
+        deap.DATASET.inspect(tmp_path, {"layout": "mat"})
+    with pytest.raises(InputError, match="found 's33', expected s01 to s32"):
+        next(deap.DATASET.read(tmp_path, "s33", {}))
+    with pytest.raises(InputError, match=r"s32\.bdf: the file is missing"):
+        next(deap.DATASET.read(tmp_path, "s32", {}))
+
+
+# Helpers
+
+def slow_flat(data: np.ndarray, n_min: int, values: tuple[float, ...] | None) -> np.ndarray:
+    """The same marking, sample by sample."""
+    marked = data.copy()
+    for row in range(data.shape[0]):
+        first = 0
+        while first < data.shape[1]:
+            last = first
+            while last + 1 < data.shape[1] and data[row, last + 1] == data[row, first]:
+                last += 1
+            if last - first + 1 >= n_min and (values is None or data[row, first] in values):
+                marked[row, first:last + 1] = np.nan
+            first = last + 1
+    return marked
+
+
+@pytest.mark.parametrize("values", [None, (0.0, 2.0)])
+@pytest.mark.parametrize("seed", range(5))
+def test_mark_flat_against_a_slow_loop(seed: int, values: tuple[float, ...] | None) -> None:
+    rng = np.random.default_rng(seed)
+    data = np.repeat(rng.integers(0, 3, (3, 60)), rng.integers(1, 8, 60), axis=1).astype(np.float64)
+    data[1, ::17] = np.nan
+    before = data.copy()
+    marked = deap.mark_flat(data, 10.0, 0.5, values)
+    np.testing.assert_array_equal(marked, slow_flat(data, 5, values))
+    np.testing.assert_array_equal(data, before)
+    assert np.isnan(marked).sum() > np.isnan(data).sum()
+
+
+def test_mark_flat_of_a_constant_and_of_a_short_signal() -> None:
+    assert np.isnan(deap.mark_flat(np.full((2, 50), 7.0), 100.0)).all()
+    assert np.isfinite(deap.mark_flat(np.full((2, 49), 7.0), 100.0)).all()
+    assert deap.mark_flat(np.ones((2, 1)), 100.0).tolist() == [[1.0], [1.0]]
+
+
+def test_conductance_from_both_units() -> None:
+    ohm = np.array([200_000.0, 0.0, -3.0, np.nan])
+    np.testing.assert_array_equal(deap.conductance_us(ohm, "Ohm"), [5.0, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(deap.conductance_us(np.array([5000.0, 0.0]), "nS"), [5.0, np.nan])
+    with pytest.raises(InputError, match="Ohm or nS"):
+        deap.conductance_us(ohm, "kOhm")

@@ -1,0 +1,62 @@
+"""The registry of data sets and the completeness of every form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from himoe.datasets import DATASETS, get_dataset
+from himoe.errors import InputError
+from himoe.recordings import DIMENSIONS, MODALITIES
+
+OWN = """
+name: mine
+title: Mine
+licence: private
+dimensions: [arousal]
+scale: [0, 1]
+threshold: 0.5
+ratings: ratings.csv
+modalities:
+  ECG: {file: "{subject}-{trial}.csv", columns: [ecg], sfreq_hz: 250, unit: mV}
+"""
+
+
+def test_keys_are_the_names() -> None:
+    assert list(DATASETS) == ["deap", "dreamer", "ceap360vr", "hku956"]
+    assert all(name == dataset.name and get_dataset(name) is dataset for name, dataset in DATASETS.items())
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_forms_are_complete(name: str) -> None:
+    form = DATASETS[name]
+    assert all((form.title, form.citation, form.licence, form.access))
+    assert form.doi.startswith("10.")
+    assert form.dimensions
+    assert set(form.dimensions) <= set(DIMENSIONS)
+    assert form.scale[0] < form.threshold < form.scale[1]
+    assert form.modalities
+    assert set(form.modalities) <= set(MODALITIES)
+    assert set(form.default_off) <= set(form.modalities)
+    for channels in form.modalities.values():
+        assert channels.names
+        assert channels.unit
+        assert channels.sfreq_hz is None or channels.sfreq_hz > 0
+    for file in form.files:
+        assert file.url.startswith("https://")
+        assert not Path(file.path).is_absolute()
+
+
+@pytest.mark.parametrize("root", [None, Path("nowhere")])
+def test_unknown_name_lists_the_known_ones(root: Path | None) -> None:
+    with pytest.raises(InputError, match=r"'seed'.*deap dreamer ceap360vr hku956"):
+        get_dataset("seed", root)
+
+
+def test_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text(OWN)
+    assert get_dataset("mine", tmp_path).modalities["ECG"].sfreq_hz == 250
+    assert get_dataset("deap", tmp_path) is DATASETS["deap"]
+    with pytest.raises(InputError, match="'mine', expected 'yours'"):
+        get_dataset("yours", tmp_path)
