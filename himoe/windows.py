@@ -183,7 +183,7 @@ def write_shard(path: Path, index: pd.DataFrame, arrays: Mapping[str, np.ndarray
             validity = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes())
         column = pa.Array.from_buffers(pa.binary(flat.shape[1] * 4), len(flat), [validity, pa.py_buffer(flat)])
         table = table.append_column(modality, column)
-    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(meta), sort_keys=True).encode()})
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(meta)).encode()})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, row_group_size=ROW_GROUP, write_batch_size=16, compression="none",
                        use_dictionary=["subject", "trial", "stimulus"], write_statistics=False, store_schema=True)

@@ -58,7 +58,7 @@ def main() -> None:
     problems = lock_problems(root, names)
     if problems:
         print("\n".join(problems[:40]), file=sys.stderr)
-        raise SystemExit(f"error: dvc.lock: {len(problems)} entries do not match; run `make repro` and commit dvc.lock.")
+        raise SystemExit(f"error: dvc.lock: {len(problems)} entries do not match; run `make repro` and commit it.")
     print(f"dvc.lock matches code and parameters ({len(names)} stages)")
 
 

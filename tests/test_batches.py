@@ -1,0 +1,120 @@
+"""Sequences, normalisation and label handling against slow loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import make_index
+
+from himoe.batches import (
+    CLIP,
+    Assembler,
+    Normaliser,
+    Task,
+    codes,
+    label_matrix,
+    make_sequences,
+    shuffle_between_trials,
+)
+from himoe.windows import WindowStore
+
+TASK = Task("regression", ("valence", "arousal"), (1.0, 9.0), 5.0)
+
+
+@pytest.fixture
+def store(shard_folder: Callable[..., Path], tmp_path: Path) -> WindowStore:
+    return WindowStore.open(shard_folder(), ("EEG", "EDA"), 1.0, tmp_path)
+
+
+def test_sequences_hold_consecutive_windows_of_one_trial() -> None:
+    index = make_index(2, 3, 5)
+    order = np.random.default_rng(0).permutation(len(index))
+    index = index.iloc[order].reset_index(drop=True)
+    sequences = make_sequences(index, np.arange(len(index)), 3)
+    assert sequences.shape == (2 * 3 * 2, 3)
+    assert sorted(sequences[sequences >= 0]) == list(range(len(index)))
+    for sequence in sequences:
+        part = index.iloc[sequence[sequence >= 0]]
+        assert part[["subject", "trial"]].drop_duplicates().shape[0] == 1
+        assert (np.diff(part["window"]) == 1).all()
+
+
+def test_statistics_are_of_the_given_rows_only(store: WindowStore) -> None:
+    present = store.present(0.5)
+    present[4, 0] = False
+    rows = np.arange(0, 40)
+    normaliser = Normaliser.fit(store, rows, present)
+    used = np.delete(rows, 4)
+    for channel in range(3):
+        values = store.arrays["EEG"][used, channel].astype(np.float64)
+        assert normaliser.mean["EEG"][channel] == pytest.approx(values.mean(), abs=1e-5)
+        assert normaliser.spread["EEG"][channel] == pytest.approx(values.std(), rel=1e-5)
+    store.arrays["EEG"][50:] = 1e6
+    again = Normaliser.fit(store, rows, present)
+    np.testing.assert_array_equal(again.mean["EEG"], normaliser.mean["EEG"])
+
+
+def test_normalised_windows_are_finite_and_bounded(store: WindowStore) -> None:
+    normaliser = Normaliser.fit(store, np.arange(30), store.present(0.5))
+    windows = store.arrays["EEG"][:4].copy()
+    windows[0, 1, :5], windows[1, 0, 3] = np.nan, 1e9
+    scaled = normaliser.apply("EEG", windows)
+    assert (scaled[0, 1, :5] == 0).all()
+    assert scaled[1, 0, 3] == CLIP
+    expected = (windows[2] - normaliser.mean["EEG"][:, None]) / normaliser.spread["EEG"][:, None]
+    np.testing.assert_allclose(scaled[2], expected, rtol=1e-6)
+
+
+def test_the_normaliser_survives_as_tensors(store: WindowStore) -> None:
+    normaliser = Normaliser.fit(store, np.arange(30), store.present(0.5))
+    again = Normaliser.from_tensors({**normaliser.tensors(), "weight": torch.ones(2)})
+    np.testing.assert_array_equal(again.mean["EDA"], normaliser.mean["EDA"])
+    np.testing.assert_array_equal(again.spread["EEG"], normaliser.spread["EEG"])
+
+
+def test_a_batch_is_its_rows_and_padding_is_marked(store: WindowStore) -> None:
+    present = store.present(0.5)
+    labels = label_matrix(store.index, TASK)
+    normaliser = Normaliser.fit(store, np.arange(30), present)
+    assembler = Assembler(store, normaliser, labels, present, codes(store.index["subject"]),
+                          codes(store.index["stimulus"]))
+    sequences = make_sequences(store.index, np.arange(25), 4)[[1, 2, 5]]
+    batch = assembler.batch(sequences)
+    assert batch.x["EEG"].shape == (3, 4, 3, 64)
+    assert batch.valid.numpy().tolist() == (sequences >= 0).tolist()
+    for b, t in np.ndindex(sequences.shape):
+        row = sequences[b, t]
+        if row >= 0:
+            expected = normaliser.apply("EEG", store.arrays["EEG"][row:row + 1])[0]
+            np.testing.assert_allclose(batch.x["EEG"][b, t].numpy(), expected, rtol=1e-6)
+            np.testing.assert_allclose(batch.y[b, t].numpy(), labels[row], rtol=1e-6)
+        else:
+            assert torch.isnan(batch.y[b, t]).all()
+            assert not batch.present[b, t].any()
+            assert (batch.x["EDA"][b, t] == 0).all()
+
+
+def test_high_means_above_the_threshold_and_missing_stays_missing() -> None:
+    index = pd.DataFrame({"valence": [5.0, 5.1, np.nan], "arousal": [9.0, 1.0, 2.0]})
+    labels = label_matrix(index, Task("classification", ("valence", "arousal"), (1, 9), 5.0))
+    np.testing.assert_array_equal(labels, [[0, 1], [1, 0], [np.nan, 0]])
+
+
+def test_shuffling_moves_whole_trials() -> None:
+    index = make_index(3, 4, 5)
+    labels = label_matrix(index, TASK)
+    shuffled = shuffle_between_trials(index, labels, 1)
+    before = labels.reshape(12, 5, 2)
+    after = shuffled.reshape(12, 5, 2)
+    matches = (after[:, None] == before[None]).all((2, 3))
+    assert (matches.sum(0) == 1).all()
+    assert (matches.sum(1) == 1).all()
+    assert np.trace(matches) < 5
+    order = np.random.default_rng(0).permutation(len(index))
+    moved = shuffle_between_trials(index.iloc[order].reset_index(drop=True), labels[order], 1)
+    np.testing.assert_array_equal(moved, shuffled[order])

@@ -1,0 +1,73 @@
+"""The published numbers, looked up exactly."""
+
+from __future__ import annotations
+
+import csv
+from importlib import resources
+
+import pytest
+
+from himoe.errors import InputError
+from himoe.paper import (
+    COLUMNS,
+    CONTRADICTIONS,
+    METHOD_LABELS,
+    SET_LABELS,
+    PaperValue,
+    load_paper_results,
+    paper_rows,
+    paper_value,
+)
+
+
+def test_every_line_of_the_file_is_found() -> None:
+    with resources.files("himoe").joinpath("data/paper_results.csv").open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert len(lines) == 181
+    for line in lines:
+        rate = float(line["missing_rate"]) if line["missing_rate"] else None
+        found = paper_value(int(line["table"]), line["dataset"], line["method"], line["modalities"], line["metric"],
+                            line["dimension"], rate)
+        assert found == PaperValue(float(line["value"]), line["reproduced_by_authors"] == "1")
+
+
+@pytest.mark.parametrize("cell, expected", [
+    ((2, "dreamer", "himoe", "EEG+PPS", "ccc"), PaperValue(0.9571, False)),
+    ((2, "deap", "bilstm", "EEG+PPS+FACE", "mae"), PaperValue(0.4626, True)),
+    ((3, "deap", "tacoformer", "ALL", "ccc", "mean", 0.35), PaperValue(0.5787, True)),
+    ((3, "deap", "tacoformer", "ALL", "ccc", "mean", 0.05 * 7), PaperValue(0.5787, True)),
+    ((5, "deap", "himoe", "ALL", "ccc", "liking"), PaperValue(0.689, False)),
+    ((6, "deap", "himoe-no_alignment", "EEG+PPS+FACE", "pcc"), PaperValue(0.9614, False)),
+    ((10, "deap", "cafnet", "EEG+FACE", "f1", "arousal"), PaperValue(96.09, False)),
+    ((8, "deap", "late_fusion", "EEG+PPS", "ccc", "mean", 0.4), None),
+    ((2, "dreamer", "bilstm", "EEG+PPS+FACE", "ccc"), None),
+    ((3, "deap", "himoe", "ALL", "ccc"), None),
+])
+def test_cells_of_the_printed_tables(cell: tuple, expected: PaperValue | None) -> None:
+    assert paper_value(*cell) == expected
+
+
+def test_rows_keep_the_papers_order() -> None:
+    assert list(paper_rows(6)["method"].unique()) == [
+        "himoe-no_emotion_experts", "himoe-no_alignment", "himoe-no_soft_routing", "himoe"]
+    assert set(paper_rows(2, "dreamer")["modalities"]) == {"EEG+PPS", "EEG+EOG+EMG+EDA"}
+    with pytest.raises(InputError, match="found 7, expected one of 2 3 4 5 6 8 9 10"):
+        paper_rows(7)
+
+
+def test_results_are_a_copy_with_labels_for_all() -> None:
+    frame = load_paper_results()
+    assert tuple(frame.columns) == COLUMNS
+    assert set(frame["method"]) <= set(METHOD_LABELS)
+    assert set(frame["dataset"]) <= set(SET_LABELS)
+    frame.loc[:, "value"] = 0.0
+    assert load_paper_results()["value"].min() > 0.3
+
+
+def test_contradictions_are_in_the_numbers() -> None:
+    assert paper_value(3, "deap", "ianet", "ALL", "ccc", "mean", 0) != paper_value(
+        2, "deap", "ianet", "EEG+EOG+EMG+EDA", "ccc")
+    for dimension, metric in (("valence", "accuracy"), ("valence", "f1"), ("arousal", "accuracy"), ("arousal", "f1")):
+        assert paper_value(10, "deap", "cafnet", "EEG+FACE", metric, dimension) == paper_value(
+            4, "deap", "mfst_rnn", "EEG+PPS", metric, dimension)
+    assert "0.9014" in CONTRADICTIONS["table3"][0]
