@@ -1,6 +1,6 @@
 """Cross-modal alignment: the contrastive loss (Eq. 1, 7) and, beyond the paper, learned lags.
 
-Legend: B sequences, T time steps, M modalities, N rows (samples of B·T), F features, G lags.
+Legend: B sequences, T time steps, M modalities, N rows (samples of B·T), P pairs, F features, G lags.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from himoe.errors import bad_input
+
+SAFE_EXPONENT = 80.0  # exp(-80) is still a normal float32
 
 
 def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float) -> Tensor:
@@ -26,7 +28,7 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float) -> Tens
     present_BTM : Tensor (B, T, M) bool
         False also on padded steps.
     temperature : float
-        Below about 0.03 (float32) negatives of the same modality far below the nearest one count as 0.
+        Below 0.025 the sums run in float64; exact down to about 0.003.
 
     Returns
     -------
@@ -37,41 +39,41 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float) -> Tens
     rows = (present_NM.sum(-1) >= 2).nonzero().squeeze(1)
     present_MN = present_NM[rows].T
     both_MMN = present_MN[:, None] & present_MN[None]
-    counts_MM = both_MMN.sum(-1)
-    modalities = torch.arange(len(counts_MM), device=counts_MM.device)
-    pairs_MM = (counts_MM >= 2) & (modalities[:, None] != modalities)
-    if not pairs_MM.any():
+    first, second = torch.triu_indices(present_MN.shape[0], present_MN.shape[0], device=rows.device)
+    keep_PN = both_MMN[first, second]
+    counts_P = keep_PN.sum(-1)
+    used_P = (counts_P >= 2) & (first != second)
+    if not used_P.any():
         return codes_BTMF.sum() * 0.0
     unit_MNF = functional.normalize(codes_BTMF.flatten(0, 1)[rows].transpose(0, 1), dim=-1)
-    similarity_MMNN = torch.einsum("inf,jsf->ijns", unit_MNF, unit_MNF) / temperature
-    positive_MMN = similarity_MMNN.diagonal(dim1=-2, dim2=-1)
-    other_MMN = _masked_logsumexp(similarity_MMNN, both_MMN[:, :, None])
-    same_MMN = _same_modality(similarity_MMNN.diagonal(dim1=0, dim2=1).permute(2, 0, 1), present_MN, both_MMN)
-    terms_MMN = torch.logaddexp(other_MMN, same_MMN) - positive_MMN
-    loss_MM = torch.where(both_MMN, terms_MMN, 0.0).sum(-1) / counts_MM.clamp(min=1)
-    # Both directions of a pair are among the ordered pairs: their mean is Eq. 7's 1/(2N) sum.
-    return loss_MM[pairs_MM].mean()
+    if 2.0 / temperature > SAFE_EXPONENT:
+        unit_MNF = unit_MNF.double()
+    negatives_2PN = _negatives(unit_MNF, keep_PN, first, second, temperature)
+    positive_PN = ((unit_MNF[first] * unit_MNF[second]).sum(-1) - 1.0) / temperature
+    # -log(p / (p + n)) = log(1 + n / p), for the rows of either modality of the pair
+    terms_PN = functional.softplus(torch.log(negatives_2PN) - positive_PN).mean(0)
+    loss_P = torch.where(keep_PN, terms_PN, 0.0).sum(-1) / counts_P.clamp(min=1)
+    return loss_P[used_P].mean().to(codes_BTMF.dtype)
 
 
-def _masked_logsumexp(x: Tensor, keep: Tensor) -> Tensor:
-    """Log-sum-exp of *x* over the last axis where *keep*; a very low number where nothing is kept."""
-    return torch.logsumexp(x.masked_fill(~keep, torch.finfo(x.dtype).min / 4), -1)
+def _negatives(unit_MNF: Tensor, keep_PN: Tensor, first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Sum of exp(S - 1/temperature) over each row's negatives: (2, P, N), the pair's first and second modality.
 
-
-def _same_modality(similarity_MNN: Tensor, present_MN: Tensor, both_MMN: Tensor) -> Tensor:
-    """Log-sum-exp over each row's negatives in its own modality, for every partner: (M, M, N).
-
-    The exponentials are taken once a modality and summed for all partners in one product.
+    P runs over pairs *first* <= *second*, a modality with itself included. As S <= 1/temperature, every
+    exponential is in (0, 1], so each is computed once and serves all sums it is part of.
     """
-    rows = present_MN.shape[1]
-    others = ~torch.eye(rows, dtype=torch.bool, device=present_MN.device)
-    keep_MNN = others & present_MN[:, None]
-    scores_MNN = similarity_MNN.masked_fill(~keep_MNN, torch.finfo(similarity_MNN.dtype).min / 4)
-    shift_MN1 = scores_MNN.detach().amax(-1, keepdim=True)
-    weights_MNN = torch.where(keep_MNN, torch.exp(scores_MNN - shift_MN1), 0.0)
-    sums_MMN = torch.einsum("ins,ijs->ijn", weights_MNN, both_MMN.to(weights_MNN.dtype))
-    tiny = torch.finfo(sums_MMN.dtype).tiny
-    return torch.log(sums_MMN.clamp(min=tiny)) + shift_MN1[:, None, :, 0]
+    scaled_MNF = unit_MNF / temperature**0.5
+    own = torch.eye(unit_MNF.shape[1], dtype=torch.bool, device=unit_MNF.device)
+    similarity_PNN = scaled_MNF[first] @ scaled_MNF[second].mT
+    # The same sample is the row itself in its own modality and the positive in the other: no negative.
+    weights_PNN = similarity_PNN.sub_(1.0 / temperature).masked_fill_(own, -torch.inf).exp_()
+    keep_PN1 = keep_PN.to(weights_PNN.dtype)[..., None]
+    across_2PN = torch.stack([(weights_PNN @ keep_PN1)[..., 0], (weights_PNN.mT @ keep_PN1)[..., 0]])
+    # Negatives of the row's own modality, for every pair: (M, N, N) with (M, N, P) gives (M, N, P).
+    within_MNP = weights_PNN[first == second] @ keep_PN1[..., 0].T
+    pairs = torch.arange(len(first), device=first.device)
+    within_2PN = torch.stack([within_MNP[first, :, pairs], within_MNP[second, :, pairs]])
+    return (across_2PN + within_2PN).clamp(min=torch.finfo(weights_PNN.dtype).tiny)
 
 
 class LagAligner(nn.Module):

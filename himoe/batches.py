@@ -5,7 +5,7 @@ Legend: B sequences, T time steps (windows), M modalities, C channels, W samples
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from himoe.windows import ModalityShape, WindowStore
 
-__all__ = ["Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "codes",
+__all__ = ["Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "chunks", "codes",
            "label_matrix", "make_sequences", "shuffle_between_trials"]
 
 CLIP = 10.0  # SDs; a burst or a rail must not dominate a batch
@@ -170,6 +170,12 @@ class Assembler:
         return Batch(x, torch.from_numpy(present).unflatten(0, shape), torch.from_numpy(y).unflatten(0, shape),
                      torch.from_numpy(valid).unflatten(0, shape),
                      torch.from_numpy(self.subject[sequences[:, 0]]), torch.from_numpy(self.stimulus[sequences[:, 0]]))
+
+
+def chunks(sequences: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Consecutive parts of at most *size* sequences."""
+    for first in range(0, len(sequences), size):
+        yield sequences[first:first + size]
 
 
 def codes(names: pd.Series) -> np.ndarray:

@@ -17,15 +17,12 @@ import pandas as pd
 import torch
 
 from himoe.errors import bad_input
+from himoe.inference import EncodedFold, encode_fold, masked_present
 from himoe.masks import evaluation_draws
-from himoe.metrics import accuracy, bootstrap_interval, ccc, f1, mae, pcc
+from himoe.metrics import METRICS, TASK_METRICS, bootstrap_interval
 from himoe.params import BootstrapParams, MissingParams, RunConfig
-from himoe.training import EncodedFold, FoldTask, RunData, encode_fold, masked_present, run_tasks
+from himoe.rundata import FoldTask, RunData, run_tasks
 
-METRICS = {
-    "regression": {"ccc": ccc, "pcc": pcc, "mae": mae},
-    "classification": {"accuracy": accuracy, "f1": f1},
-}
 MAX_COMBINATIONS = 64  # of modalities, in the routing table: all of them up to six modalities
 TRAJECTORY_TRIALS = 3
 SWEEP_COLUMNS = ["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value"]
@@ -74,8 +71,8 @@ def score_rows(config: RunConfig, data: RunData, task: FoldTask, rate: float, ma
                predicted: np.ndarray) -> list[tuple[Any, ...]]:
     """Sweep rows of one fold under one mask: every metric, each dimension and their mean."""
     scored = []
-    for metric, score in METRICS[config.run.task].items():
-        values = [score(data.labels[rows, d], predicted[:, d]) for d in range(len(data.task.dimensions))]
+    for metric in TASK_METRICS[config.run.task]:
+        values = [METRICS[metric](data.labels[rows, d], predicted[:, d]) for d in range(len(data.task.dimensions))]
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         for dimension, value in zip((*data.task.dimensions, "mean"), (*values, mean), strict=True):
             scored.append((config.name, rate, mask_seed, task.seed, task.fold, dimension, metric, value))
@@ -95,14 +92,14 @@ def summary(config: RunConfig, evaluation: Evaluation, rate: float, bootstrap: B
     """The flat metrics of a run at *rate*: mean and SD over folds (and seeds), 95 % intervals over trials."""
     part = evaluation.sweep[evaluation.sweep["missing_rate"] == rate]
     flat: dict[str, Any] = {}
-    for metric in METRICS[config.run.task]:
+    for metric in TASK_METRICS[config.run.task]:
         rows = part[part["metric"] == metric]
         by_fold = rows.groupby(["dimension", "seed", "fold"])["value"].mean()
         mean = by_fold.groupby("dimension").mean()
         flat[metric] = _number(mean["mean"])
         flat[f"{metric}_sd"] = _number(by_fold["mean"].std(ddof=1) if len(by_fold["mean"]) > 1 else np.nan)
         low, high = pooled_interval(evaluation.predictions, metric, bootstrap)
-        flat[f"{metric}_pooled"] = _number(pooled(evaluation.predictions, METRICS[config.run.task][metric]))
+        flat[f"{metric}_pooled"] = _number(pooled(evaluation.predictions, METRICS[metric]))
         flat[f"{metric}_low"], flat[f"{metric}_high"] = _number(low), _number(high)
         for dimension in sorted(set(mean.index) - {"mean"}):
             flat[f"{metric}_{dimension}"] = _number(mean[dimension])
@@ -117,16 +114,15 @@ def pooled(predictions: pd.DataFrame, score: Any) -> float:
 
 
 def pooled_interval(predictions: pd.DataFrame, metric: str, bootstrap: BootstrapParams) -> tuple[float, float]:
-    """Interval of the pooled metric by resampling trials, averaged over dimensions; the first seeds' predictions."""
+    """Interval of the pooled metric (mean over dimensions) by resampling trials; the first seeds' predictions."""
     first = predictions[(predictions["seed"] == predictions["seed"].min())
                         & (predictions["mask_seed"] == predictions["mask_seed"].min())]
-    ends = []
-    for _, group in first.groupby("dimension", sort=True):
-        trials = (group["subject"] + "|" + group["trial"]).to_numpy(str)
-        ends.append(bootstrap_interval(group["y_true"].to_numpy(), group["y_pred"].to_numpy(), trials, metric,
-                                       bootstrap.draws, bootstrap.level, bootstrap.seed))
-    low, high = np.nanmean(np.array(ends, dtype=float), axis=0)
-    return float(low), float(high)
+    keys = ["subject", "trial", "window"]
+    wide = first.pivot_table(index=keys, columns="dimension", values=["y_true", "y_pred"], dropna=False, sort=True)
+    trials = np.array([f"{subject}/{trial}" for subject, trial, _ in wide.index])
+    interval = bootstrap_interval(wide["y_true"].to_numpy(), wide["y_pred"].to_numpy(), trials, metric,
+                                  bootstrap.draws, bootstrap.level, bootstrap.seed)
+    return interval.low, interval.high
 
 
 def _number(value: float) -> float | None:
@@ -172,7 +168,7 @@ def routing_table(config: RunConfig, data: RunData, encoded: EncodedFold) -> pd.
 def _mean_routing(config: RunConfig, tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     every = pd.concat(list(tables), ignore_index=True)
     keys = ["run", "combination", "modality", "expert"]
-    return every.groupby(keys, sort=False, as_index=False)["weight"].mean()
+    return every.groupby(keys, sort=False)["weight"].mean().reset_index()
 
 
 def trajectories(predictions: pd.DataFrame, length_s: float) -> pd.DataFrame:
@@ -204,6 +200,7 @@ def run_metrics(config: RunConfig, data: RunData, description: Mapping[str, Any]
         "shuffled_labels": config.run.shuffle_labels, "missing_rate": rate,
         "training_missing": config.training.missing, "folds": int(data.folds["fold"].nunique()),
         "seeds": int(predictions["seed"].nunique()),
+        "scale_low": data.task.scale[0], "scale_high": data.task.scale[1],
         "n_windows": len(predictions.drop_duplicates(["subject", "trial", "window"])),
         "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
         **summary(config, evaluation, rate, bootstrap),

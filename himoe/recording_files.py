@@ -6,7 +6,7 @@ samples). ``trials/<subject>.parquet``: one row a trial (stimulus, duration_s, r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def read_recordings(folder: Path, subject: str) -> list[Recording]:
     return [_recording(row, signals.get(row["trial"], {})) for row in trials.to_dict("records")]
 
 
-def _recording(row: dict[str, Any], channels: dict[str, list[tuple[str, float, str, np.ndarray]]]) -> Recording:
+def _recording(row: Mapping[Any, Any], channels: dict[str, list[tuple[str, float, str, np.ndarray]]]) -> Recording:
     signals = {m: Signal(np.stack([c[3] for c in rows]), rows[0][1], tuple(c[0] for c in rows), rows[0][2])
                for m, rows in channels.items()}
     annotations = None

@@ -1,19 +1,14 @@
-"""Training a run: folds × seeds (× rates) as independent tasks in worker processes.
+"""Fitting one model of a run: the schedule that is the same for every method.
 
-Each task uses one thread, so its result does not depend on the number of cores or on the order of tasks;
-a finished task is kept under a key of all it depends on and reused only when that key still matches.
+A fit uses one thread, so its result does not depend on the number of cores or on what else runs.
 Legend: n windows, M modalities, D dimensions.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,100 +16,17 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from himoe.batches import (
-    Assembler,
-    Batch,
-    Normaliser,
-    Task,
-    WindowStore,
-    codes,
-    label_matrix,
-    make_sequences,
-    shuffle_between_trials,
-)
+from himoe.batches import Assembler, Batch, Normaliser, chunks, make_sequences
 from himoe.errors import InputError, bad_input
-from himoe.files import atomic_path, write_json
 from himoe.folds import role_rows
-from himoe.masks import drop, evaluation_draws, training_mask
-from himoe.methods import METHODS, build_method
-from himoe.methods.base import Heads, Method, Spec
+from himoe.masks import training_mask
+from himoe.methods import build_method
+from himoe.methods.base import Heads, Method
 from himoe.params import RunConfig
-from himoe.progress import progress
+from himoe.rundata import FoldTask, RunData, make_spec
 
-EVALUATION_SEQUENCES = 64  # sequences a batch when nothing is learned
-FIT_SEED = 0
-
-
-@dataclass(frozen=True)
-class FoldTask:
-    """One model to fit: fold number, seed, and missing rate (None unless ``missing: matched``)."""
-
-    fold: int
-    seed: int
-    rate: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Folder name, e.g. ``fold-02_seed-0`` or ``fold-02_seed-0_rate-0.30``."""
-        suffix = "" if self.rate is None else f"_rate-{self.rate:.2f}"
-        return f"fold-{self.fold:02d}_seed-{self.seed}{suffix}"
-
-
-@dataclass(frozen=True)
-class RunData:
-    """A run's windows with everything derived from them once: labels (n, D), present (n, M), codes (n,)."""
-
-    store: WindowStore
-    folds: pd.DataFrame
-    task: Task
-    labels: np.ndarray
-    present: np.ndarray
-    subject: np.ndarray
-    stimulus: np.ndarray
-
-    def assembler(self, normaliser: Normaliser) -> Assembler:
-        """Batches normalised by *normaliser*."""
-        return Assembler(self.store, normaliser, self.labels, self.present, self.subject, self.stimulus)
-
-
-def load_run_data(
-    config: RunConfig, windows: Path, folds: pd.DataFrame, min_completeness: float, scratch: Path
-) -> RunData:
-    """Open a run's shards and derive labels, presence and codes."""
-    store = WindowStore.open(windows, config.run.modalities, config.training.memory_gib, scratch)
-    meta = store.meta
-    task = Task(config.run.task, meta.dimensions, meta.scale, meta.threshold)
-    labels = label_matrix(store.index, task)
-    if not np.isfinite(labels).any():
-        raise bad_input(f"{windows}: labels", "only missing ones", "ratings or annotations",
-                        "check windows.labels and the data set's ratings")
-    if config.run.shuffle_labels:
-        labels = shuffle_between_trials(store.index, labels, config.seed)
-    return RunData(store, folds, task, labels, store.present(min_completeness),
-                   codes(store.index["subject"]), codes(store.index["stimulus"]))
-
-
-def run_tasks(config: RunConfig, folds: pd.DataFrame) -> list[FoldTask]:
-    """Every model a run needs: folds × seeds, and × rates when training rates are matched."""
-    matched = config.training.missing == "matched" and trained_by_gradient(config)
-    rates: Sequence[float | None] = config.rates if matched else (None,)
-    seeds = config.training.seeds if trained_by_gradient(config) else config.training.seeds[:1]
-    return [FoldTask(int(fold), seed, rate) for fold in sorted(folds["fold"].unique())
-            for seed in seeds for rate in rates]
-
-
-def trained_by_gradient(config: RunConfig) -> bool:
-    """Whether the run's method is trained by gradient (the others have no seeds and no schedule)."""
-    if config.run.method not in METHODS:
-        raise bad_input(f"run {config.name}: method", repr(config.run.method), "one of " + ", ".join(METHODS),
-                        "correct the name")
-    return METHODS[config.run.method].gradient
-
-
-def make_spec(config: RunConfig, data: RunData) -> Spec:
-    """What the run's method is built from."""
-    shapes = {m: data.store.meta.shape(m) for m in config.run.modalities}
-    return Spec(shapes, data.task, config.model, config.alignment, data.store.meta.step_s)
+VALIDATION_SEQUENCES = 64  # a batch, when nothing is learned
+MAX_GRADIENT_NORM = 5.0
 
 
 def choose_device(name: str) -> torch.device:
@@ -177,7 +89,7 @@ def derive_seed(*parts: object) -> int:
 
 def _fit_closed(config: RunConfig, method: Method, assembler: Assembler,
                 sequences: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    batches = {role: [assembler.batch(part) for part in _chunks(s, EVALUATION_SEQUENCES)]
+    batches = {role: [assembler.batch(part) for part in chunks(s, VALIDATION_SEQUENCES)]
                for role, s in sequences.items()}
     method.fit(batches["train"], batches["validation"])
     losses = [float(_mean_loss(method, batches[role])) for role in ("train", "validation")]
@@ -193,13 +105,13 @@ def _fit_gradient(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(method.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.epochs)
-    validation = [assembler.batch(part) for part in _chunks(sequences["validation"], EVALUATION_SEQUENCES)]
+    validation = [assembler.batch(part) for part in chunks(sequences["validation"], VALIDATION_SEQUENCES)]
     best, best_weights, history = float("inf"), None, []
     for epoch in range(training.epochs):
         method.train()
         order = torch.randperm(len(sequences["train"]), generator=generator).numpy()
         totals: dict[str, float] = {}
-        parts = list(_chunks(sequences["train"][order], training.batch_sequences))
+        parts = list(chunks(sequences["train"][order], training.batch_sequences))
         for part in parts:
             losses = _step(method, optimizer, assembler.batch(part), config, task, generator, device)
             for name, value in losses.items():
@@ -230,9 +142,9 @@ def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, config
     loss = torch.stack(list(output.losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(method.parameters(), 5.0)
+    torch.nn.utils.clip_grad_norm_(method.parameters(), MAX_GRADIENT_NORM)
     optimizer.step()
-    return {name: float(value) for name, value in output.losses.items()}
+    return {name: float(value.detach()) for name, value in output.losses.items()}
 
 
 @torch.no_grad()
@@ -245,151 +157,3 @@ def _mean_loss(method: Method, batches: Sequence[Batch], device: torch.device | 
         output = method(batch if device is None else batch.to(device))
         total, count = total + float(output.losses["emotion"]) * known, count + known
     return total / max(count, 1)
-
-
-def _chunks(sequences: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for first in range(0, len(sequences), size):
-        yield sequences[first:first + size]
-
-
-def load_method(config: RunConfig, data: RunData, weights: Path) -> tuple[Method, Normaliser]:
-    """A fitted method and its normaliser from a task's ``weights.safetensors``, in evaluation mode."""
-    from safetensors.torch import load_file
-
-    tensors = load_file(weights)
-    method = build_method(config.run.method, make_spec(config, data))
-    method.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("normaliser.")})
-    return method.eval(), Normaliser.from_tensors(tensors)
-
-
-@dataclass(frozen=True)
-class EncodedFold:
-    """A fold's test windows, encoded once: batches with their codes, and the rows of the store they are."""
-
-    method: Method
-    batches: list[tuple[Batch, Tensor]]
-    rows: list[np.ndarray]
-
-    @torch.no_grad()
-    def predict(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Predict under a mask (n, M) over the store's rows: row numbers (k,), predictions (k, D)."""
-        rows, predictions = [], []
-        for (batch, code), sequences in zip(self.batches, self.rows, strict=True):
-            flat = sequences.reshape(-1)
-            mask = torch.from_numpy(kept[np.maximum(flat, 0)] & (flat >= 0)[:, None]).unflatten(0, sequences.shape)
-            output = self.method.decode(code, batch.with_present(mask))
-            predictions.append(output.prediction.flatten(0, 1).numpy()[flat >= 0])
-            rows.append(flat[flat >= 0])
-        return np.concatenate(rows), np.concatenate(predictions).astype(np.float64)
-
-
-@torch.no_grad()
-def encode_fold(config: RunConfig, data: RunData, task: FoldTask, weights: Path) -> EncodedFold:
-    """Load a task's model and encode its fold's test windows."""
-    torch.set_num_threads(1)
-    method, normaliser = load_method(config, data, weights)
-    rows = role_rows(data.store.index, data.folds, task.fold, "test")
-    rows = rows[data.present[rows].any(1)]
-    assembler = data.assembler(normaliser)
-    batches, places = [], []
-    for part in _chunks(make_sequences(data.store.index, rows, config.training.sequence_length), EVALUATION_SEQUENCES):
-        batch = assembler.batch(part)
-        code = method.encode(batch)
-        # Codes carry all a method needs: the raw windows are let go.
-        batches.append((Batch({m: v[..., :0] for m, v in batch.x.items()}, batch.present, batch.y, batch.valid,
-                              batch.subject, batch.stimulus), code))
-        places.append(part)
-    return EncodedFold(method, batches, places)
-
-
-def prediction_frame(config: RunConfig, data: RunData, task: FoldTask, rate: float, rows: np.ndarray,
-                     predictions: np.ndarray) -> pd.DataFrame:
-    """One row a test window and dimension, as in predictions.parquet."""
-    index, dimensions = data.store.index, data.task.dimensions
-    frame = index.iloc[np.repeat(rows, len(dimensions))][["subject", "trial", "window", "start_s"]]
-    return frame.reset_index(drop=True).assign(
-        run=config.name, fold=task.fold, seed=task.seed, missing_rate=rate,
-        dimension=np.tile(np.array(dimensions, dtype=object), len(rows)),
-        y_true=data.labels[rows].reshape(-1), y_pred=predictions.reshape(-1),
-    )[["run", "fold", "seed", "missing_rate", "subject", "trial", "window", "start_s", "dimension", "y_true", "y_pred"]]
-
-
-def masked_present(data: RunData, draws: np.ndarray, rate: float) -> np.ndarray:
-    """(n, M): what is present at missing rate *rate*."""
-    return drop(data.present, draws, rate) if rate > 0 else data.present
-
-
-def task_key(config: RunConfig, task: FoldTask, inputs: Mapping[str, str]) -> str:
-    """Key of a finished task: configuration, task, and digests of data and code."""
-    value = json.dumps({"config": asdict(config), "task": asdict(task), "inputs": dict(inputs)}, sort_keys=True)
-    return hashlib.sha256(value.encode()).hexdigest()[:24]
-
-
-def complete_task(config: RunConfig, data: RunData, task: FoldTask, kept: Path) -> None:
-    """Fit one task and leave weights, history and predictions in the folder *kept*, all or nothing."""
-    from safetensors.torch import save_file
-
-    weights, history = fit_task(config, data, task)
-    with atomic_path(kept) as folder:
-        folder.mkdir(parents=True)
-        save_file(weights, folder / "weights.safetensors")
-        history.assign(fold=task.fold, seed=task.seed).to_csv(folder / "history.csv", index=False,
-                                                              float_format="%.6f", lineterminator="\n")
-        encoded = encode_fold(config, data, task, folder / "weights.safetensors")
-        rate = task.rate or 0.0
-        draws = evaluation_draws(data.store.index, config.run.modalities, FIT_SEED)
-        rows, predictions = encoded.predict(masked_present(data, draws, rate))
-        prediction_frame(config, data, task, rate, rows, predictions).to_parquet(
-            folder / "predictions.parquet", index=False)
-
-
-def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: Mapping[str, str], jobs: int) -> None:
-    """Fit every task of a run and assemble the folder *out*.
-
-    Finished tasks stay in *kept* until the run is whole; a killed run starts again with those whose key matches.
-    """
-    from joblib import Parallel, delayed
-
-    tasks = run_tasks(config, data.folds)
-    places = {task: kept / f"{task.name}-{task_key(config, task, inputs)}" for task in tasks}
-    waiting = [task for task in tasks if not places[task].is_dir()]
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **worker_options(config, jobs))
-    results = parallel(delayed(complete_task)(config, data, task, places[task]) for task in waiting)
-    for _ in progress(results, config.name, "model", len(waiting)):
-        pass
-    with atomic_path(out) as folder:
-        folder.mkdir(parents=True)
-        for task in tasks:
-            target = folder / task.name
-            target.mkdir()
-            for name in ("weights.safetensors", "history.csv"):
-                (target / name).write_bytes((places[task] / name).read_bytes())
-        parts = [places[task] for task in tasks]
-        pd.concat([pd.read_csv(p / "history.csv") for p in parts]).to_csv(
-            folder / "history.csv", index=False, float_format="%.6f", lineterminator="\n")
-        pd.concat([pd.read_parquet(p / "predictions.parquet") for p in parts], ignore_index=True).to_parquet(
-            folder / "predictions.parquet", index=False)
-        write_json(folder / "run.json", describe(config, data))
-
-
-def worker_options(config: RunConfig, jobs: int) -> dict[str, Any]:
-    """How joblib runs the tasks: forked workers share the windows; CUDA or a scheduler need fresh processes."""
-    if os.environ.get("DASK_SCHEDULER_ADDRESS"):
-        return {"backend": "dask"}
-    if jobs == 1:
-        return {"backend": "sequential"}
-    fresh = choose_device(config.training.device).type == "cuda" or not hasattr(os, "fork")
-    return {"backend": "loky"} if fresh else {"backend": "multiprocessing"}
-
-
-def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
-    """What a run is, for every file made from it."""
-    provenance = data.store.meta.provenance
-    return {
-        "run": config.name, "method": config.run.method, "set": config.run.set, "protocol": config.run.protocol,
-        "task": config.run.task, "modalities": list(config.run.modalities),
-        "shuffle_labels": config.run.shuffle_labels, "model": asdict(config.model),
-        "alignment": asdict(config.alignment), "training": asdict(config.training),
-        "source": provenance["source"], "simulated": provenance["simulated"],
-        "label_source": data.store.meta.label_source,
-    }

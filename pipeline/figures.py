@@ -1,0 +1,24 @@
+"""Stage ``figures``: every figure named in ``reports``, as SVG and PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from himoe.figures import FIGURES, draw, save
+from himoe.files import atomic_path
+from himoe.tables import load_results
+from pipeline.stage import main, stage_params
+
+
+def figures(metrics: str, evaluations: str, out: str) -> None:
+    """Draw the figures from the folders *metrics* and *evaluations* into *out*."""
+    reports = {name: roles for name, roles in stage_params("figures")["reports"].items() if name in FIGURES}
+    results = load_results(reports, Path(metrics), Path(evaluations))
+    with atomic_path(Path(out)) as folder:
+        folder.mkdir(parents=True)
+        for name, roles in reports.items():
+            save(draw(name, roles, results), folder / name)
+
+
+if __name__ == "__main__":
+    main(figures)

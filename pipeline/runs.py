@@ -21,7 +21,7 @@ from himoe.params import (
     WindowParams,
     parse,
 )
-from himoe.training import RunData, load_run_data
+from himoe.rundata import RunData, load_run_data
 from pipeline.stage import SCRATCH, stage_params
 
 
@@ -48,7 +48,7 @@ def modality_names(run: Mapping[str, Any], sets: Mapping[str, Any]) -> list[str]
     chosen = run.get("modalities", "")
     if not isinstance(chosen, str):
         return chosen
-    return sets.get(run.get("set"), {}).get(chosen) or chosen.split("+")
+    return sets.get(run["set"], {}).get(chosen) or chosen.split("+")
 
 
 def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, folds: str) -> RunData:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import himoe
 from himoe.files import remove, sha256
-from himoe.training import train_run
+from himoe.running import train_run
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 

@@ -28,16 +28,25 @@ def slow_nt_xent(codes: torch.Tensor, present: torch.Tensor, temperature: float)
     return torch.stack(losses).mean() if losses else torch.zeros((), dtype=codes.dtype)
 
 
-@pytest.mark.parametrize("share,temperature", [(1.0, 0.5), (0.6, 0.5), (0.4, 0.07), (0.25, 0.5)])
+@pytest.mark.parametrize("share,temperature", [(1.0, 0.5), (0.6, 0.5), (0.4, 0.07), (0.25, 0.5), (0.7, 0.005)])
 def test_equals_the_loop(share: float, temperature: float) -> None:
     generator = torch.Generator().manual_seed(3)
     codes = torch.randn(2, 5, 4, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     present = torch.rand(2, 5, 4, generator=generator) < share
     fast, slow = nt_xent(codes, present, temperature), slow_nt_xent(codes, present, temperature)
-    assert float(slow) > 0
+    assert slow.item() > 0
     torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
     (gradient,), (expected,) = torch.autograd.grad(fast, codes), torch.autograd.grad(slow, codes)
     torch.testing.assert_close(gradient, expected, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.03, 0.5])
+def test_single_precision_equals_the_loop(temperature: float) -> None:
+    codes = torch.randn(2, 5, 4, 3, generator=torch.Generator().manual_seed(3))
+    codes[..., 1, :] *= -1  # far apart as well as near
+    present = torch.rand(2, 5, 4, generator=torch.Generator().manual_seed(4)) < 0.8
+    slow = slow_nt_xent(codes.double(), present, temperature)
+    assert nt_xent(codes, present, temperature).item() == pytest.approx(slow.item(), rel=1e-5)
 
 
 def test_pairs_with_one_row_are_left_out_and_no_pair_gives_zero() -> None:
@@ -97,7 +106,7 @@ def test_aligner_matches_its_formula() -> None:
                         total = total + share[m, g]
                 expected = expected / total if present[b, t, m] else expected
                 torch.testing.assert_close(got[b, t, m], expected)
-    lags_s = [sum(float(share[m, g]) * lag * 2.0 for g, lag in enumerate(range(-2, 3))) for m in range(3)]
+    lags_s = [sum(share[m, g].item() * lag * 2.0 for g, lag in enumerate(range(-2, 3))) for m in range(3)]
     assert aligner.lags_s().tolist() == pytest.approx(lags_s)
 
 

@@ -70,17 +70,19 @@ def test_heart_rate_of_simulated_beats(modality: str, rate_bpm: float) -> None:
     data = np.stack([long[start:start + 1024] for start in (300, 700, 1100)])[:, None]
     rate = _column(modality, data, "rate_0")
     assert np.abs(rate - rate_bpm).max() < 3
-    assert _column(modality, data, "rmssd_0").max() < 0.03
 
 
-def test_rmssd_of_unequal_beats() -> None:
-    """R waves at intervals 0.8, 1.0, 0.8, 1.0 s: rate 60/0.9, RMSSD 0.2 s."""
+@pytest.mark.parametrize("modality,width_s", [("PPG", 0.12), ("ECG", 0.015)])
+@pytest.mark.parametrize("difference_s", [0.0, 0.2])
+def test_rmssd_of_equal_and_unequal_beats(modality: str, width_s: float, difference_s: float) -> None:
+    """Beats whose intervals alternate about 0.9 s: rate 60/0.9, RMSSD their difference (within 2 samples)."""
     wave = np.zeros(128 * 6)
-    for beat_s in np.cumsum([1.0, 0.8, 1.0, 0.8, 1.0]):
-        wave += np.exp(-0.5 * ((np.arange(len(wave)) / 128 - beat_s) / 0.015) ** 2)
+    half = difference_s / 2
+    for beat_s in 1.0 + np.cumsum([0, 0.9 - half, 0.9 + half, 0.9 - half, 0.9 + half]):
+        wave += np.exp(-0.5 * ((np.arange(len(wave)) / 128 - beat_s) / width_s) ** 2)
     data = (wave + 0.001 * np.random.default_rng(0).normal(size=len(wave)))[None, None]
-    assert _column("ECG", data, "rate_0")[0] == pytest.approx(60 / 0.9, abs=1)
-    assert _column("ECG", data, "rmssd_0")[0] == pytest.approx(0.2, abs=0.02)
+    assert _column(modality, data, "rate_0")[0] == pytest.approx(60 / 0.9, abs=1)
+    assert _column(modality, data, "rmssd_0")[0] == pytest.approx(difference_s, abs=2 / 128)
 
 
 @pytest.mark.parametrize("modality", ["PPG", "ECG"])

@@ -15,6 +15,7 @@ import numpy as np
 from himoe.datasets._annotations import check_scale, read_annotations
 from himoe.datasets._mat import cells, field, load_variable, numbers, text
 from himoe.datasets.base import Channels, Dataset, Inventory
+from himoe.datasets.gaps import mark_flat
 from himoe.errors import bad_input
 from himoe.recordings import Annotations, Session, Signal, Trial
 
@@ -99,7 +100,7 @@ def _scores(person: Any, n_clips: int, where: str) -> dict[str, np.ndarray]:
 
 
 def _signal(value: Any, modality: str, where: str) -> Signal:
-    """Samples × channels as stored, (C, N) float32 as returned; infinities become NaN."""
+    """Samples × channels as stored, (C, N) float32 as returned; infinities and dead stretches become NaN."""
     published = MODALITIES[modality]
     array = np.asarray(value)
     if array.ndim != 2 or array.shape[1] != len(published.names) or array.dtype.kind not in "iuf":
@@ -108,7 +109,7 @@ def _signal(value: Any, modality: str, where: str) -> Signal:
     data = np.ascontiguousarray(array.T, dtype=np.float32)
     data[~np.isfinite(data)] = np.nan
     assert published.sfreq_hz is not None
-    return Signal(data, published.sfreq_hz, published.names, published.unit)
+    return Signal(mark_flat(data, published.sfreq_hz), published.sfreq_hz, published.names, published.unit)
 
 
 def _trial(clip: int, signals: Mapping[str, Signal], ratings: Mapping[str, float],

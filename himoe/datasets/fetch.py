@@ -244,7 +244,8 @@ def read_provenance(root: Path) -> dict[str, Any]:
     path = Path(root) / PROVENANCE
     provenance = read_json(path)
     if not isinstance(provenance, dict) or not {"set", "title", "source", "simulated", "label"} <= set(provenance):
-        raise bad_input(path, "an incomplete document", "keys set, title, source, simulated, label", "run the download again")
+        raise bad_input(path, "an incomplete document", "keys set, title, source, simulated, label",
+                        "run the download again")
     return provenance
 
 

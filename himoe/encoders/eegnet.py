@@ -89,7 +89,7 @@ class EEGNet(nn.Module):
         self.norm = BatchNorm(n_signals)
         self.first_pool = min(POOLS[0], shape.samples)
         pooled = shape.samples // self.first_pool
-        self.depthwise = nn.Conv1d(n_signals, n_signals, SEPARABLE_TAPS, padding="same", groups=n_signals, bias=False)
+        self.depthwise = nn.Conv1d(n_signals, n_signals, SEPARABLE_TAPS, groups=n_signals, bias=False)
         self.pointwise = nn.Conv1d(n_signals, n_signals, 1, bias=False)
         self.second_norm = BatchNorm(n_signals)
         self.second_pool = min(POOLS[1], pooled)
@@ -104,6 +104,7 @@ class EEGNet(nn.Module):
         grouped = mixed.unflatten(1, (self.temporal.shape[0], -1))
         filtered = filter_same(grouped, self.temporal).flatten(1, 2)
         hidden = functional.avg_pool1d(functional.elu(self.norm(filtered), inplace=True), self.first_pool)
-        hidden = self.pointwise(self.depthwise(self.dropout(hidden)))
+        padded = functional.pad(self.dropout(hidden), ((SEPARABLE_TAPS - 1) // 2, SEPARABLE_TAPS // 2))
+        hidden = self.pointwise(self.depthwise(padded))
         hidden = functional.avg_pool1d(functional.elu(self.second_norm(hidden), inplace=True), self.second_pool)
         return self.linear(self.dropout(hidden).flatten(1))

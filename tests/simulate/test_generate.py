@@ -74,7 +74,9 @@ def test_dreamer_is_the_same_for_any_jobs_and_number_of_people(mat: Path, tmp_pa
     assert contents(mat) == contents(tmp_path / "two")
     simulate_dreamer(tmp_path / "few", SimulationParams(subjects=2, trials=2, seed=11))
     for subject in ("s01", "s02"):
-        for one, other in zip(dreamer.DATASET.read(mat, subject, {}), dreamer.DATASET.read(tmp_path / "few", subject, {})):
+        pairs = list(zip(*(dreamer.DATASET.read(root, subject, {}) for root in (mat, tmp_path / "few"))))
+        assert len(pairs) == 2
+        for one, other in pairs:
             for modality in ("EEG", "ECG"):
                 np.testing.assert_array_equal(one.signals[modality].data, other.signals[modality].data)
 
@@ -141,7 +143,7 @@ def test_dreamer_ratings_are_whole_and_lie_by_the_true_mean(mat: Path) -> None:
 
 
 def lost_samples(root: Path, dataset: Any, options: dict[str, str], person: dict[str, Any]) -> list[bool]:
-    """For each recorded dropout inside a trial: are exactly its samples lost (0, or a gap where the reader marks it)?"""
+    """For each recorded dropout inside a trial: are exactly its samples lost (0 or a gap)?"""
     sessions = {session.trials[0].stimulus: session
                 for session in dataset.read(root, f"s{person['participant']:02d}", options)}
     found = []
@@ -200,7 +202,7 @@ def test_bad_parameters_are_refused(values: dict[str, Any]) -> None:
 
 
 def test_unknown_layout_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="layout.*bdf or dat"):
+    with pytest.raises(InputError, match=r"layout.*bdf or dat"):
         SIMULATORS["deap"](tmp_path / "x", SMALL, {"layout": "edf"}, 1)
 
 

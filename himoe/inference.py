@@ -1,0 +1,91 @@
+"""Using fitted models: load one, encode a fold's test windows once, predict under any mask.
+
+Legend: n windows, k tested windows, M modalities, D dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from himoe.batches import Batch, Normaliser, chunks, make_sequences
+from himoe.folds import role_rows
+from himoe.masks import drop
+from himoe.methods import build_method
+from himoe.methods.base import Method
+from himoe.params import RunConfig
+from himoe.rundata import FoldTask, RunData, make_spec
+
+SEQUENCES = 64  # a batch, when nothing is learned
+
+
+def load_method(config: RunConfig, data: RunData, weights: Path) -> tuple[Method, Normaliser]:
+    """A fitted method and its normaliser from a task's ``weights.safetensors``, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(weights)
+    method = build_method(config.run.method, make_spec(config, data))
+    method.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("normaliser.")})
+    return method.eval(), Normaliser.from_tensors(tensors)
+
+
+@dataclass(frozen=True)
+class EncodedFold:
+    """A fold's test windows, encoded once: batches with their codes, and the rows of the store they are."""
+
+    method: Method
+    batches: list[tuple[Batch, Tensor]]
+    rows: list[np.ndarray]
+
+    @torch.no_grad()
+    def predict(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predict under a mask (n, M) over the store's rows: row numbers (k,), predictions (k, D)."""
+        rows, predictions = [], []
+        for (batch, code), sequences in zip(self.batches, self.rows, strict=True):
+            flat = sequences.reshape(-1)
+            mask = torch.from_numpy(kept[np.maximum(flat, 0)] & (flat >= 0)[:, None]).unflatten(0, sequences.shape)
+            output = self.method.decode(code, batch.with_present(mask))
+            predictions.append(output.prediction.flatten(0, 1).numpy()[flat >= 0])
+            rows.append(flat[flat >= 0])
+        return np.concatenate(rows), np.concatenate(predictions).astype(np.float64)
+
+
+@torch.no_grad()
+def encode_fold(config: RunConfig, data: RunData, task: FoldTask, weights: Path) -> EncodedFold:
+    """Load a task's model and encode its fold's test windows."""
+    torch.set_num_threads(1)
+    method, normaliser = load_method(config, data, weights)
+    rows = role_rows(data.store.index, data.folds, task.fold, "test")
+    rows = rows[data.present[rows].any(1)]
+    assembler = data.assembler(normaliser)
+    batches, places = [], []
+    for part in chunks(make_sequences(data.store.index, rows, config.training.sequence_length), SEQUENCES):
+        batch = assembler.batch(part)
+        code = method.encode(batch)
+        # Codes carry all a method needs: the raw windows are let go.
+        batches.append((Batch({m: v[..., :0] for m, v in batch.x.items()}, batch.present, batch.y, batch.valid,
+                              batch.subject, batch.stimulus), code))
+        places.append(part)
+    return EncodedFold(method, batches, places)
+
+
+def prediction_frame(config: RunConfig, data: RunData, task: FoldTask, rate: float, rows: np.ndarray,
+                     predictions: np.ndarray) -> pd.DataFrame:
+    """One row a test window and dimension, as in predictions.parquet."""
+    index, dimensions = data.store.index, data.task.dimensions
+    frame = index.iloc[np.repeat(rows, len(dimensions))][["subject", "trial", "window", "start_s"]]
+    return frame.reset_index(drop=True).assign(
+        run=config.name, fold=task.fold, seed=task.seed, missing_rate=rate,
+        dimension=np.tile(np.array(dimensions, dtype=object), len(rows)),
+        y_true=data.labels[rows].reshape(-1), y_pred=predictions.reshape(-1),
+    )[["run", "fold", "seed", "missing_rate", "subject", "trial", "window", "start_s", "dimension", "y_true", "y_pred"]]
+
+
+def masked_present(data: RunData, draws: np.ndarray, rate: float) -> np.ndarray:
+    """(n, M): what is present at missing rate *rate*."""
+    return drop(data.present, draws, rate) if rate > 0 else data.present

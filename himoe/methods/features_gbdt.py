@@ -1,0 +1,226 @@
+"""Gradient-boosted trees on hand-made features: what one would otherwise pick.
+
+Legend: B sequences, T time steps, M modalities, P features, N rows, D dimensions, R trees, J nodes a tree.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from himoe.batches import Batch
+from himoe.features import feature_names, window_features
+from himoe.methods.base import Output, Spec
+from himoe.methods.resizable import FittedMethod
+
+MAX_TREES = 200
+PATIENCE = 10
+CHUNK_ROWS = 4096
+SETTINGS = {"learning_rate": 0.1, "max_depth": 6, "min_samples_leaf": 20, "random_state": 0}
+
+
+class FeaturesGBDT(FittedMethod):
+    """scikit-learn's ``HistGradientBoosting*``, one model a dimension; an absent modality is NaN.
+
+    Trained on the rows as they are plus one copy in which every row loses each modality with a
+    probability drawn for it from U(0, ``missing_max``) (at least one stays; generator seeded by
+    ``seed``). The number of trees is chosen on the validation batches. The fitted trees are plain tensors
+    in buffers (safetensors can hold them; ``load_state_dict`` takes any number of trees), and
+    :func:`predict_trees` walks them.
+    """
+
+    seed = 0
+    missing_max = 0.4
+    feature_modality: Tensor
+    baseline: Tensor
+    dimension: Tensor
+    feature: Tensor
+    threshold: Tensor
+    missing_left: Tensor
+    left: Tensor
+    right: Tensor
+    value: Tensor
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        widths = [len(feature_names(m, s.channels, s.samples, s.sfreq_hz)) for m, s in spec.shapes.items()]
+        owner = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
+        self.register_buffer("feature_modality", owner, persistent=False)
+        middle = 0.0 if spec.task.kind == "classification" else sum(spec.task.scale) / 2
+        self.register_buffer("baseline", torch.full((len(spec.task.dimensions),), middle, dtype=torch.float64))
+        for name, tensor in stack_trees([]).items():
+            self.register_buffer(name, tensor)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Features (B, T, P), NaN where a modality is absent."""
+        columns = []
+        for index, (name, shape) in enumerate(self.spec.shapes.items()):
+            present = batch.present[..., index]
+            windows = batch.x[name][present].cpu().numpy()
+            values, names = window_features(name, windows, shape.sfreq_hz)
+            block = torch.full((*present.shape, len(names)), float("nan"))
+            block[present.cpu()] = torch.from_numpy(values)
+            columns.append(block)
+        return torch.cat(columns, -1).to(batch.present.device)
+
+    def decode(self, codes: Tensor, batch: Batch) -> Output:
+        """Predict from features (B, T, P)."""
+        features = mask_features(codes, batch.present, self.feature_modality)
+        raw = self.predict_rows(features.flatten(0, 1)).unflatten(0, batch.present.shape[:2])
+        if self.spec.task.kind == "regression":
+            return Output(raw, raw[..., None])
+        return Output(torch.sigmoid(raw), torch.stack([torch.zeros_like(raw), raw], -1))
+
+    def predict_rows(self, features: Tensor) -> Tensor:
+        """Ratings, or log odds of *high*, (N, D) from features (N, P)."""
+        trees = {name: getattr(self, name) for name in TREE_BUFFERS}
+        return predict_trees(features, self.baseline, trees).to(torch.get_default_dtype())
+
+    def fit(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> None:
+        """Grow the trees on *batches*; *validation* says when to stop (all ``MAX_TREES`` without it)."""
+        x, present, y = self._rows(batches)
+        x_validation, _, y_validation = self._rows(validation)
+        generator = torch.Generator().manual_seed(self.seed)
+        masked = mask_features(x, drop_modalities(present, self.missing_max, generator), self.feature_modality)
+        x_all, y_all = torch.cat([x, masked]).numpy(), torch.cat([y, y]).numpy()
+        trees: list[tuple[int, np.ndarray]] = []
+        for index in range(y.shape[1]):
+            known, known_validation = np.isfinite(y_all[:, index]), np.isfinite(y_validation[:, index].numpy())
+            labels = y_all[known, index]
+            if len(labels) == 0:
+                continue
+            self.baseline[index] = self._constant(labels)
+            if len(np.unique(labels)) < 2:
+                continue
+            baseline, nodes = grow(self.spec.task.kind, x_all[known], labels,
+                                   x_validation.numpy()[known_validation],
+                                   y_validation.numpy()[known_validation, index])
+            self.baseline[index] = baseline
+            trees += [(index, tree) for tree in nodes]
+        for name, tensor in stack_trees(trees).items():
+            setattr(self, name, tensor.to(self.baseline.device))
+
+    def _constant(self, labels: np.ndarray) -> float:
+        """The answer without trees: the mean, or the log odds of the share of *high*."""
+        mean = float(labels.mean())
+        if self.spec.task.kind == "regression":
+            return mean
+        share = min(max(mean, 1e-6), 1 - 1e-6)
+        return float(np.log(share / (1 - share)))
+
+    def _rows(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (N, P), presence (N, M) and labels (N, D) of all valid steps, on the CPU."""
+        rows = [(self.encode(b)[b.valid].cpu(), b.present[b.valid].cpu(), b.y[b.valid].cpu()) for b in batches]
+        if not rows:
+            return (torch.zeros(0, len(self.feature_modality)), torch.zeros(0, len(self.spec.shapes), dtype=torch.bool),
+                    torch.zeros(0, len(self.spec.task.dimensions)))
+        x, present, y = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return x, present, y
+
+
+def mask_features(features: Tensor, present: Tensor, feature_modality: Tensor) -> Tensor:
+    """Features (..., P) with NaN where the column's modality is not in ``present`` (..., M)."""
+    return torch.where(present[..., feature_modality], features, float("nan"))
+
+
+def drop_modalities(present: Tensor, missing_max: float, generator: torch.Generator | None = None) -> Tensor:
+    """Drop each modality of each row of ``present`` (N, M) at the row's own rate from U(0, *missing_max*).
+
+    A row that would lose all keeps one of those it had, drawn at random.
+    """
+    rate = missing_max * torch.rand(len(present), 1, generator=generator)
+    kept = present & (torch.rand(present.shape, generator=generator) >= rate)
+    lottery = torch.where(present, torch.rand(present.shape, generator=generator), -1.0)
+    saved = torch.zeros_like(present).scatter_(1, lottery.argmax(1, keepdim=True), True) & present
+    return torch.where(kept.any(1, keepdim=True), kept, saved)
+
+
+def grow(kind: str, x: np.ndarray, y: np.ndarray, x_validation: np.ndarray,
+         y_validation: np.ndarray) -> tuple[float, list[np.ndarray]]:
+    """Fit one model on one thread; give its baseline and its trees' nodes."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
+
+    estimator = HistGradientBoostingRegressor if kind == "regression" else HistGradientBoostingClassifier
+    if kind == "classification":
+        y, y_validation = y.astype(int), y_validation.astype(int)
+        if len(np.unique(y_validation)) < 2:
+            x_validation, y_validation = x_validation[:0], y_validation[:0]
+    with threadpool_limits(limits=1):
+        if len(y_validation) == 0:
+            model = estimator(max_iter=MAX_TREES, early_stopping=False, **SETTINGS).fit(x, y)
+            n_trees = MAX_TREES
+        elif "X_val" in inspect.signature(estimator.fit).parameters:
+            model = estimator(max_iter=MAX_TREES, early_stopping=True, n_iter_no_change=PATIENCE, **SETTINGS)
+            model.fit(x, y, X_val=x_validation, y_val=y_validation)
+            n_trees = best_count(model, kind, x_validation, y_validation)
+        else:
+            model = estimator(max_iter=MAX_TREES, early_stopping=False, **SETTINGS).fit(x, y)
+            n_trees = best_count(model, kind, x_validation, y_validation)
+    nodes = [predictors[0].nodes for predictors in model._predictors[:n_trees]]
+    return float(np.ravel(model._baseline_prediction)[0]), nodes
+
+
+def best_count(model: Any, kind: str, x: np.ndarray, y: np.ndarray) -> int:
+    """Number of trees with the smallest loss on (x, y), by staged prediction."""
+    if kind == "regression":
+        losses = [float(np.mean((stage - y) ** 2)) for stage in model.staged_predict(x)]
+    else:
+        losses = [float(-np.mean(np.log(np.clip(stage[np.arange(len(y)), y], 1e-12, 1.0))))
+                  for stage in model.staged_predict_proba(x)]
+    return int(np.argmin(losses)) + 1
+
+
+TREE_BUFFERS = ("dimension", "feature", "threshold", "missing_left", "left", "right", "value")
+
+
+def stack_trees(trees: Sequence[tuple[int, np.ndarray]]) -> dict[str, Tensor]:
+    """Stack (dimension, nodes of one tree) into padded tables (R, J); a leaf points at itself."""
+    size = max((len(nodes) for _, nodes in trees), default=1)
+    shape = (len(trees), size)
+    own = np.broadcast_to(np.arange(size), shape)
+    tables: dict[str, np.ndarray] = {
+        "dimension": np.array([index for index, _ in trees], dtype=np.int64),
+        "feature": np.zeros(shape, np.int64), "threshold": np.zeros(shape, np.float64),
+        "missing_left": np.zeros(shape, bool), "left": own.copy(), "right": own.copy(),
+        "value": np.zeros(shape, np.float64),
+    }
+    for row, (_, nodes) in enumerate(trees):
+        inner = np.nonzero(nodes["is_leaf"] == 0)[0]
+        tables["feature"][row, inner] = nodes["feature_idx"][inner]
+        tables["threshold"][row, inner] = nodes["num_threshold"][inner]
+        tables["missing_left"][row, inner] = nodes["missing_go_to_left"][inner] != 0
+        tables["left"][row, inner] = nodes["left"][inner]
+        tables["right"][row, inner] = nodes["right"][inner]
+        tables["value"][row, :len(nodes)] = nodes["value"]
+    return {name: torch.from_numpy(table) for name, table in tables.items()}
+
+
+def predict_trees(features: Tensor, baseline: Tensor, trees: dict[str, Tensor]) -> Tensor:
+    """Walk all trees for all rows at once: features (N, P) → (N, D) float64.
+
+    ``x <= threshold`` goes left, NaN where training sent it; a leaf points at itself, so every row takes
+    as many steps as the deepest tree needs.
+    """
+    result = baseline.expand(len(features), -1).clone()
+    offset = torch.arange(len(trees["dimension"]), device=features.device) * trees["feature"].shape[1]
+    flat = {name: table.flatten() for name, table in trees.items()}
+    left, right = (flat[name].view_as(trees["feature"]) + offset[:, None] for name in ("left", "right"))
+    left, right = left.flatten(), right.flatten()
+    for first in range(0, len(features) if len(offset) else 0, CHUNK_ROWS):
+        x = features[first:first + CHUNK_ROWS].double()
+        node = offset.expand(len(x), -1)
+        while True:
+            seen = torch.gather(x, 1, flat["feature"][node])
+            goes_left = torch.where(seen.isnan(), flat["missing_left"][node], seen <= flat["threshold"][node])
+            following = torch.where(goes_left, left[node], right[node])
+            if torch.equal(following, node):
+                break
+            node = following
+        result[first:first + CHUNK_ROWS].index_add_(1, trees["dimension"], flat["value"][node])
+    return result

@@ -1,0 +1,91 @@
+"""What stands under a table: how our runs were made, and numbers that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from himoe.metrics import mse_bound_problem
+from himoe.paper import METHOD_LABELS, RECORDED, SCALES, SET_LABELS, paper_rows
+from himoe.recordings import DIMENSIONS
+from himoe.tables.results import RunResult
+
+_TRAINING = {
+    "sampled": "trained with missing rates drawn at random, one model for all rates (training_missing: sampled)",
+    "matched": "trained at the rate it is evaluated at, one model a rate, as in the paper (training_missing: matched)",
+    "none": "trained on complete data (training_missing: none)",
+}
+
+
+def run_notes(runs: Sequence[RunResult]) -> list[str]:
+    """Our implementation, and how the runs were split and trained."""
+    notes = []
+    if any(run.metrics["method"].split("-")[0] not in ("himoe", "mean", "features_gbdt") for run in runs):
+        notes.append("† our implementation, built from the cited paper's description and trained like Hi-MoE.")
+    groups: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        trained = run.metrics.get("training_missing")
+        text = f"protocol {run.metrics['protocol']}, {_count(run, 'folds', 'fold')}, {_count(run, 'seeds', 'seed')}"
+        if trained is not None:
+            text += "; " + _TRAINING.get(trained, f"training_missing: {trained}")
+        groups.setdefault((run.data, text), []).append(run.label)
+    sources = [data for data, _ in groups]
+    for (data, text), labels in groups.items():
+        which = f" ({'; '.join(dict.fromkeys(labels))})" if sources.count(data) > 1 else ""
+        notes.append(f"Ours on {data}: {text}{which}.")
+    return notes
+
+
+def bound_notes(runs: Sequence[RunResult], table: int | None = None) -> list[str]:
+    """``mse_bound_problem`` of every result, ours first, then the paper's rows of *table*."""
+    notes = []
+    for run in runs:
+        scale = _scale(run.metrics)
+        for dimension in ("", *DIMENSIONS):
+            suffix = f"_{dimension}" if dimension else ""
+            scores = [run.metrics.get(metric + suffix) for metric in ("ccc", "mae")]
+            problem = mse_bound_problem(scores[0], scores[1], scale) if scale else None
+            if problem:
+                notes.append(f"Check failed, ours, {run.label} on {run.data}{' ' + dimension if dimension else ''}: "
+                             f"{problem}.")
+    return notes + (_paper_bound_notes(table, {run.metrics["set"] for run in runs}) if table else [])
+
+
+def _paper_bound_notes(table: int, datasets: set[str]) -> list[str]:
+    rows = paper_rows(table)
+    rows = rows[rows["dataset"].isin(datasets & set(SCALES)) & rows["metric"].isin(["ccc", "mae"])]
+    notes = []
+    for key, group in rows.groupby(["dataset", "method", "modalities", "dimension"], sort=False):
+        dataset, method, modalities, _ = map(str, key)
+        scores = dict(zip(group["metric"], group["value"], strict=True))
+        problem = mse_bound_problem(scores.get("ccc"), scores.get("mae"), SCALES[dataset])
+        if problem:
+            notes.append(f"Check failed, paper, {METHOD_LABELS[method]} {modalities} on {SET_LABELS[dataset]}: "
+                         f"{problem}.")
+    return notes
+
+
+def same_modalities(published: str, metrics: Mapping[str, Any]) -> bool:
+    """Whether a run used what the paper's name stands for ("PPS", "ALL" depend on the data set)."""
+    recorded = RECORDED.get(metrics["set"], ())
+    meant: set[str] = set()
+    for name in published.split("+"):
+        if name == "PPS":
+            meant |= set(recorded) - {"EEG"}
+        elif name == "ALL":
+            meant |= {*recorded, "FACE"}
+        else:
+            meant.add(name)
+    return meant == set(metrics["modalities"].split("+")) or published == metrics["modalities"]
+
+
+def _scale(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The rating scale: the run's own ``scale_low``/``scale_high``, else the data set's."""
+    if metrics.get("scale_low") is not None and metrics.get("scale_high") is not None:
+        return float(metrics["scale_low"]), float(metrics["scale_high"])
+    return SCALES.get(metrics["set"])
+
+
+def _count(run: RunResult, key: str, unit: str) -> str:
+    count = run.metrics.get(key)
+    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from himoe.batches import Batch
+from himoe.features import window_features
+from himoe.methods import build_method
+from himoe.methods.base import Spec
+from himoe.methods.features_gbdt import MAX_TREES, best_count, drop_modalities, grow, predict_trees, stack_trees
+
+MakeSpec = Callable[..., Spec]
+MakeBatch = Callable[..., Batch]
+
+
+def _table(seed: int, rows: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 6)).astype(np.float32)
+    y = x[:, 0] * x[:, 1] + np.sin(2 * x[:, 2]) + 0.3 * rng.normal(size=rows)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    return x, y.astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_walk_equals_scikit_learn(kind: str) -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    (x, y), (unseen, _) = _table(0), _table(1)
+    if kind == "classification":
+        model = HistGradientBoostingClassifier(max_iter=23, min_samples_leaf=5).fit(x, y > 0)
+        expected = model.decision_function(unseen)
+    else:
+        model = HistGradientBoostingRegressor(max_iter=23, min_samples_leaf=5).fit(x, y)
+        expected = model.predict(unseen)
+    trees = stack_trees([(1, predictors[0].nodes) for predictors in model._predictors])
+    baseline = torch.tensor([4.0, float(np.ravel(model._baseline_prediction)[0])], dtype=torch.float64)
+    got = predict_trees(torch.from_numpy(unseen), baseline, trees).numpy()
+    np.testing.assert_allclose(got[:, 1], expected, rtol=1e-12, atol=1e-12)
+    assert (got[:, 0] == 4.0).all()  # a dimension without trees
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_validation_rows_choose_the_number_of_trees(kind: str) -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    (x, y), (x_validation, y_validation) = _table(0), _table(1)
+    if kind == "classification":
+        y, y_validation = (y > 0).astype(np.float32), (y_validation > 0).astype(np.float32)
+    _, stopped = grow(kind, x, y, x_validation, y_validation)
+    _, full = grow(kind, x, y, x_validation[:0], y_validation[:0])
+    assert len(full) == MAX_TREES
+    assert 1 < len(stopped) < MAX_TREES
+    estimator = HistGradientBoostingRegressor if kind == "regression" else HistGradientBoostingClassifier
+    model = estimator(max_iter=40, random_state=0).fit(x, y.astype(int) if kind == "classification" else y)
+    truth = y_validation.astype(int) if kind == "classification" else y_validation
+    losses = []
+    for count in range(1, 41):
+        trees = stack_trees([(0, p[0].nodes) for p in model._predictors[:count]])
+        baseline = torch.tensor(np.ravel(model._baseline_prediction), dtype=torch.float64)
+        score = predict_trees(torch.from_numpy(x_validation), baseline, trees)[:, 0].numpy()
+        losses.append(np.mean((score - truth) ** 2 if kind == "regression"
+                              else np.log1p(np.exp(-score * (2 * truth - 1)))))
+    assert best_count(model, kind, x_validation, truth) == 1 + int(np.argmin(losses))
+
+
+def test_features_are_nan_exactly_where_absent(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batch = make_batch(share=0.6)
+    method = build_method("features_gbdt", make_spec())
+    codes = method.encode(batch)
+    first = 0
+    for index, (name, shape) in enumerate(method.spec.shapes.items()):
+        values, names = window_features(name, batch.x[name].flatten(0, 1).numpy(), shape.sfreq_hz)
+        expected = torch.from_numpy(values).unflatten(0, (8, 5))
+        expected[~batch.present[..., index]] = float("nan")
+        torch.testing.assert_close(codes[..., first:first + len(names)], expected, equal_nan=True)
+        first += len(names)
+    assert codes.shape == (8, 5, first)
+
+
+def test_dropping_keeps_one_and_follows_the_rate() -> None:
+    present = torch.rand(20000, 5, generator=torch.Generator().manual_seed(0)) < 0.7
+    kept = drop_modalities(present, 0.4, torch.Generator().manual_seed(1))
+    assert not (kept & ~present).any()
+    assert torch.equal(kept.any(1), present.any(1))
+    full = torch.ones(20000, 5, dtype=torch.bool)
+    lost = 1 - drop_modalities(full, 0.4, torch.Generator().manual_seed(1)).float().mean()
+    assert float(lost) == pytest.approx(0.2, abs=0.01)
+    everything = drop_modalities(full, 1e9, torch.Generator().manual_seed(1))
+    assert torch.equal(everything.sum(1), torch.ones(20000, dtype=torch.int64))
+    assert everything.float().mean(0).tolist() == pytest.approx([0.2] * 5, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_labels_that_teach_nothing(kind: str, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batch = make_batch(kind=kind)
+    batch.y[..., 0] = float("nan")
+    batch.y[..., 1] = 1.0
+    method = build_method("features_gbdt", make_spec(kind))
+    method.fit([batch], [])
+    prediction = method(batch).prediction
+    assert torch.allclose(prediction[..., 0], torch.tensor(5.0 if kind == "regression" else 0.5))
+    assert torch.allclose(prediction[..., 1], torch.tensor(1.0), atol=1e-5)
+    assert set(method.dimension.tolist()) == {2}
+
+
+def test_beats_the_mean_on_new_data(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    train, validation, test = (make_batch(seed=seed, sequences=60) for seed in (0, 1, 2))
+    losses = {}
+    for name in ("features_gbdt", "mean"):
+        method = build_method(name, make_spec())
+        method.fit([train], [validation])
+        losses[name] = float(method(test).losses["emotion"])
+    assert losses["features_gbdt"] < 0.7 * losses["mean"]

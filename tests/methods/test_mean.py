@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from himoe.batches import Batch
+from himoe.methods import build_method
+from himoe.methods.base import Spec
+
+MakeSpec = Callable[..., Spec]
+MakeBatch = Callable[..., Batch]
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("name,level", [("mean", None), ("mean_subject", "subject"), ("mean_stimulus", "stimulus")])
+def test_means_equal_pandas(name: str, level: str | None, kind: str, make_spec: MakeSpec,
+                            make_batch: MakeBatch) -> None:
+    import pandas as pd
+
+    batches = [make_batch(seed=seed, kind=kind) for seed in (0, 1)]
+    method = build_method(name, make_spec(kind))
+    method.fit(iter(batches), [])
+    rows = pd.concat([pd.DataFrame(b.y.flatten(0, 1).double().numpy()).assign(
+        subject=np.repeat(b.subject.numpy(), 5), stimulus=np.repeat(b.stimulus.numpy(), 5)) for b in batches])
+    prediction = method(batches[0]).prediction
+    assert prediction.shape == (8, 5, 3)
+    for b in range(8):
+        group = rows if level is None else rows[rows[level] == int(getattr(batches[0], level)[b])]
+        expected = np.broadcast_to(group[[0, 1, 2]].mean().to_numpy(), (5, 3))
+        np.testing.assert_allclose(prediction[b].numpy(), expected, rtol=1e-6)
+
+
+def test_unseen_codes_get_the_overall_mean(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    subject, overall = build_method("mean_subject", make_spec()), build_method("mean", make_spec())
+    for method in (subject, overall):
+        method.fit([batch], [])
+    stranger = make_batch()
+    stranger.subject.copy_(torch.tensor([-1, 3, 99, 1000, 7, 8, 9, 10]))
+    assert torch.equal(subject(stranger).prediction, overall(stranger).prediction)
+    batch.y[batch.subject == 1] = float("nan")  # a subject whose labels are all missing
+    subject.fit([batch], [])
+    overall.fit([batch], [])
+    assert torch.equal(subject(batch).prediction[1], overall(batch).prediction[1])
+    assert not torch.equal(subject(batch).prediction[0], overall(batch).prediction[0])
+
+
+@pytest.mark.parametrize("kind,expected", [("regression", 5.0), ("classification", 0.5)])
+def test_without_labels_the_middle(kind: str, expected: float, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batch = make_batch(kind=kind)
+    batch.y[..., 1] = float("nan")
+    method = build_method("mean", make_spec(kind))
+    method.fit([batch], [])
+    output = method(batch)
+    assert (output.prediction[..., 1] == expected).all()
+    assert (output.prediction[..., 0] != expected).all()
+    assert method.encode(batch).shape == (8, 5, 0)
