@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint lock-check report real push-check clean
+.PHONY: repro test lint lock-check real clean
 
 repro: $(STAMP)           ## every table and figure from raw files
 	dvc repro
@@ -27,6 +27,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24,<27"
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $(STAMP)
+
+real: $(STAMP)            ## the open real data: make real CEAP360VR=folder HKU956=folder
+	HIMOE_CEAP360VR_PATH="$(or $(CEAP360VR),$(HIMOE_CEAP360VR_PATH))" \
+	HIMOE_HKU956_PATH="$(or $(HKU956),$(HIMOE_HKU956_PATH))" python -m pipeline.study reports/real
 
 clean:                    ## remove what is made, keep the environment
 	rm -rf data runs evaluations .himoe

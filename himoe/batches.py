@@ -72,23 +72,35 @@ class Batch:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Per modality and channel, mean and SD (C,) of training rows; a window becomes (x − mean) / SD."""
+    """Mean and SD of training rows by modality, subject and channel, (G, C); a window becomes (x − mean) / SD.
+
+    G counts subject codes. Subjects with no training window of a modality have the statistics of all.
+    """
 
     mean: Mapping[str, np.ndarray]
     spread: Mapping[str, np.ndarray]
 
     @classmethod
-    def fit(cls, store: WindowStore, rows: np.ndarray, present: np.ndarray) -> Normaliser:
-        """Statistics of *rows* of the store only, over the windows where the modality is present."""
+    def fit(cls, store: WindowStore, rows: np.ndarray, present: np.ndarray, subject: np.ndarray,
+            by_subject: bool) -> Normaliser:
+        """Statistics of *rows* of the store only, over the windows where the modality is present.
+
+        ``by_subject``: of each subject (codes *subject*, (n,)) for itself, else of everybody.
+        """
         mean, spread = {}, {}
+        n_subjects = int(subject.max()) + 1
         for column, (modality, array) in enumerate(store.arrays.items()):
             there = rows[present[rows, column]]
-            mean[modality], spread[modality] = _moments(array, there)
+            parts = np.stack([_sums(array, there[subject[there] == code]) for code in range(n_subjects)])
+            parts = np.where(parts[:, :1] > 0, parts, parts.sum(0)) if by_subject else np.broadcast_to(
+                parts.sum(0), parts.shape)
+            mean[modality], spread[modality] = _moments(parts)
         return cls(mean, spread)
 
-    def apply(self, modality: str, windows: np.ndarray) -> np.ndarray:
-        """Normalise (n, C, W); gaps become 0, outliers are bounded at ±``CLIP`` SD."""
-        scaled = (windows - self.mean[modality][:, None]) / self.spread[modality][:, None]
+    def apply(self, modality: str, windows: np.ndarray, subject: np.ndarray) -> np.ndarray:
+        """Normalise (n, C, W) of subjects (n,); gaps become 0, outliers are bounded at ±``CLIP`` SD."""
+        scaled = windows - self.mean[modality][subject][..., None]
+        scaled /= self.spread[modality][subject][..., None]
         np.clip(scaled, -CLIP, CLIP, out=scaled)
         return np.nan_to_num(scaled, copy=False, nan=0.0)
 
@@ -108,20 +120,22 @@ class Normaliser:
         return cls(parts["mean"], parts["spread"])
 
 
-def _moments(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and SD (C,) over rows and samples, gaps left out; in blocks, so memory stays small."""
-    n_channels = array.shape[1]
-    count, total, squares = (np.zeros(n_channels) for _ in range(3))
+def _sums(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Count, sum and sum of squares (3, C) over rows and samples, gaps left out; in blocks: memory stays small."""
+    sums = np.zeros((3, array.shape[1]))
     for block in np.array_split(rows, max(1, len(rows) // 512)):
         values = array[block].astype(np.float64)
         known = np.isfinite(values)
         values[~known] = 0.0
-        count += known.sum((0, 2))
-        total += values.sum((0, 2))
-        squares += (values**2).sum((0, 2))
-    mean = total / np.maximum(count, 1)
-    variance = squares / np.maximum(count, 1) - mean**2
-    spread = np.sqrt(np.maximum(variance, 0.0))
+        sums += np.stack([known.sum((0, 2)), values.sum((0, 2)), np.einsum("ncw,ncw->c", values, values)])
+    return sums
+
+
+def _moments(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums (G, 3, C) → mean and SD (G, C); a channel that never varies has SD 1."""
+    count, total, squares = (np.maximum(sums[:, 0], 1), sums[:, 1], sums[:, 2])
+    mean = total / count
+    spread = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     return mean.astype(np.float32), np.where(spread > 1e-8, spread, 1.0).astype(np.float32)
 
 
@@ -162,7 +176,7 @@ class Assembler:
         rows = np.where(valid, flat, flat.max())
         x = {}
         for modality, array in self.store.arrays.items():
-            windows = self.normaliser.apply(modality, array[rows])
+            windows = self.normaliser.apply(modality, array[rows], self.subject[rows])
             windows[~valid] = 0.0
             x[modality] = torch.from_numpy(windows).unflatten(0, shape)
         y = np.where(valid[:, None], self.labels[rows], np.nan).astype(np.float32)

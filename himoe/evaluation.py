@@ -22,6 +22,7 @@ from himoe.masks import evaluation_draws
 from himoe.metrics import METRICS, TASK_METRICS, bootstrap_interval
 from himoe.params import BootstrapParams, MissingParams, RunConfig
 from himoe.rundata import FoldTask, RunData, run_tasks
+from himoe.workers import map_forked
 
 MAX_COMBINATIONS = 64  # of modalities, in the routing table: all of them up to six modalities
 TRAJECTORY_TRIALS = 3
@@ -38,33 +39,41 @@ class Evaluation:
     trajectories: pd.DataFrame
 
 
-def evaluate_run(config: RunConfig, data: RunData, weights: Path, missing: MissingParams, rate: float) -> Evaluation:
+def evaluate_run(config: RunConfig, data: RunData, weights: Path, missing: MissingParams, rate: float,
+                 jobs: int = 1) -> Evaluation:
     """Score a run at every missing rate and mask seed, and keep its predictions at *rate*.
 
     *weights* is the run's folder. With matched training rates, each rate is scored with its own model.
     """
     rates = sorted({*missing.rates, rate})
     draws = {seed: evaluation_draws(data.store.index, config.run.modalities, seed) for seed in missing.mask_seeds}
-    sweep, predictions, routing = [], [], []
-    tasks = run_tasks(config, data.folds)
-    for task in tasks:
-        encoded = encode_fold(config, data, task, weights / task.name / "weights.safetensors")
-        for own_rate in [task.rate] if task.rate is not None else rates:
-            for seed, draw in draws.items():
-                rows, predicted = encoded.predict(masked_present(data, draw, own_rate))
-                sweep += score_rows(config, data, task, own_rate, seed, rows, predicted)
-                if own_rate == rate:
-                    predictions.append(_frame(data, task, seed, rows, predicted))
-                if own_rate == 0:
-                    break  # nothing is masked: every seed gives the same
-        if task.rate in (None, 0.0):
-            routing.append(routing_table(config, data, encoded))
-    if not predictions:
+    shared = (config, data, weights, rates, draws, rate)
+    parts = list(map_forked(_evaluate_task, shared, run_tasks(config, data.folds), jobs))
+    kept = [frame for part in parts for frame in part[1]]
+    if not kept:
         raise bad_input("missing_rate", rate, f"one of the trained rates {config.rates}",
                         "add it to missing.rates or train with training.missing: sampled")
-    kept = pd.concat(predictions, ignore_index=True)
-    return Evaluation(pd.DataFrame(sweep, columns=SWEEP_COLUMNS), kept, _mean_routing(config, routing),
-                      trajectories(kept, data.store.meta.length_s))
+    predictions = pd.concat(kept, ignore_index=True)
+    return Evaluation(pd.DataFrame([row for part in parts for row in part[0]], columns=SWEEP_COLUMNS), predictions,
+                      _mean_routing([table for part in parts for table in part[2]]),
+                      trajectories(predictions, data.store.meta.length_s))
+
+
+def _evaluate_task(shared: tuple[Any, ...], task: FoldTask) -> tuple[list[Any], list[pd.DataFrame], list[pd.DataFrame]]:
+    """One fold and seed: sweep rows, predictions at the rate asked for, routing."""
+    config, data, weights, rates, draws, rate = shared
+    encoded = encode_fold(config, data, task, weights / task.name / "weights.safetensors")
+    sweep, predictions = [], []
+    for own_rate in [task.rate] if task.rate is not None else rates:
+        for seed, draw in draws.items():
+            rows, predicted = encoded.predict(masked_present(data, draw, own_rate))
+            sweep += score_rows(config, data, task, own_rate, seed, rows, predicted)
+            if own_rate == rate:
+                predictions.append(_frame(data, task, seed, rows, predicted))
+            if own_rate == 0:
+                break  # nothing is masked: every seed gives the same
+    routing = [routing_table(config, data, encoded)] if task.rate in (None, 0.0) else []
+    return sweep, predictions, routing
 
 
 def score_rows(config: RunConfig, data: RunData, task: FoldTask, rate: float, mask_seed: int, rows: np.ndarray,
@@ -130,12 +139,12 @@ def _number(value: float) -> float | None:
 
 
 def combinations(modalities: Sequence[str]) -> list[tuple[bool, ...]]:
-    """All non-empty subsets of up to six modalities; of more: all, all but one, all but two, single ones."""
+    """All non-empty subsets of up to six modalities; of more: all of them, all but one, single ones."""
     m = len(modalities)
     everything = [bits for bits in itertools.product((True, False), repeat=m) if any(bits)]
     if len(everything) <= MAX_COMBINATIONS:
         return everything
-    return [bits for bits in everything if sum(bits) in (m, m - 1, m - 2, 1)]
+    return [bits for bits in everything if sum(bits) in (m, m - 1, 1)]
 
 
 @torch.no_grad()
@@ -165,7 +174,7 @@ def routing_table(config: RunConfig, data: RunData, encoded: EncodedFold) -> pd.
     return pd.DataFrame(rows, columns=["run", "combination", "modality", "expert", "weight"])
 
 
-def _mean_routing(config: RunConfig, tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def _mean_routing(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     every = pd.concat(list(tables), ignore_index=True)
     keys = ["run", "combination", "modality", "expert"]
     return every.groupby(keys, sort=False)["weight"].mean().reset_index()

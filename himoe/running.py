@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from himoe.params import RunConfig
 from himoe.progress import progress
 from himoe.rundata import FoldTask, RunData, run_tasks
 from himoe.training import choose_device, fit_task
+from himoe.workers import map_forked
 
 MASK_SEED = 0  # of the predictions kept with a matched-rate model
 
@@ -79,31 +78,19 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
 
 
 def _results(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]], jobs: int) -> Iterator[None]:
-    """Complete tasks, in worker processes where that helps; yields once a finished task, in any order.
+    """Complete tasks, in worker processes where that helps; yields once a finished task.
 
     Forked workers share the windows in memory. CUDA cannot be forked and a cluster has no common memory:
     there joblib starts fresh processes (``DASK_SCHEDULER_ADDRESS`` names a Dask scheduler).
     """
-    fresh = bool(os.environ.get("DASK_SCHEDULER_ADDRESS")) or choose_device(config.training.device).type == "cuda"
-    if not fresh and (jobs == 1 or len(waiting) < 2 or "fork" not in multiprocessing.get_all_start_methods()):
-        for task, place in waiting:
-            complete_task(config, data, task, place)
-            yield
-    elif not fresh:
-        _FORKED[:] = [(config, data)]
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-            futures = [pool.submit(_complete_forked, task, place) for task, place in waiting]
-            for future in as_completed(futures):
-                yield future.result()
-    else:
+    if os.environ.get("DASK_SCHEDULER_ADDRESS") or choose_device(config.training.device).type == "cuda":
         yield from _distributed(config, data, waiting)
+    else:
+        yield from map_forked(_complete, (config, data), waiting, jobs)
 
 
-_FORKED: list[tuple[RunConfig, RunData]] = []  # what forked workers inherit instead of unpickling it
-
-
-def _complete_forked(task: FoldTask, place: Path) -> None:
-    complete_task(*_FORKED[0], task, place)
+def _complete(shared: tuple[RunConfig, RunData], item: tuple[FoldTask, Path]) -> None:
+    complete_task(*shared, *item)
 
 
 def _distributed(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]]) -> Iterator[None]:

@@ -52,14 +52,18 @@ def fit_task(config: RunConfig, data: RunData, task: FoldTask) -> tuple[dict[str
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = choose_device(config.training.device)
     index = data.store.index
-    rows = {role: role_rows(index, data.folds, task.fold, role) for role in ("train", "validation")}
+    # In the order of names, so that sums do not depend on the order of files or rows.
+    ordered = index.reset_index(drop=True).sort_values(["subject", "trial", "window"]).index.to_numpy()
+    rows = {role: ordered[np.isin(ordered, role_rows(index, data.folds, task.fold, role))]
+            for role in ("train", "validation")}
     rows = {role: r[data.present[r].any(1) & np.isfinite(data.labels[r]).any(1)] for role, r in rows.items()}
     for role, found in rows.items():
         if len(found) == 0:
             raise bad_input(f"run {config.name} fold {task.fold}", f"no labelled {role} window",
                             "at least one", "check the fold table and the labels")
     with threadpool_limits(1):
-        normaliser = Normaliser.fit(data.store, rows["train"], data.present)
+        normaliser = Normaliser.fit(data.store, rows["train"], data.present, data.subject,
+                                    knows_test_subjects(data, task, rows["train"]))
         assembler = data.assembler(normaliser)
         sequences = {r: make_sequences(index, v, config.training.sequence_length) for r, v in rows.items()}
         seed = derive_seed(config.seed, task.seed, task.fold, config.run.method)
@@ -72,6 +76,15 @@ def fit_task(config: RunConfig, data: RunData, task: FoldTask) -> tuple[dict[str
             history = _fit_closed(config, method, assembler, sequences)
     weights = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
     return weights | normaliser.tensors(), history
+
+
+def knows_test_subjects(data: RunData, task: FoldTask, train: np.ndarray) -> bool:
+    """Whether every subject of the test fold has training rows: then each is normalised by its own.
+
+    Where people are held out this must not be, and everybody is normalised by all training rows.
+    """
+    test = role_rows(data.store.index, data.folds, task.fold, "test")
+    return bool(np.isin(data.subject[test], data.subject[train]).all())
 
 
 def calibrate_heads(method: Method, labels: np.ndarray) -> None:
@@ -106,7 +119,7 @@ def _fit_gradient(
     optimizer = torch.optim.Adam(method.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.epochs)
     validation = [assembler.batch(part) for part in chunks(sequences["validation"], VALIDATION_SEQUENCES)]
-    best, best_weights, history = float("inf"), None, []
+    best, best_epoch, best_weights, history = float("inf"), 0, None, []
     for epoch in range(training.epochs):
         method.train()
         order = torch.randperm(len(sequences["train"]), generator=generator).numpy()

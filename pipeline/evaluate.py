@@ -8,7 +8,7 @@ from himoe.evaluation import evaluate_run, run_metrics
 from himoe.files import atomic_path, read_json, remove, write_json
 from himoe.params import BootstrapParams, MissingParams, parse
 from pipeline.runs import load_data, run_config
-from pipeline.stage import SCRATCH, main
+from pipeline.stage import SCRATCH, jobs, main
 
 
 def evaluate(name: str, windows: str, folds: str, weights: str, out: str, metrics: str) -> None:
@@ -19,7 +19,7 @@ def evaluate(name: str, windows: str, folds: str, weights: str, out: str, metric
     rate = float(params["missing_rate"]) if name == "main" else 0.0
     data = load_data(config, params, windows, folds)
     description = read_json(Path(weights) / "run.json")
-    evaluation = evaluate_run(config, data, Path(weights), missing, rate)
+    evaluation = evaluate_run(config, data, Path(weights), missing, rate, jobs())
     words = data.store.meta.provenance["label"]
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)

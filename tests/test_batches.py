@@ -44,34 +44,38 @@ def test_sequences_hold_consecutive_windows_of_one_trial() -> None:
         assert (np.diff(part["window"]) == 1).all()
 
 
-def test_statistics_are_of_the_given_rows_only(store: WindowStore) -> None:
-    present = store.present(0.5)
+@pytest.mark.parametrize("by_subject", [True, False])
+def test_statistics_are_of_the_given_rows_only(store: WindowStore, by_subject: bool) -> None:
+    present, subject = store.present(0.5), codes(store.index["subject"])
     present[4, 0] = False
-    rows = np.arange(0, 40)
-    normaliser = Normaliser.fit(store, rows, present)
-    used = np.delete(rows, 4)
-    for channel in range(3):
-        values = store.arrays["EEG"][used, channel].astype(np.float64)
-        assert normaliser.mean["EEG"][channel] == pytest.approx(values.mean(), abs=1e-5)
-        assert normaliser.spread["EEG"][channel] == pytest.approx(values.std(), rel=1e-5)
-    store.arrays["EEG"][50:] = 1e6
-    again = Normaliser.fit(store, rows, present)
+    rows = np.flatnonzero(subject < 3)[::2]
+    normaliser = Normaliser.fit(store, rows, present, subject, by_subject)
+    for code in range(4):
+        used = [r for r in rows if present[r, 0] and (subject[r] == code or not by_subject or code == 3)]
+        for channel in range(3):
+            values = store.arrays["EEG"][used, channel].astype(np.float64)
+            assert normaliser.mean["EEG"][code, channel] == pytest.approx(values.mean(), abs=1e-5)
+            assert normaliser.spread["EEG"][code, channel] == pytest.approx(values.std(), rel=1e-5)
+    store.arrays["EEG"][np.setdiff1d(np.arange(len(subject)), rows)] = 1e6
+    again = Normaliser.fit(store, rows, present, subject, by_subject)
     np.testing.assert_array_equal(again.mean["EEG"], normaliser.mean["EEG"])
 
 
 def test_normalised_windows_are_finite_and_bounded(store: WindowStore) -> None:
-    normaliser = Normaliser.fit(store, np.arange(30), store.present(0.5))
-    windows = store.arrays["EEG"][:4].copy()
+    subject = codes(store.index["subject"])
+    normaliser = Normaliser.fit(store, np.arange(70), store.present(0.5), subject, True)
+    rows = np.array([0, 1, 35])
+    windows = store.arrays["EEG"][rows].copy()
     windows[0, 1, :5], windows[1, 0, 3] = np.nan, 1e9
-    scaled = normaliser.apply("EEG", windows)
+    scaled = normaliser.apply("EEG", windows, subject[rows])
     assert (scaled[0, 1, :5] == 0).all()
     assert scaled[1, 0, 3] == CLIP
-    expected = (windows[2] - normaliser.mean["EEG"][:, None]) / normaliser.spread["EEG"][:, None]
-    np.testing.assert_allclose(scaled[2], expected, rtol=1e-6)
+    expected = (windows[2] - normaliser.mean["EEG"][1][:, None]) / normaliser.spread["EEG"][1][:, None]
+    np.testing.assert_allclose(scaled[2], expected, rtol=1e-5)
 
 
 def test_the_normaliser_survives_as_tensors(store: WindowStore) -> None:
-    normaliser = Normaliser.fit(store, np.arange(30), store.present(0.5))
+    normaliser = Normaliser.fit(store, np.arange(30), store.present(0.5), codes(store.index["subject"]), True)
     again = Normaliser.from_tensors({**normaliser.tensors(), "weight": torch.ones(2)})
     np.testing.assert_array_equal(again.mean["EDA"], normaliser.mean["EDA"])
     np.testing.assert_array_equal(again.spread["EEG"], normaliser.spread["EEG"])
@@ -80,9 +84,9 @@ def test_the_normaliser_survives_as_tensors(store: WindowStore) -> None:
 def test_a_batch_is_its_rows_and_padding_is_marked(store: WindowStore) -> None:
     present = store.present(0.5)
     labels = label_matrix(store.index, TASK)
-    normaliser = Normaliser.fit(store, np.arange(30), present)
-    assembler = Assembler(store, normaliser, labels, present, codes(store.index["subject"]),
-                          codes(store.index["stimulus"]))
+    subject = codes(store.index["subject"])
+    normaliser = Normaliser.fit(store, np.arange(30), present, subject, True)
+    assembler = Assembler(store, normaliser, labels, present, subject, codes(store.index["stimulus"]))
     sequences = make_sequences(store.index, np.arange(25), 4)[[1, 2, 5]]
     batch = assembler.batch(sequences)
     assert batch.x["EEG"].shape == (3, 4, 3, 64)
@@ -90,7 +94,7 @@ def test_a_batch_is_its_rows_and_padding_is_marked(store: WindowStore) -> None:
     for b, t in np.ndindex(sequences.shape):
         row = sequences[b, t]
         if row >= 0:
-            expected = normaliser.apply("EEG", store.arrays["EEG"][row:row + 1])[0]
+            expected = normaliser.apply("EEG", store.arrays["EEG"][row:row + 1], subject[row:row + 1])[0]
             np.testing.assert_allclose(batch.x["EEG"][b, t].numpy(), expected, rtol=1e-6)
             np.testing.assert_allclose(batch.y[b, t].numpy(), labels[row], rtol=1e-6)
         else:

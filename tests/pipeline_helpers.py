@@ -1,0 +1,114 @@
+"""A tiny project that runs through the real stages: the real dvc.yaml and code, parameters cut down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGE_TIMEOUT_S = 300
+
+
+def tiny_params() -> dict[str, Any]:
+    """The project's params.yaml, cut to two simulated people, four trials, two folds and two runs."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["sets"] = ["deap"]
+    params["deap"] = {"source": "simulate", "path": None, "layout": "bdf", "redistribute": False}
+    profile = params["profiles"]["embedded"]
+    profile["size"]["deap"] = {"subjects": 2, "trials": 4}
+    profile["split"] = {"folds": 2, "validation": 0.3, "people": None}
+    profile["training"].update(epochs=1, seeds=[0], missing="sampled")
+    params["splits"] = {"deap-trial": {"set": "deap", "protocol": "trial"}}
+    params["main"] = {"set": "deap", "protocol": "trial", "method": "himoe", "modalities": "EEG+EDA"}
+    params["runs"] = {"deap-mean": {"set": "deap", "protocol": "trial", "method": "mean", "modalities": "EEG+EDA"}}
+    params["missing"] = {"rates": [0.0, 0.4], "mask_seeds": [0, 1]}
+    params["bootstrap"]["draws"] = 20
+    params["reports"] = {"table2": [{"method": "himoe", "modalities": "EEG+EDA", "deap": "main"},
+                                    {"method": "mean", "modalities": "EEG+EDA", "deap": "deap-mean"}],
+                         "figure3": {"himoe": "main", "mean": "deap-mean"}}
+    return params
+
+
+def write_params(project: Path, params: Mapping[str, Any]) -> None:
+    """Write params.yaml."""
+    (project / "params.yaml").write_text(yaml.safe_dump(dict(params), sort_keys=False), encoding="utf-8")
+
+
+def copy_code(project: Path) -> None:
+    """Copy dvc.yaml, himoe and pipeline, as a clone would have them."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for name in ("himoe", "pipeline"):
+        shutil.copytree(ROOT / name, project / name, ignore=ignore)
+    shutil.copy(ROOT / "dvc.yaml", project / "dvc.yaml")
+
+
+def workbench(project: Path, change: Callable[[dict[str, Any]], object] | None = None) -> Path:
+    """A project that single stages can be run in: no git, no cache, only what parameters are read through."""
+    project.mkdir(parents=True, exist_ok=True)
+    (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
+    for name in ("himoe", "pipeline", "dvc.yaml"):
+        (project / name).symlink_to(ROOT / name)
+    params = tiny_params()
+    if change is not None:
+        change(params)
+    write_params(project, params)
+    return project
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a user's shell with this interpreter first in the path and no data paths set."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HIMOE_", "DVC_", "GIT_", "PYTHON"))}
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
+    identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+                for what, value in (("NAME", "Tester"), ("EMAIL", "tester@example.org"))}
+    return kept | identity | {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull, **changes}
+
+
+def dvc_environment(project: Path, **changes: str) -> dict[str, str]:
+    """:func:`environment` with what DVC keeps outside a project beside it."""
+    return environment(**{"DVC_SITE_CACHE_DIR": str(project.parent / "site-cache"), **changes})
+
+
+def run(project: Path, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project and give its exit code and output."""
+    return subprocess.run(command, cwd=project, env=dvc_environment(project, **changes), text=True,
+                          capture_output=True, timeout=STAGE_TIMEOUT_S, check=False)
+
+
+def run_ok(project: Path, *command: str, **changes: str) -> str:
+    """Run a command that must end well; its standard output."""
+    done = run(project, *command, **changes)
+    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def stage(project: Path, script: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run one stage's script directly, in two processes."""
+    return run(project, sys.executable, "-m", f"pipeline.{script}", *arguments, **{"HIMOE_JOBS": "2", **changes})
+
+
+def new_project(project: Path, remote: Path) -> Path:
+    """A git and DVC repository with the tiny project committed and a local remote named ``shared``."""
+    project.mkdir(parents=True)
+    copy_code(project)
+    write_params(project, tiny_params())
+    shutil.copy(ROOT / ".gitignore", project / ".gitignore")
+    run_ok(project, "git", "init", "-q", "-b", "main")
+    run_ok(project, "dvc", "init", "-q")
+    run_ok(project, "dvc", "remote", "add", "-q", "-d", "shared", str(remote))
+    commit(project, "tiny project")
+    return project
+
+
+def commit(project: Path, message: str) -> None:
+    """Commit everything git does not ignore."""
+    run_ok(project, "git", "add", "-A")
+    run_ok(project, "git", "commit", "-q", "-m", message)

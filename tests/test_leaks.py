@@ -1,0 +1,91 @@
+"""The proof against leaks: signals without emotion, random ratings, and a fingerprint of every trial.
+
+An honest protocol must find nothing; shuffled windows find almost everything, through the fingerprint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+from toysets import make_config, make_data, make_index, make_meta
+
+from himoe.folds import make_folds
+from himoe.inference import encode_fold
+from himoe.params import RunConfig, SplitParams
+from himoe.rundata import run_tasks
+from himoe.training import fit_task
+from himoe.windows import WindowStore
+
+HONEST = ["trial", "loso", "stimulus"]
+BOUND = 0.1
+SHAPES = {"TEMP": (24, 6, 1.5), "EDA": (1, 16, 4.0)}
+
+
+def fingerprints(subjects: int, trials: int, windows: int, seed: int) -> WindowStore:
+    """Every trial has a waveform of its own and one random rating a dimension; nothing links the two."""
+    index = make_index(subjects, trials, windows, seed)
+    rng = np.random.default_rng(seed + 1)
+    code = index.groupby(["subject", "trial"]).ngroup().to_numpy()
+    ratings = rng.uniform(1, 9, (code.max() + 1, 4))
+    dimensions = ("valence", "arousal", "dominance", "liking")
+    index = index.assign(**{d: ratings[code, i] for i, d in enumerate(dimensions)},
+                         completeness_TEMP=np.float32(1), completeness_EDA=np.float32(1))
+    temp, eda = (rng.standard_normal((code.max() + 1, *SHAPES[m][:2])) for m in SHAPES)
+    arrays = {m: (prints[code] + 0.3 * rng.standard_normal((len(index), *SHAPES[m][:2]))).astype(np.float32)
+              for m, prints in zip(SHAPES, (temp, eda), strict=True)}
+    return WindowStore(index, arrays, make_meta(SHAPES, dimensions=dimensions))
+
+
+def textbook_ccc(y: np.ndarray, p: np.ndarray) -> float:
+    """Lin 1989: 2 cov / (var + var + squared difference of means)."""
+    cov = np.cov(y, p, bias=True)
+    return float(2 * cov[0, 1] / (cov[0, 0] + cov[1, 1] + (y.mean() - p.mean()) ** 2))
+
+
+def pooled_ccc(config: RunConfig, store: WindowStore, folder: Path) -> float:
+    """Fit every fold; CCC over all test windows together, averaged over dimensions."""
+    split = SplitParams(3, 0.2, people=3)
+    data = make_data(config, store, folds=make_folds(store.index, config.run.protocol, split, 0))
+    predicted = np.full(data.labels.shape, np.nan)
+    for task in run_tasks(config, data.folds):
+        weights, _ = fit_task(config, data, task)
+        path = folder / f"{config.run.protocol}-{task.name}.safetensors"
+        save_file(weights, path)
+        rows, values = encode_fold(config, data, task, path).predict(data.present)
+        predicted[rows] = values
+    assert np.isfinite(predicted).all()  # every window is tested
+    return float(np.mean([textbook_ccc(data.labels[:, d], predicted[:, d]) for d in range(4)]))
+
+
+@pytest.fixture(scope="module")
+def store() -> WindowStore:
+    """160 trials with four independent ratings: chance gives a mean CCC with an SD of at most 0.04."""
+    return fingerprints(8, 20, 18, 0)
+
+
+def configure(method: str, protocol: str) -> RunConfig:
+    """A method with time and size enough to learn fingerprints by heart."""
+    config = make_config(method, protocol, missing="none", epochs=14, patience=14, batch_sequences=16,
+                         sequence_length=6, model={"dropout": 0.0, "features": 32, "expert_hidden": 32})
+    return replace(config, run=replace(config.run, modalities=tuple(SHAPES)))
+
+
+@pytest.mark.parametrize("protocol", HONEST)
+@pytest.mark.parametrize("method", ["himoe", "features_gbdt"])
+def test_an_honest_protocol_finds_nothing(method: str, protocol: str, store: WindowStore, tmp_path: Path) -> None:
+    assert abs(pooled_ccc(configure(method, protocol), store, tmp_path)) < BOUND
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["himoe", "features_gbdt"])
+def test_shuffled_windows_find_the_fingerprint(method: str, store: WindowStore, tmp_path: Path) -> None:
+    assert pooled_ccc(configure(method, "leaky"), store, tmp_path) > 0.8
+
+
+@pytest.mark.parametrize("method", ["mean", "mean_subject", "mean_stimulus"])
+def test_floors_find_nothing_either(method: str, store: WindowStore, tmp_path: Path) -> None:
+    assert abs(pooled_ccc(configure(method, "trial"), store, tmp_path)) < BOUND

@@ -1,0 +1,124 @@
+"""A run's windows, labels and tasks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from toysets import make_config, make_data, make_index, make_store, write_store
+
+from himoe.errors import InputError
+from himoe.folds import make_folds
+from himoe.params import SplitParams
+from himoe.rundata import FoldTask, load_run_data, make_spec, run_tasks, trained_by_gradient
+from himoe.windows import WindowStore
+
+
+def folds_of(store: WindowStore, n_folds: int = 3) -> pd.DataFrame:
+    return make_folds(store.index, "trial", SplitParams(n_folds, 0.25), 0)
+
+
+@pytest.mark.parametrize(("task", "name"), [
+    (FoldTask(2, 0), "fold-02_seed-0"), (FoldTask(11, 4, 0.3), "fold-11_seed-4_rate-0.30"),
+    (FoldTask(0, 0, 0.0), "fold-00_seed-0_rate-0.00"),
+])
+def test_task_names(task: FoldTask, name: str) -> None:
+    assert task.name == name
+
+
+def test_tasks_are_folds_by_seeds() -> None:
+    tasks = run_tasks(make_config(seeds=(5, 7)), folds_of(make_store()))
+    assert tasks == [FoldTask(f, s) for f in range(3) for s in (5, 7)]
+
+
+def test_matched_training_multiplies_by_rates() -> None:
+    tasks = run_tasks(make_config(missing="matched", seeds=(5, 7), rates=(0.0, 0.1, 0.2, 0.3)), folds_of(make_store()))
+    assert len(tasks) == len(set(tasks)) == 3 * 2 * 4
+    assert len({task.name for task in tasks}) == 3 * 2 * 4
+    assert {task.rate for task in tasks} == {0.0, 0.1, 0.2, 0.3}
+
+
+@pytest.mark.parametrize("method", ["mean", "features_gbdt"])
+def test_closed_form_methods_are_fitted_once_a_fold(method: str) -> None:
+    config = make_config(method, missing="matched", seeds=(5, 7))
+    assert not trained_by_gradient(config)
+    assert run_tasks(config, folds_of(make_store())) == [FoldTask(f, 5) for f in range(3)]
+
+
+def test_unknown_method_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'himo'.*himoe"):
+        run_tasks(make_config("himo"), folds_of(make_store()))
+
+
+@pytest.mark.parametrize("memory_gib", [1.0, 1e-6])  # in memory, and mapped from files
+def test_loaded_from_shards_equals_derived_in_memory(tmp_path: Path, memory_gib: float) -> None:
+    store = make_store()
+    config = make_config(memory_gib=memory_gib)
+    expected = make_data(config, store)
+    data = load_run_data(config, write_store(tmp_path / "windows", store), expected.folds, 0.5, tmp_path / "maps")
+    pd.testing.assert_frame_equal(data.store.index, store.index, check_dtype=False)
+    for modality in ("EEG", "EDA"):
+        np.testing.assert_array_equal(data.store.arrays[modality], store.arrays[modality])
+    for name in ("labels", "present", "subject", "stimulus"):
+        np.testing.assert_array_equal(getattr(data, name), getattr(expected, name))
+    assert (tmp_path / "maps").exists() == (memory_gib < 1)
+
+
+def test_presence_follows_completeness(tmp_path: Path) -> None:
+    store = make_store()
+    index = store.index.copy()
+    index.loc[3, "completeness_EDA"] = np.float32(0.49)
+    index.loc[4, "completeness_EDA"] = np.float32(0.5)
+    folder = write_store(tmp_path / "windows", replace(store, index=index))
+    config = make_config()
+    data = load_run_data(config, folder, folds_of(store), 0.5, tmp_path / "maps")
+    assert data.present[:, 0].all()
+    assert np.flatnonzero(~data.present[:, 1]).tolist() == [3]
+
+
+def test_codes_tell_subjects_and_stimuli_apart() -> None:
+    data = make_data(make_config(), make_store(4, 6, 5))
+    index = make_index(4, 6, 5)
+    assert data.subject.tolist() == [int(s[1:]) for s in index["subject"]]
+    assert data.stimulus.tolist() == [int(s[1:]) for s in index["stimulus"]]
+
+
+def test_classes_are_above_the_threshold(tmp_path: Path) -> None:
+    store = make_store()
+    index = store.index.copy()
+    index.loc[:2, "valence"] = [5.0, 5.01, np.nan]
+    folder = write_store(tmp_path / "windows", replace(store, index=index))
+    data = load_run_data(make_config(task="classification"), folder, folds_of(store), 0.5, tmp_path / "maps")
+    np.testing.assert_array_equal(data.labels[:3, 0], [0.0, 1.0, np.nan])
+    np.testing.assert_array_equal(data.labels[3:, 1], (index["arousal"].to_numpy()[3:] > 5).astype(float))
+
+
+def test_shuffled_labels_are_other_trials_labels(tmp_path: Path) -> None:
+    store = make_store(4, 6, 5)
+    folder = write_store(tmp_path / "windows", store)
+    plain, shuffled = (load_run_data(make_config(shuffle_labels=flag), folder, folds_of(store), 0.5, tmp_path / "m")
+                       .labels.reshape(24, 5, 2) for flag in (False, True))
+    as_sets = [sorted(map(bytes, (np.ascontiguousarray(trial) for trial in labels))) for labels in (plain, shuffled)]
+    assert as_sets[0] == as_sets[1]  # whole trials change places
+    moved = (plain != shuffled).any((1, 2))
+    assert moved.sum() > 18
+
+
+def test_only_missing_labels_are_refused(tmp_path: Path) -> None:
+    store = make_store()
+    index = store.index.assign(valence=np.nan, arousal=np.nan)
+    folder = write_store(tmp_path / "windows", replace(store, index=index))
+    with pytest.raises(InputError, match=r"labels.*windows\.labels"):
+        load_run_data(make_config(), folder, folds_of(store), 0.5, tmp_path / "maps")
+
+
+def test_spec_names_shapes_and_step() -> None:
+    config = make_config()
+    spec = make_spec(config, make_data(config, make_store()))
+    assert spec.modalities == ("EEG", "EDA")
+    assert [(s.channels, s.samples, s.sfreq_hz) for s in spec.shapes.values()] == [(3, 64, 32.0), (1, 16, 4.0)]
+    assert spec.step_s == 2.0
+    assert spec.task.dimensions == ("valence", "arousal")

@@ -1,0 +1,212 @@
+"""A run in worker processes: the same bytes however it came about."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from toysets import file_bytes, make_config, make_data, make_store, write_store
+
+from himoe import running
+from himoe.files import read_json
+from himoe.metrics import ccc
+from himoe.params import RunConfig
+from himoe.rundata import FoldTask, RunData, load_run_data, run_tasks
+from himoe.running import complete_task, describe, task_key, train_run
+from pipeline.train import folder_digest
+
+INPUTS = {"windows": "a", "folds": "b", "code": "c"}
+
+
+def problem(**changes: Any) -> tuple[RunConfig, RunData]:
+    """Two folds and two seeds: four tasks."""
+    config = make_config(seeds=(0, 1), **changes)
+    return config, make_data(config, make_store())
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the tasks that are really fitted (in this process)."""
+    names: list[str] = []
+
+    def counting(config: RunConfig, data: RunData, task: FoldTask, kept: Path) -> None:
+        names.append(task.name)
+        complete_task(config, data, task, kept)
+
+    monkeypatch.setattr(running, "complete_task", counting)
+    return names
+
+
+def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
+    config, data = problem()
+    for jobs in (1, 2):
+        train_run(config, data, tmp_path / f"out{jobs}", tmp_path / f"kept{jobs}", INPUTS, jobs)
+    one, two = file_bytes(tmp_path / "out1"), file_bytes(tmp_path / "out2")
+    assert sorted(one) == sorted(
+        [f"fold-0{f}_seed-{s}/{name}" for f in (0, 1) for s in (0, 1) for name in ("weights.safetensors", "history.csv")]
+        + ["history.csv", "predictions.parquet", "run.json"])
+    assert one == two
+
+
+@pytest.mark.parametrize("method", ["himoe", "features_gbdt", "mean"])
+def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path: Path) -> None:
+    store = make_store(4, 6, 5)
+    config = make_config(method)
+    folds = make_data(config, store).folds
+    scores = []
+    for reverse in (False, True):
+        folder = write_store(tmp_path / f"windows-{reverse}", store, reverse)
+        data = load_run_data(config, folder, folds, 0.5, tmp_path / "maps")
+        assert data.store.index["subject"].is_monotonic_increasing == (not reverse)
+        train_run(config, data, tmp_path / f"out-{reverse}", tmp_path / f"kept-{reverse}", INPUTS, 1)
+        table = pd.read_parquet(tmp_path / f"out-{reverse}" / "predictions.parquet")
+        scores.append(table.sort_values(["dimension", "subject", "trial", "window"], ignore_index=True))
+    np.testing.assert_array_equal(scores[0]["y_true"], scores[1]["y_true"])
+    np.testing.assert_allclose(scores[0]["y_pred"], scores[1]["y_pred"], rtol=1e-6)
+    weights = [(tmp_path / f"out-{r}" / "fold-01_seed-0" / "weights.safetensors").read_bytes() for r in (False, True)]
+    assert weights[0] == weights[1]
+    for dimension in ("valence", "arousal"):
+        left, right = (ccc(*s.loc[s["dimension"] == dimension, ["y_true", "y_pred"]].to_numpy().T) for s in scores)
+        assert round(left, 6) == round(right, 6)
+
+
+def test_predictions_hold_every_window_once_a_seed(tmp_path: Path) -> None:
+    config, data = problem()
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    counts = table.groupby(["seed", "dimension"]).size()
+    assert counts.to_dict() == {(s, d): len(data.store.index) for s in (0, 1) for d in ("valence", "arousal")}
+    assert not table.duplicated(["seed", "dimension", "subject", "trial", "window"]).any()
+    truth = table.merge(data.store.index, on=["subject", "trial", "window"])
+    np.testing.assert_allclose(truth["y_true"], np.where(truth["dimension"] == "valence", truth["valence"],
+                                                         truth["arousal"]))
+    tested = data.folds[data.folds["role"] == "test"].set_index(["subject", "trial"])["fold"]
+    assert (table["fold"] == tested.loc[list(zip(table["subject"], table["trial"], strict=True))].to_numpy()).all()
+
+
+def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(tmp_path: Path, done: list[str]) -> None:
+    config, data = problem()
+    train_run(config, data, tmp_path / "whole", tmp_path / "kept", INPUTS, 1)
+    assert len(done) == 4
+
+    again = tmp_path / "kept-again"
+    finished = sorted((tmp_path / "kept").iterdir())
+    again.mkdir()
+    shutil.copytree(finished[1], again / finished[1].name)
+    half = again / f".{finished[2].name}.99999.part"
+    half.mkdir()
+    (half / "weights.safetensors").write_bytes(b"half of it")
+    done.clear()
+    train_run(config, data, tmp_path / "resumed", again, INPUTS, 1)
+    assert done == ["fold-00_seed-0", "fold-01_seed-0", "fold-01_seed-1"]
+    assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
+
+
+def test_a_task_that_dies_half_way_is_not_kept(tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    config, data = problem()
+
+    def dying(*args: Any) -> None:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    real = running.encode_fold
+    monkeypatch.setattr(running, "encode_fold", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    assert not (tmp_path / "out").exists()
+    assert sorted(p.name.split("-", 2)[1] for p in (tmp_path / "kept").iterdir()) == ["00_seed", "00_seed"]
+    monkeypatch.setattr(running, "encode_fold", real)
+    done.clear()
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    assert done == ["fold-01_seed-0", "fold-01_seed-1"]
+
+
+def test_a_finished_run_is_not_fitted_again(tmp_path: Path, done: list[str]) -> None:
+    config, data = problem()
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    done.clear()
+    train_run(config, data, tmp_path / "again", tmp_path / "kept", INPUTS, 1)
+    assert done == []
+    assert file_bytes(tmp_path / "again") == file_bytes(tmp_path / "out")
+
+
+@pytest.mark.parametrize("part", ["windows", "folds", "code"])
+def test_other_data_or_code_is_fitted_anew(tmp_path: Path, done: list[str], part: str) -> None:
+    config, data = problem()
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    done.clear()
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", {**INPUTS, part: "changed"}, 1)
+    assert len(done) == 4
+
+
+@pytest.mark.parametrize("change", [
+    {"learning_rate": 0.02}, {"epochs": 3}, {"missing": "none"}, {"seed": 1}, {"model": {"features": 8}},
+    {"task": "classification"}, {"method": "late_fusion"}, {"shuffle_labels": True}, {"rates": (0.0,)},
+])
+def test_every_parameter_changes_the_key(change: dict[str, Any]) -> None:
+    task = FoldTask(0, 0)
+    assert task_key(make_config(), task, INPUTS) == task_key(make_config(), task, dict(reversed(INPUTS.items())))
+    assert task_key(make_config(**change), task, INPUTS) != task_key(make_config(), task, INPUTS)
+
+
+def test_every_task_has_its_own_key() -> None:
+    config = make_config(missing="matched", seeds=(0, 1))
+    tasks = run_tasks(config, make_data(config, make_store()).folds)
+    assert len({task_key(config, task, INPUTS) for task in tasks}) == len(tasks) == 2 * 2 * 3
+
+
+def test_the_output_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, data = problem()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text("the run before", encoding="utf-8")
+
+    def full_disk(path: Path, value: Any) -> None:
+        assert file_bytes(out) == {"run.json": b"the run before"}  # everything but this file is already written
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(running, "write_json", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        train_run(config, data, out, tmp_path / "kept", INPUTS, 1)
+    assert file_bytes(out) == {"run.json": b"the run before"}
+    assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".part")] == []
+    monkeypatch.undo()
+    train_run(config, data, out, tmp_path / "kept", INPUTS, 1)
+    assert read_json(out / "run.json")["run"] == "toy-run"
+
+
+def test_matched_predictions_are_at_each_models_rate(tmp_path: Path) -> None:
+    config = make_config(missing="matched", rates=(0.0, 0.4), epochs=1)
+    data = make_data(config, make_store())
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 2)
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    assert table.groupby("missing_rate").size().to_dict() == {0.0: 240, 0.4: 240}
+
+
+def test_run_json_says_what_the_run_is() -> None:
+    config, data = problem(protocol="leaky", shuffle_labels=True)
+    described = describe(config, data)
+    assert described["simulated"] is True
+    assert (described["protocol"], described["shuffle_labels"], described["modalities"]) == (
+        "leaky", True, ["EEG", "EDA"])
+    assert described["training"]["learning_rate"] == config.training.learning_rate
+    real = replace(data.store, meta=replace(data.store.meta, provenance={"source": "local", "simulated": False}))
+    assert describe(config, replace(data, store=real))["simulated"] is False
+
+
+def test_a_folders_digest_follows_names_and_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"one")
+    (tmp_path / "b.txt").write_bytes(b"ignored")
+    first = folder_digest(tmp_path, "*.parquet")
+    (tmp_path / "b.txt").write_bytes(b"changed")
+    assert folder_digest(tmp_path, "*.parquet") == first
+    (tmp_path / "a.parquet").rename(tmp_path / "c.parquet")
+    renamed = folder_digest(tmp_path, "*.parquet")
+    (tmp_path / "c.parquet").write_bytes(b"two")
+    assert len({first, renamed, folder_digest(tmp_path, "*.parquet")}) == 3

@@ -1,0 +1,328 @@
+"""Fitting one model: what decides its weights, and what must not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from toysets import make_config, make_data, make_store
+
+from himoe import training
+from himoe.batches import Normaliser
+from himoe.errors import InputError
+from himoe.folds import role_rows
+from himoe.inference import encode_fold, masked_present
+from himoe.masks import evaluation_draws, training_mask
+from himoe.params import RunConfig
+from himoe.rundata import FoldTask, RunData
+from himoe.training import choose_device, derive_seed, fit_task
+
+TASK = FoldTask(1, 0)
+METHODS = ["himoe", "late_fusion", "features_gbdt", "mean"]
+
+
+def rows_of(data: RunData, role: str) -> np.ndarray:
+    return role_rows(data.store.index, data.folds, TASK.fold, role)
+
+
+def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return list(left) == list(right) and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def poisoned(data: RunData, rows: np.ndarray, value: float) -> RunData:
+    """The same data with the signals of *rows* overwritten."""
+    arrays = {}
+    for modality, array in data.store.arrays.items():
+        arrays[modality] = array.copy()
+        arrays[modality][rows] = value
+    return replace(data, store=replace(data.store, arrays=arrays))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fit_is_deterministic(method: str) -> None:
+    config = make_config(method)
+    data = make_data(config, make_store())
+    first, history = fit_task(config, data, TASK)
+    torch.manual_seed(123)
+    torch.rand(7)
+    np.random.seed(5)  # noqa: NPY002 - the global state must not matter
+    second, again = fit_task(config, data, TASK)
+    assert equal(first, second)
+    pd.testing.assert_frame_equal(history, again)
+
+
+def test_seed_and_fold_decide_the_weights() -> None:
+    config = make_config()
+    data = make_data(config, make_store())
+    fits = [fit_task(config, data, task)[0] for task in (TASK, FoldTask(1, 1), FoldTask(0, 0))]
+    assert not equal(fits[0], fits[1])
+    assert not equal(fits[0], fits[2])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [1e30, np.nan])
+@pytest.mark.parametrize("protocol", ["trial", "loso", "stimulus", "leaky"])
+def test_signals_of_test_rows_have_no_influence(method: str, value: float, protocol: str) -> None:
+    config = make_config(method, protocol)
+    data = make_data(config, make_store())
+    clean, history = fit_task(config, data, TASK)
+    dirty, again = fit_task(config, poisoned(data, rows_of(data, "test"), value), TASK)
+    assert equal(clean, dirty)
+    pd.testing.assert_frame_equal(history, again)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("protocol", ["trial", "loso"])
+def test_labels_of_test_rows_have_no_influence(method: str, protocol: str) -> None:
+    config = make_config(method, protocol)
+    data = make_data(config, make_store())
+    labels = data.labels.copy()
+    labels[rows_of(data, "test")] = [1e6, np.nan]
+    clean, history = fit_task(config, data, TASK)
+    dirty, again = fit_task(config, replace(data, labels=labels), TASK)
+    assert equal(clean, dirty)
+    pd.testing.assert_frame_equal(history, again)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_poison_would_be_seen_in_training_rows(method: str) -> None:
+    config = make_config(method)
+    data = make_data(config, make_store())
+    train = rows_of(data, "train")
+    labels = data.labels.copy()
+    labels[train] = labels[train] ** 2
+    clean, _ = fit_task(config, data, TASK)
+    assert not equal(clean, fit_task(config, replace(data, labels=labels), TASK)[0])
+    spread = fit_task(config, poisoned(data, train[:2], 50.0), TASK)[0]["normaliser.EEG.spread"]
+    assert not torch.equal(clean["normaliser.EEG.spread"], spread)
+
+
+@pytest.mark.parametrize("protocol", ["trial", "loso"])
+def test_the_normaliser_holds_the_training_rows_moments(protocol: str) -> None:
+    """Of each subject for itself, or of everybody where people are held out."""
+    config = make_config(protocol=protocol)
+    data = make_data(config, make_store(5, 6, 4))
+    weights, _ = fit_task(config, data, TASK)
+    train = rows_of(data, "train")
+    assert weights["normaliser.EEG.mean"].shape == (5, 3)
+    for code in range(5):
+        rows = train[data.subject[train] == code] if protocol == "trial" else train
+        values = data.store.arrays["EEG"][rows].astype(np.float64)
+        np.testing.assert_allclose(weights["normaliser.EEG.mean"][code], values.mean((0, 2)), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(weights["normaliser.EEG.spread"][code], values.std((0, 2)), rtol=1e-5)
+
+
+def test_windows_without_label_or_signal_are_not_trained_on() -> None:
+    config = make_config()
+    data = make_data(config, make_store())
+    unlabelled, absent = rows_of(data, "train")[[0, 1]], rows_of(data, "train")[[2, 3]]
+    labels, present = data.labels.copy(), data.present.copy()
+    labels[unlabelled] = np.nan
+    present[absent] = False
+    data = replace(data, labels=labels, present=present)
+    rows = np.concatenate([unlabelled, absent])
+    assert equal(fit_task(config, data, TASK)[0], fit_task(config, poisoned(data, rows, 77.0), TASK)[0])
+
+
+def validation_mse(config: RunConfig, data: RunData, weights: dict[str, torch.Tensor]) -> float:
+    """MSE over the validation rows, window by window."""
+    from himoe.methods import build_method
+    from himoe.rundata import make_spec
+
+    method = build_method(config.run.method, make_spec(config, data))
+    method.load_state_dict({k: v for k, v in weights.items() if not k.startswith("normaliser.")})
+    assembler = data.assembler(Normaliser.from_tensors(weights))
+    errors = []
+    with torch.no_grad():
+        for row in rows_of(data, "validation"):
+            output = method.eval()(assembler.batch(np.array([[row]])))
+            errors.append(((output.prediction[0, 0].numpy() - data.labels[row]) ** 2).mean())
+    return float(np.mean(errors))
+
+
+def test_early_stopping_keeps_the_best_epochs_weights() -> None:
+    config = make_config(epochs=40, patience=3, learning_rate=0.1)
+    data = make_data(config, make_store())
+    weights, history = fit_task(config, data, TASK)
+    best = int(history["validation_loss"].idxmin())
+    assert history.index[history["best"]].tolist() == [best]
+    assert best < len(history) - 1  # later epochs were worse, so the last weights are not the best
+    assert len(history) == min(best + 3 + 1, 40)
+    assert validation_mse(config, data, weights) == pytest.approx(history.loc[best, "validation_loss"], rel=1e-4)
+    assert validation_mse(config, data, weights) != pytest.approx(history["validation_loss"].iloc[-1], rel=1e-4)
+
+
+def test_the_number_of_epochs_is_a_bound() -> None:
+    config = make_config(epochs=3, patience=50)
+    _, history = fit_task(config, make_data(config, make_store()), TASK)
+    assert history["epoch"].tolist() == [0, 1, 2]
+    assert np.isfinite(history[["train_loss", "train_alignment", "validation_loss"]]).all(axis=None)
+
+
+def predict(config: RunConfig, data: RunData, folder: Path, rate: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a model; its test rows and predictions at a missing rate."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(exist_ok=True)
+    weights, _ = fit_task(config, data, TASK)
+    path = folder / f"{config.run.method}-{config.training.missing}-{config.run.shuffle_labels}.safetensors"
+    save_file(weights, path)
+    draws = evaluation_draws(data.store.index, config.run.modalities, 0)
+    return encode_fold(config, data, TASK, path).predict(masked_present(data, draws, rate))
+
+
+@pytest.mark.parametrize("method", ["himoe", "late_fusion", "features_gbdt"])
+def test_the_planted_effect_is_learned_better_than_the_mean(method: str, tmp_path: Path) -> None:
+    store = make_store(3, 24, 5)
+    errors = {}
+    for name in ("mean", method):
+        config = make_config(name, epochs=40, patience=20, missing="none")
+        data = make_data(config, store)
+        rows, predicted = predict(config, data, tmp_path)
+        errors[name] = ((predicted - data.labels[rows]) ** 2).mean()
+    assert errors[method] < 0.5 * errors["mean"]
+
+
+@pytest.mark.parametrize(("method", "learned"), [("himoe", [1]), ("features_gbdt", [0, 1])])
+def test_classes_are_learned(method: str, learned: list[int], tmp_path: Path) -> None:
+    """The network sees EDA's level (arousal) in this time, the trees EEG's power (valence) too."""
+    config = make_config(method, task="classification", epochs=20, patience=20, missing="none")
+    data = make_data(config, make_store(3, 24, 5))
+    rows, predicted = predict(config, data, tmp_path)
+    assert ((predicted >= 0) & (predicted <= 1)).all()
+    truth = data.labels[rows]
+    assert set(np.unique(truth)) == {0.0, 1.0}
+    for dimension in learned:
+        assert roc_auc_score(truth[:, dimension], predicted[:, dimension]) > 0.8  # 0.5 = chance
+
+
+def test_shuffled_labels_teach_nothing(tmp_path: Path) -> None:
+    store = make_store(3, 24, 5)
+    errors = {}
+    for shuffle in (False, True):
+        config = make_config("himoe", epochs=40, patience=20, missing="none", shuffle_labels=shuffle)
+        data = make_data(config, store)
+        rows, predicted = predict(config, data, tmp_path)
+        truth = data.labels[rows]
+        errors[shuffle] = ((predicted - truth) ** 2).mean() / truth.var(0).mean()
+    assert errors[False] < 0.4
+    assert errors[True] > 0.8
+
+
+def test_the_mean_is_of_the_shuffled_training_labels() -> None:
+    config = make_config("mean", shuffle_labels=True)
+    data = make_data(config, make_store())
+    weights, _ = fit_task(config, data, TASK)
+    np.testing.assert_allclose(weights["overall"], data.labels[rows_of(data, "train")].mean(0), rtol=1e-5)
+    plain = make_data(make_config("mean"), make_store())
+    assert not np.allclose(weights["overall"], plain.labels[rows_of(plain, "train")].mean(0), rtol=1e-3)
+
+
+Drawn = list[tuple[float | None, float, float]]
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """Every call of ``training_mask``: rate asked for, largest rate, share that stays."""
+    calls: Drawn = []
+
+    def recording(present: torch.Tensor, rate: float | None, rate_max: float, generator: Any) -> torch.Tensor:
+        kept = training_mask(present, rate, rate_max, generator)
+        calls.append((rate, rate_max, float(kept.sum() / present.sum())))
+        return kept
+
+    monkeypatch.setattr(training, "training_mask", recording)
+    return calls
+
+
+def test_missing_none_drops_nothing(spy: Drawn) -> None:
+    config = make_config(missing="none")
+    fit_task(config, make_data(config, make_store()), TASK)
+    assert spy == []
+
+
+def test_missing_matched_drops_at_the_tasks_rate(spy: Drawn) -> None:
+    config = make_config(missing="matched", epochs=6, patience=6)
+    data = make_data(config, make_store())
+    weights = {}
+    for rate in (0.0, 0.3):
+        spy.clear()
+        weights[rate], _ = fit_task(config, data, FoldTask(1, 0, rate))
+        assert {asked for asked, _, _ in spy} == {rate}
+        # a window keeps at least one of its two modalities: 1 - r + r² / 2 of them stay
+        assert np.mean([share for _, _, share in spy]) == pytest.approx(1 - rate + rate**2 / 2, abs=0.04)
+    assert not equal(weights[0.0], weights[0.3])
+
+
+def test_missing_sampled_draws_a_rate_a_batch(spy: Drawn) -> None:
+    config = make_config(missing="sampled", missing_max=0.4, epochs=10, patience=10)
+    fit_task(config, make_data(config, make_store()), TASK)
+    assert {(asked, largest) for asked, largest, _ in spy} == {(None, 0.4)}
+    shares = np.array([share for _, _, share in spy])
+    assert shares.std() > 0.06  # batches differ by more than the draw of one common rate
+    assert shares.mean() == pytest.approx(1 - 0.2 + 0.4**2 / 6, abs=0.05)
+
+
+def test_training_without_missing_modalities_suffers_more_from_them(tmp_path: Path) -> None:
+    store = make_store(3, 24, 5)
+    ratio = {}
+    for missing in ("none", "sampled"):
+        config = make_config("himoe", epochs=40, patience=20, missing=missing)
+        data = make_data(config, store)
+        errors = []
+        for rate in (0.0, 0.4):
+            rows, predicted = predict(config, data, tmp_path, rate)
+            errors.append(((predicted - data.labels[rows]) ** 2).mean())
+        ratio[missing] = errors[1] / errors[0]
+    assert ratio["sampled"] < ratio["none"]
+
+
+def drop_labels(data: RunData, rows: np.ndarray) -> RunData:
+    labels = data.labels.copy()
+    labels[rows] = np.nan
+    return replace(data, labels=labels)
+
+
+def drop_signals(data: RunData, rows: np.ndarray) -> RunData:
+    present = data.present.copy()
+    present[rows] = False
+    return replace(data, present=present)
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+@pytest.mark.parametrize("lose", [drop_labels, drop_signals])
+def test_a_fold_with_nothing_to_learn_from_is_refused(
+    role: str, lose: Callable[[RunData, np.ndarray], RunData]
+) -> None:
+    config = make_config()
+    data = make_data(config, make_store())
+    with pytest.raises(InputError, match=f"toy-run fold 1: found no labelled {role} window"):
+        fit_task(config, lose(data, rows_of(data, role)), TASK)
+
+
+def test_a_diverged_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_mean_loss", lambda *args: float("nan"))
+    config = make_config()
+    with pytest.raises(InputError, match=r"fold-01_seed-0: the validation loss was never finite"):
+        fit_task(config, make_data(config, make_store()), TASK)
+
+
+def test_derived_seeds_are_stable_and_distinct() -> None:
+    assert derive_seed(0, 1, 2, "himoe") == derive_seed(0, 1, 2, "himoe")
+    seeds = {derive_seed(a, b, c, m) for a in range(3) for b in range(4) for c in range(5) for m in METHODS}
+    assert len(seeds) == 3 * 4 * 5 * 4
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_devices() -> None:
+    assert choose_device("auto").type == choose_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match=r"training\.device: found 'cuda'"):
+        choose_device("cuda")

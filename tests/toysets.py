@@ -1,0 +1,94 @@
+"""Builders that tests share: small sets of windows in memory or on disk, and the configuration of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from himoe.batches import Task, WindowStore, codes, label_matrix, shuffle_between_trials
+from himoe.folds import make_folds
+from himoe.params import AlignmentParams, ModelParams, RunConfig, RunParams, SplitParams, TrainingParams
+from himoe.rundata import RunData
+from himoe.windows import ShardMeta, write_shard
+
+SHAPES = {"EEG": (3, 64, 32.0), "EDA": (1, 16, 4.0)}  # channels, samples, rate
+DIMENSIONS = ("valence", "arousal")
+
+
+def make_meta(shapes: dict[str, tuple[int, int, float]] = SHAPES, **changes: object) -> ShardMeta:
+    """A description of a small simulated set."""
+    values: dict[str, Any] = {
+        "set": "toy", "provenance": {"set": "toy", "title": "Toy", "source": "simulate", "simulated": True,
+                                     "label": "Toy (simulated)"},
+        "modalities": {m: {"channels": [f"{m}{i}" for i in range(c)], "samples": w, "sfreq_hz": r, "unit": "a.u."}
+                       for m, (c, w, r) in shapes.items()},
+        "dimensions": DIMENSIONS, "scale": (1.0, 9.0), "threshold": 5.0, "length_s": 4.0, "step_s": 2.0,
+        "label_source": "continuous",
+    }
+    return ShardMeta(**{**values, **changes})
+
+
+def make_index(subjects: int = 4, trials: int = 6, windows: int = 5, seed: int = 0) -> pd.DataFrame:
+    """Ids and labels of a small set: every trial's label drifts around a level of its own."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for s in range(subjects):
+        for t in range(trials):
+            level = rng.uniform(2, 8, 2)
+            for w in range(windows):
+                rows.append((f"s{s:02d}", f"v{t:02d}", f"v{t:02d}", w, 2.0 * w, *(level + 0.2 * w)))
+    return pd.DataFrame(rows, columns=["subject", "trial", "stimulus", "window", "start_s", *DIMENSIONS])
+
+
+def make_store(subjects: int = 4, trials: int = 6, windows: int = 5, seed: int = 0) -> WindowStore:
+    """Windows in memory whose EEG amplitude follows valence and whose EDA level follows arousal."""
+    index = make_index(subjects, trials, windows, seed)
+    rng = np.random.default_rng(seed + 1)
+    gain = 1 + (index["valence"].to_numpy() - 5) / 8
+    eeg = rng.standard_normal((len(index), 3, 64)) * gain[:, None, None]
+    eda = 0.1 * rng.standard_normal((len(index), 1, 16)) + (index["arousal"].to_numpy() - 5)[:, None, None]
+    index = index.assign(completeness_EEG=np.float32(1), completeness_EDA=np.float32(1))
+    return WindowStore(index, {"EEG": eeg.astype(np.float32), "EDA": eda.astype(np.float32)}, make_meta())
+
+
+def make_config(method: str = "himoe", protocol: str = "trial", task: str = "regression", seed: int = 0,
+                rates: tuple[float, ...] = (0.0, 0.2, 0.4), model: dict[str, Any] | None = None,
+                shuffle_labels: bool = False, **training: Any) -> RunConfig:
+    """A resolved run on the toy set: a small network, few epochs."""
+    schedule: dict[str, Any] = {
+        "epochs": 2, "batch_sequences": 6, "sequence_length": 4, "learning_rate": 0.01, "patience": 3,
+        "seeds": (0,), "missing": "sampled", "device": "cpu", **training}
+    sizes = {"features": 7, "modality_experts": 2, "emotion_experts": 3, "expert_hidden": 11, "dropout": 0.1,
+             "eeg_filters": 2, "eeg_depth": 2, **(model or {})}
+    run = RunParams("toy", protocol, method, ("EEG", "EDA"), task, shuffle_labels=shuffle_labels)
+    return RunConfig("toy-run", run, ModelParams(**sizes), AlignmentParams(), TrainingParams(**schedule), seed, rates)
+
+
+def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd.DataFrame | None = None) -> RunData:
+    """The run's data as ``load_run_data`` derives it, from windows in memory; folds are made if not given."""
+    meta = store.meta
+    task = Task(config.run.task, meta.dimensions, meta.scale, meta.threshold)
+    labels = label_matrix(store.index, task)
+    if config.run.shuffle_labels:
+        labels = shuffle_between_trials(store.index, labels, config.seed)
+    if folds is None:
+        folds = make_folds(store.index, config.run.protocol, SplitParams(n_folds, 0.25), 0)
+    return RunData(store, folds, task, labels, store.present(0.5), codes(store.index["subject"]),
+                   codes(store.index["stimulus"]))
+
+
+def write_store(folder: Path, store: WindowStore, reverse: bool = False) -> Path:
+    """Write a store as shards, one a subject; *reverse* turns the order of subjects and rows round."""
+    for place, name in enumerate(sorted(store.index["subject"].unique(), reverse=reverse)):
+        rows = np.flatnonzero(store.index["subject"] == name)[:: -1 if reverse else 1]
+        write_shard(folder / f"{place:02d}.parquet", store.index.iloc[rows].reset_index(drop=True),
+                    {m: a[rows] for m, a in store.arrays.items()}, store.meta)
+    return folder
+
+
+def file_bytes(folder: Path) -> dict[str, bytes]:
+    """Relative name -> content of every file below a folder."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
