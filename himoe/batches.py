@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from himoe.windows import ModalityShape, WindowStore
+from himoe.windows import ModalityShape, WindowArray, WindowStore
 
 __all__ = ["Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "chunks", "codes",
            "label_matrix", "make_sequences", "shuffle_between_trials"]
@@ -120,7 +120,7 @@ class Normaliser:
         return cls(parts["mean"], parts["spread"])
 
 
-def _sums(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _sums(array: WindowArray, rows: np.ndarray) -> np.ndarray:
     """Count, sum and sum of squares (3, C) over rows and samples, gaps left out; in blocks: memory stays small."""
     sums = np.zeros((3, array.shape[1]))
     for block in np.array_split(rows, max(1, len(rows) // 512)):
@@ -184,6 +184,11 @@ class Assembler:
         return Batch(x, torch.from_numpy(present).unflatten(0, shape), torch.from_numpy(y).unflatten(0, shape),
                      torch.from_numpy(valid).unflatten(0, shape),
                      torch.from_numpy(self.subject[sequences[:, 0]]), torch.from_numpy(self.stimulus[sequences[:, 0]]))
+
+    def batches(self, sequences: np.ndarray, size: int) -> Iterator[Batch]:
+        """Batches of *size* sequences, made as they are asked for."""
+        for part in chunks(sequences, size):
+            yield self.batch(part)
 
 
 def chunks(sequences: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -15,7 +15,7 @@ Example, protocol ``trial`` with 2 folds on one subject with trials a b c d (val
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -185,7 +185,7 @@ def _shared(index: pd.DataFrame, left: np.ndarray, right: np.ndarray, keys: list
     return [f"{what}: {len(both)}, for example {' '.join(map(str, both[0]))}"] if len(both) else []
 
 
-def content_digests(array: np.ndarray, present: np.ndarray) -> list[bytes]:
+def content_digests(array: Iterable[np.ndarray], present: np.ndarray) -> list[bytes]:
     """A digest of each window's samples (n, C, W); absent windows get a digest of their own."""
     return [hashlib.blake2b(window.tobytes(), digest_size=16).digest() if there else row.to_bytes(8, "little")
             for row, (window, there) in enumerate(zip(array, present, strict=True))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -102,10 +102,9 @@ def derive_seed(*parts: object) -> int:
 
 def _fit_closed(config: RunConfig, method: Method, assembler: Assembler,
                 sequences: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    batches = {role: [assembler.batch(part) for part in chunks(s, VALIDATION_SEQUENCES)]
-               for role, s in sequences.items()}
-    method.fit(batches["train"], batches["validation"])
-    losses = [float(_mean_loss(method, batches[role])) for role in ("train", "validation")]
+    method.fit(*(assembler.batches(sequences[role], VALIDATION_SEQUENCES) for role in ("train", "validation")))
+    losses = [_mean_loss(method, assembler.batches(sequences[role], VALIDATION_SEQUENCES))
+              for role in ("train", "validation")]
     return pd.DataFrame([{"epoch": 0, "train_loss": losses[0], "validation_loss": losses[1], "best": True}])
 
 
@@ -118,7 +117,6 @@ def _fit_gradient(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(method.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.epochs)
-    validation = [assembler.batch(part) for part in chunks(sequences["validation"], VALIDATION_SEQUENCES)]
     best, best_epoch, best_weights, history = float("inf"), 0, None, []
     for epoch in range(training.epochs):
         method.train()
@@ -130,7 +128,7 @@ def _fit_gradient(
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value / len(parts)
         schedule.step()
-        loss = _mean_loss(method, validation, device)
+        loss = _mean_loss(method, assembler.batches(sequences["validation"], VALIDATION_SEQUENCES), device)
         history.append({"epoch": epoch, "train_loss": totals.pop("emotion"), **{f"train_{k}": v for k, v
                         in totals.items()}, "validation_loss": loss})
         if loss < best:
@@ -161,7 +159,7 @@ def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, config
 
 
 @torch.no_grad()
-def _mean_loss(method: Method, batches: Sequence[Batch], device: torch.device | None = None) -> float:
+def _mean_loss(method: Method, batches: Iterable[Batch], device: torch.device | None = None) -> float:
     """Emotion loss over known labels, batches weighted by their number of labels."""
     method.eval()
     total, count = 0.0, 0

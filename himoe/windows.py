@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from himoe.disk_array import DiskArray
 from himoe.errors import InputError, bad_input
 from himoe.files import atomic_path, require_file, require_folder
 from himoe.params import WindowParams
@@ -29,6 +30,7 @@ FORMAT_VERSION = 1
 METADATA_KEY = b"himoe"
 ROW_GROUP = 32  # windows; measured: larger groups slow random access, smaller ones slow scans
 LABEL_GRID_HZ = 10.0  # continuous ratings are interpolated to this grid before averaging over a window
+WindowArray = np.ndarray | DiskArray
 ID_COLUMNS = ("subject", "trial", "stimulus", "window", "start_s")
 
 
@@ -242,18 +244,18 @@ def _as_array(column: pa.ChunkedArray, shape: ModalityShape) -> np.ndarray:
 
 @dataclass(frozen=True)
 class WindowStore:
-    """All windows of a data set: ``index`` (n rows) and (n, C, W) arrays, in memory or memory-mapped."""
+    """All windows of a data set: ``index`` (n rows) and (n, C, W) arrays, in memory or on disk."""
 
     index: pd.DataFrame
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, WindowArray]
     meta: ShardMeta
 
     @classmethod
     def open(cls, folder: Path, modalities: Sequence[str], memory_gib: float, scratch: Path) -> WindowStore:
         """Scan a folder of shards once.
 
-        Up to *memory_gib* the arrays are held in memory; above it they are raw files below *scratch*,
-        mapped read-only, so that a set of any size can be trained on.
+        Up to *memory_gib* the arrays are held in memory; above it they are raw files below *scratch*
+        that are read row by row, so that a set of any size can be trained on.
         """
         paths = sorted(require_folder(folder).glob("*.parquet"))
         if not paths:
@@ -282,9 +284,6 @@ class WindowStore:
         return np.stack(columns, axis=1)
 
 
-def _allocate(n_windows: int, shape: ModalityShape, path: Path | None) -> np.ndarray:
+def _allocate(n_windows: int, shape: ModalityShape, path: Path | None) -> WindowArray:
     size = (n_windows, shape.channels, shape.samples)
-    if path is None:
-        return np.empty(size, dtype=np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return np.memmap(path, dtype=np.float32, mode="w+", shape=size)
+    return np.empty(size, dtype=np.float32) if path is None else DiskArray(path, size)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from conftest import make_meta
 
+from himoe.disk_array import DiskArray
 from himoe.errors import InputError
 from himoe.params import WindowParams
 from himoe.recordings import Annotations, Recording, Signal
@@ -150,13 +151,23 @@ def test_recordings_of_another_shape_are_refused() -> None:
         window_table([short, other], META, PARAMS)
 
 
+def test_a_disk_array_reads_what_was_written(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).standard_normal((11, 2, 5)).astype(np.float32)
+    array = DiskArray(tmp_path / "a" / "x.f32", data.shape)
+    array[0:4], array[4:11] = data[:4], data[4:]
+    for rows in (np.array([3, 4, 5, 0, 10, 9]), np.array([], dtype=int), slice(2, 7)):
+        np.testing.assert_array_equal(array[rows], data[rows])
+    np.testing.assert_array_equal(array[6], data[6])
+    np.testing.assert_array_equal(np.stack(list(array)), data)
+
+
 @pytest.mark.parametrize("memory_gib", [1.0, 0.0])
-def test_the_store_is_the_same_in_memory_and_mapped(
+def test_the_store_is_the_same_in_memory_and_on_disk(
     shard_folder: Callable[..., Path], tmp_path: Path, memory_gib: float
 ) -> None:
     folder = shard_folder()
     store = WindowStore.open(folder, ("EDA", "EEG"), memory_gib, tmp_path / "maps")
-    assert isinstance(store.arrays["EEG"], np.memmap) == (memory_gib == 0)
+    assert isinstance(store.arrays["EEG"], DiskArray) == (memory_gib == 0)
     row = 0
     for path in sorted(folder.glob("*.parquet")):
         index, arrays, _ = read_shard(path)
