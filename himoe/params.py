@@ -258,7 +258,7 @@ class RunParams:
     """One run: data set x protocol x task x modalities x method, with what it changes.
 
     ``model``, ``alignment`` override single keys of the reference values; ``shuffle_labels`` permutes
-    labels between trials (leak audit); ``role`` names the table or figure slot the run fills.
+    labels between trials (leak audit).
     """
 
     set: str

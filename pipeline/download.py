@@ -24,7 +24,8 @@ def download(name: str, out: str) -> None:
     refuse_sharing(name, source, params["remote"], dataset.redistributable)
     with atomic_path(Path(out)) as folder:
         if source.source == "simulate":
-            size = parse(SizeParams, params["profiles"][profile]["size"][name], f"profiles.{profile}.size.{name}")
+            require_simulator(name)
+            size = parse(SizeParams, params["profiles"][profile]["size"].get(name), f"profiles.{profile}.size.{name}")
             knobs = parse(SimulateParams, params["simulate"], "simulate")
             simulate(name, folder, SimulationParams(size.subjects, size.trials, knobs.seed, knobs.snr), options)
         elif path is not None:
@@ -34,11 +35,15 @@ def download(name: str, out: str) -> None:
         write_provenance(folder, dataset, source.source, dataset.inspect(folder, options))
 
 
-def simulate(name: str, folder: Path, params: SimulationParams, options: dict[str, str]) -> None:
-    """Write simulated raw files, or say that this set has no simulator."""
+def require_simulator(name: str) -> None:
+    """Refuse to simulate a set that has no simulator."""
     if name not in SIMULATORS:
         raise bad_input(f"params.yaml: {name}.source", "'simulate'", "local or download: this set has no simulator",
                         f"set {name}.source and {name}.path")
+
+
+def simulate(name: str, folder: Path, params: SimulationParams, options: dict[str, str]) -> None:
+    """Write simulated raw files."""
     folder.mkdir(parents=True)
     SIMULATORS[name](folder, params, options, jobs())
 

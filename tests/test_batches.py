@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import make_index
+from toysets import make_index
 
 from himoe.batches import (
     CLIP,

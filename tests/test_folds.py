@@ -39,7 +39,8 @@ def test_the_order_of_rows_changes_nothing(protocol: str, seed: int) -> None:
     index = windows()
     shuffled = index.sample(frac=1, random_state=seed)
     params = SplitParams(3, 0.2)
-    pd.testing.assert_frame_equal(make_folds(index, protocol, params, seed), make_folds(shuffled, protocol, params, seed))
+    tables = [make_folds(rows, protocol, params, seed) for rows in (index, shuffled)]
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_each_subjects_trials_are_spread_evenly() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import make_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toysets import make_index
 
 from himoe.masks import drop, evaluation_draws, training_mask
 

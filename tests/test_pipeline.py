@@ -22,7 +22,6 @@ from pipeline_helpers import (
     commit,
     dvc_environment,
     new_project,
-    run,
     run_ok,
     stage,
     tiny_params,
@@ -76,8 +75,8 @@ def test_repro_ends_with_tables_and_a_second_one_does_nothing(built: tuple[Path,
 @pytest.mark.slow
 def test_scratch_is_gone_when_all_is_done(built: tuple[Path, bytes]) -> None:
     project, _ = built
-    assert [p for p in (project / ".himoe").rglob("*") if p.is_file()] == []
-    assert [p for p in project.rglob("*.part")] == []
+    assert not any(p.is_file() for p in (project / ".himoe").rglob("*"))
+    assert not any(project.rglob("*.part"))
 
 
 @pytest.mark.slow
@@ -245,15 +244,32 @@ def test_real_data_of_a_closed_licence_does_not_go_to_the_shared_remote(tmp_path
     nothing_left(project / "data" / "raw" / "deap")
 
 
-def test_a_set_without_simulator_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_set_without_simulator_is_refused(tmp_path: Path, sized: bool) -> None:
     def change(params: dict[str, Any]) -> None:
         params["sets"] = ["hku956"]
         params["hku956"] = {"source": "simulate", "path": None, "layout": None, "redistribute": False}
-        params["profiles"]["embedded"]["size"]["hku956"] = {"subjects": 2, "trials": 2}
+        if sized:
+            params["profiles"]["embedded"]["size"]["hku956"] = {"subjects": 2, "trials": 2}
 
     project = workbench(tmp_path / "project", change)
     refused(stage(project, "download", "hku956", "data/raw/hku956"), "hku956.source", "no simulator")
     nothing_left(project / "data" / "raw" / "hku956")
+
+
+def test_a_set_without_size_is_refused(tmp_path: Path) -> None:
+    project = workbench(tmp_path / "project", lambda p: p["profiles"]["embedded"]["size"].pop("deap"))
+    refused(stage(project, "download", "deap", "data/raw/deap"), "profiles.embedded.size.deap", "'subjects'")
+    nothing_left(project / "data" / "raw" / "deap")
+
+
+@pytest.mark.parametrize("script", ["tables", "figures"])
+def test_reports_of_a_run_that_is_gone_are_refused(tmp_path: Path, script: str) -> None:
+    """Its metrics may still lie in the folder."""
+    project = workbench(tmp_path / "project", lambda p: p["runs"].pop("deap-mean"))
+    write_json(project / "metrics" / "deap-mean.json", {"run": "deap-mean"})
+    refused(stage(project, script, "metrics", "evaluations", f"reports/{script}"), "reports.", "'deap-mean'")
+    nothing_left(project / "reports" / script)
 
 
 def test_a_band_above_the_nyquist_rate_is_refused(tmp_path: Path, raw_deap: Path) -> None:
@@ -315,8 +331,9 @@ def test_runs_of_what_is_not_there_are_refused(tmp_path: Path, change: Change, w
 def test_a_fold_table_that_leaks_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project")
     write_store(project / "data" / "windows" / "deap", make_store(subjects=2, trials=4))
-    folds = pd.DataFrame([(0, role, subject, f"v{t:02d}") for subject in ("s00", "s01") for t, role in
-                          enumerate(("test", "train", "validation", "train"))], columns=["fold", "role", "subject", "trial"])
+    roles = enumerate(("test", "train", "validation", "train"))
+    folds = pd.DataFrame([(0, role, subject, f"v{t:02d}") for t, role in roles for subject in ("s00", "s01")],
+                         columns=["fold", "role", "subject", "trial"])
     leak = folds.assign(role=folds["role"].replace("train", "test"))  # tested and, below, trained on
     (project / "data" / "folds").mkdir(parents=True)
     pd.concat([folds, leak]).to_csv(project / "data" / "folds" / "deap-trial.csv", index=False)
@@ -325,11 +342,12 @@ def test_a_fold_table_that_leaks_is_refused(tmp_path: Path) -> None:
     nothing_left(project / "runs" / "main")
 
 
-def test_a_change_of_params_that_no_stage_knows_is_one_sentence(tmp_path: Path) -> None:
+def test_a_params_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project")
     (project / "params.yaml").write_text("sets: [deap\n", encoding="utf-8")
-    done = run(project, "python", "-m", "pipeline.tables", "metrics", "evaluations", "reports/tables")
+    done = stage(project, "tables", "metrics", "evaluations", "reports/tables")
     assert done.returncode != 0
+    assert done.stderr.startswith("error: ")
     assert "params.yaml" in done.stderr
     assert "Traceback" not in done.stderr
     nothing_left(project / "reports" / "tables")

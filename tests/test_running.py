@@ -48,7 +48,7 @@ def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
         train_run(config, data, tmp_path / f"out{jobs}", tmp_path / f"kept{jobs}", INPUTS, jobs)
     one, two = file_bytes(tmp_path / "out1"), file_bytes(tmp_path / "out2")
     assert sorted(one) == sorted(
-        [f"fold-0{f}_seed-{s}/{name}" for f in (0, 1) for s in (0, 1) for name in ("weights.safetensors", "history.csv")]
+        [f"fold-0{f}_seed-{s}/{n}" for f in (0, 1) for s in (0, 1) for n in ("weights.safetensors", "history.csv")]
         + ["history.csv", "predictions.parquet", "run.json"])
     assert one == two
 
@@ -73,6 +73,22 @@ def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path:
     for dimension in ("valence", "arousal"):
         left, right = (ccc(*s.loc[s["dimension"] == dimension, ["y_true", "y_pred"]].to_numpy().T) for s in scores)
         assert round(left, 6) == round(right, 6)
+
+
+@pytest.mark.parametrize("method", ["himoe", "features_gbdt"])
+def test_windows_on_disk_give_the_same_weights_as_in_memory(method: str, tmp_path: Path) -> None:
+    store = make_store(4, 6, 5)
+    folder = write_store(tmp_path / "windows", store)
+    outputs = []
+    for memory_gib in (1.0, 1e-6):
+        config = make_config(method, memory_gib=memory_gib)
+        data = load_run_data(config, folder, make_data(config, store).folds, 0.5, tmp_path / "maps")
+        assert isinstance(data.store.arrays["EEG"], np.ndarray) == (memory_gib == 1.0)
+        train_run(config, data, tmp_path / f"out-{memory_gib}", tmp_path / f"kept-{memory_gib}", INPUTS, 2)
+        outputs.append(file_bytes(tmp_path / f"out-{memory_gib}"))
+    for content in outputs:
+        content.pop("run.json")  # it names memory_gib
+    assert outputs[0] == outputs[1]
 
 
 def test_predictions_hold_every_window_once_a_seed(tmp_path: Path) -> None:
@@ -107,7 +123,9 @@ def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(tmp_pat
     assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
 
 
-def test_a_task_that_dies_half_way_is_not_kept(tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_dies_half_way_is_not_kept(
+    tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, data = problem()
 
     def dying(*args: Any) -> None:

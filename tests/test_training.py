@@ -274,7 +274,7 @@ def test_training_without_missing_modalities_suffers_more_from_them(tmp_path: Pa
     store = make_store(3, 24, 5)
     ratio = {}
     for missing in ("none", "sampled"):
-        config = make_config("himoe", epochs=40, patience=20, missing=missing)
+        config = make_config("himoe", epochs=15, patience=15, missing=missing)
         data = make_data(config, store)
         errors = []
         for rate in (0.0, 0.4):

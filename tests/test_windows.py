@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_meta
+from toysets import make_meta
 
 from himoe.disk_array import DiskArray
 from himoe.errors import InputError

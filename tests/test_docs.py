@@ -1,0 +1,179 @@
+"""The prose against the tree: links, names, parameters and commands that the pages promise."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NAME = re.compile(r"(?<![\w/.])((?:himoe|pipeline)(?:\.[A-Za-z_]\w*)+)")
+FILE = re.compile(r"(?<![\w/.])((?:himoe|pipeline|tests|docs|reports/real)/[\w/]+\.\w+)")
+IMPORT = re.compile(r"^from ((?:himoe|pipeline)[\w.]*) import (.+)$", re.M)
+SWITCH = re.compile(r"-S ([\w.]+)=(\S+)")
+MAKE = re.compile(r"(?<![\w-])make ((?!it\b)[a-z][a-z-]*)")
+OUTPUTS = {"repro", "repro-again", "exp-missing", "exp-ablation", "metrics-diff", "exp-show", "push-pull"}
+
+
+def page_names(paths: list[Path]) -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+def resolve(dotted: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one."""
+    parts = dotted.split(".")
+    for depth in range(len(parts), 0, -1):
+        name = ".".join(parts[:depth])
+        try:
+            found = importlib.util.find_spec(name) is not None
+        except ModuleNotFoundError:
+            found = False
+        if found:
+            value: object = importlib.import_module(name) if depth < len(parts) else None
+            for attribute in parts[depth:]:
+                if not hasattr(value, attribute):
+                    return False
+                value = getattr(value, attribute)
+            return True
+    return False
+
+
+def has_key(params: object, dotted: str) -> bool:
+    for part in dotted.split("."):
+        if not isinstance(params, dict) or part not in params:
+            return False
+        params = params[part]
+    return True
+
+
+def code_in(text: str) -> str:
+    """Fenced blocks and inline code of a page."""
+    fenced = re.findall(r"```[a-z]*\n(.*?)```", text, re.S)
+    rest = re.sub(r"```.*?```", "", text, flags=re.S)
+    return "\n".join([*fenced, *re.findall(r"`([^`]+)`", rest)])
+
+
+def test_resolve_tells_names_that_exist_from_names_that_do_not() -> None:
+    assert resolve("himoe.windows")
+    assert resolve("himoe.windows.read_shard")
+    assert not resolve("himoe.windows.no_such_function")
+    assert not resolve("himoe.no_such_module")
+
+
+def test_there_are_pages_to_check() -> None:
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/datasets.md", "docs/model.md",
+            "docs/pipeline.md"} <= set(page_names(PAGES))
+
+
+@pytest.mark.parametrize("page", page_names(PAGES))
+def test_relative_links_exist(page: str) -> None:
+    path = ROOT / page
+    targets = [t for t in LINK.findall(path.read_text(encoding="utf-8")) if not re.match(r"[a-z]+:", t)]
+    broken = [t for t in targets if not (path.parent / t.split("#")[0]).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", page_names(PAGES))
+def test_named_modules_and_files_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    code = code_in(text)
+    assert sorted({name for name in NAME.findall(code) if not resolve(name)}) == []
+    assert sorted({name for name in FILE.findall(code) if not (ROOT / name).is_file()}) == []
+    imported = [f"{module}.{name.strip()}" for module, names in IMPORT.findall(code) for name in names.split(",")]
+    assert [name for name in imported if not resolve(name)] == []
+
+
+@pytest.mark.parametrize("page", page_names(PAGES))
+def test_switches_are_parameters(page: str) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    switches = SWITCH.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [key for key, _ in switches if not has_key(params, key)] == []
+    profiles = {value.rstrip("`),.") for key, value in switches if key == "profile"}
+    assert profiles <= set(params["profiles"])
+
+
+def test_readme_shows_the_experiments() -> None:
+    keys = {key for key, _ in SWITCH.findall(README)}
+    assert {"missing_rate", "model.emotion_experts", "profile", "deap.source", "dreamer.source", "remote"} <= keys
+
+
+@pytest.mark.parametrize("page", page_names(PAGES))
+def test_make_targets_exist(page: str) -> None:
+    rules = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    wanted = set(MAKE.findall(code_in((ROOT / page).read_text(encoding="utf-8"))))
+    assert wanted <= rules
+
+
+def test_readme_test_command_is_what_ci_calls() -> None:
+    section = README.split("\n## Tests\n")[1]
+    command = re.search(r"```\n(.+?)\n```", section)
+    assert command is not None
+    assert command.group(1) in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    recipe = re.search(r"^test:.*\n\t(.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert recipe is not None
+    assert recipe.group(1) == "python -m pytest"
+
+
+def test_readme_outputs_are_filled() -> None:
+    blocks = dict(re.findall(r"<!-- output: ([a-z-]+) -->\n```[a-z]*\n(.*?)```", README, re.S))
+    assert set(blocks) == OUTPUTS
+    assert all(text.strip() for text in blocks.values())
+    assert "(filled by the lead)" not in README
+
+
+def test_readme_is_short_enough_to_read() -> None:
+    assert len(README.splitlines()) <= 250
+
+
+def test_every_data_set_has_its_section() -> None:
+    from himoe.datasets import DATASETS
+
+    text = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", text, re.S | re.M))
+    for dataset in DATASETS.values():
+        title = dataset.title.partition(":")[0]
+        assert title in sections
+        assert dataset.doi in sections[title]
+        assert "**What is missing.**" in sections[title]
+
+
+def test_every_parameter_block_is_described() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
+    table = text.split("## Parameters, block by block")[1].split("\n## ")[0]
+    described = set(re.findall(r"`([a-z_]+)`", table))
+    assert set(params) - set(params["sets"]) <= described
+
+
+def test_every_method_is_described() -> None:
+    from himoe.methods import METHODS
+
+    text = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+    assert [name for name in METHODS if name != "himoe" and f"`{name}`" not in text] == []
+
+
+def test_citation_file() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["title"] == project["name"]
+    assert str(citation["version"]) == project["version"]
+    assert citation["license"] == project["license"]
+    assert [author["name"] for author in citation["authors"]] == ["The himoe authors"]
+    (paper,) = citation["references"]
+    assert {"type", "title", "authors"} <= set(paper)
+    assert [author["family-names"] for author in paper["authors"]] == ["Zhu", "Han", "Jiang", "Zhou", "Wang"]
+
+
+def test_changelog_names_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
