@@ -22,7 +22,7 @@ from himoe.paper import METHOD_LABELS, paper_rows
 from himoe.tables import RunResult, provenance, sweep_curve
 from himoe.tables.results import find_run
 
-COLUMN_IN = 3.5
+COLUMN_IN, PAGE_IN = 3.5, 7.0
 DPI = 300
 
 # Fixed fonts, and SVG identifiers that do not depend on chance.
@@ -105,7 +105,7 @@ def trajectories(roles: Mapping[str, str], results: Mapping[str, RunResult],
     for j, (subject, trial_name) in enumerate(trials):
         grid[0, j].set_title(f"subject {subject}, trial {trial_name}")
         grid[-1, j].set_xlabel("Time in the trial (s)")
-    remark = "one rating a trial, so the truth is a constant" if constant else "test trials, bands: lowest to highest"
+    remark = "one rating a trial, so the truth is a constant" if constant else "test trials"
     _title(figure, f"Predictions and ratings over time\n{provenance(runs.values())}; {remark}")
     _legend(figure, grid[0, 0], len(runs) + 1, wide=len(trials) > 1)
     return figure
@@ -152,18 +152,19 @@ def missing_rates(roles: Mapping[str, str], results: Mapping[str, RunResult], ta
     rows = paper_rows(table)
     rows = rows[rows["dataset"].isin(sets)]
     panels = 1 if rows.empty else 2
-    figure = Figure(figsize=(COLUMN_IN, 0.5 + 2.3 * panels), layout="constrained")
+    figure = Figure(figsize=(COLUMN_IN, 0.6 + 2.3 * panels), layout="constrained")
     grid = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
     _own_curves(grid[0], runs)
     if panels == 2:
         _published_curves(grid[1], rows)
         grid[1].set_title(f"Published, the paper's Table {table}: not our results")
-    grid[0].set_title(f"Ours on {provenance(runs.values())} (band: SD over mask seeds)")
+    grid[0].set_title(f"Ours on {provenance(runs.values())}\n(band: SD over mask seeds)")
     grid[-1].set_xlabel("Missing rate r")
     for ax in grid:
         ax.set_ylabel("CCC, mean over dimensions")
         ax.grid(axis="y", lw=0.3, color="#cccccc")
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.2 if ax is grid[-1] else -0.11), ncol=2)
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.2 if ax is grid[-1] else -0.11), ncol=2,
+                  columnspacing=0.8, handlelength=1.8)
         ax.tick_params(labelbottom=True)
     _title(figure, "CCC under missing modalities")
     return figure
@@ -252,12 +253,13 @@ def _heat(figure: Figure, ax: Axes, weights: np.ndarray, label: str) -> None:
         spine.set_visible(False)
 
 
-def emotion_experts(roles: Mapping[Any, str], results: Mapping[str, RunResult]) -> Figure:
+def emotion_experts(roles: Sequence[str], results: Mapping[str, RunResult]) -> Figure:
     """Figure 4b: CCC against the number of emotion experts, bars = SD over folds.
 
-    ``roles``: number of experts -> run.
+    ``roles``: the runs; the number of experts is read from each run's own parameters.
     """
-    runs = {int(count): find_run(results, run) for count, run in roles.items()}
+    found = [find_run(results, run) for run in roles]
+    runs = {int(run.info["model"]["emotion_experts"]): run for run in found}
     counts = sorted(runs)
     figure = Figure(figsize=(COLUMN_IN, 2.5), layout="constrained")
     ax = figure.subplots()
@@ -280,7 +282,7 @@ def leak_audit(roles: Sequence[Mapping[str, str]], results: Mapping[str, RunResu
     ``roles``: rows of label and run, as in the table of the same name.
     """
     runs = [find_run(results, role["run"]) for role in roles]
-    figure = Figure(figsize=(COLUMN_IN, 1.15 + 0.36 * len(runs)), layout="constrained")
+    figure = Figure(figsize=(PAGE_IN * 0.8, 1.1 + 0.34 * len(runs)), layout="constrained")
     ax = figure.subplots()
     means, _ = _scores(runs)
     bounds = np.array([[_float(run.metrics.get(key)) for key in ("ccc_low", "ccc_high")] for run in runs])
@@ -292,11 +294,12 @@ def leak_audit(roles: Sequence[Mapping[str, str]], results: Mapping[str, RunResu
     for bar, bad in zip(bars, leaky, strict=True):
         bar.set_hatch("////" if bad else "")
         bar.set_edgecolor("white")
-    ax.set_yticks(y, [f"{role['label']}\n({run.metrics['protocol']})" for role, run in zip(roles, runs, strict=True)])
+    ax.set_yticks(y, [f"{role['label']}\n({run.metrics['protocol']}, {run.label.split(' (')[0]})"
+                      for role, run in zip(roles, runs, strict=True)])
     ax.invert_yaxis()
     ax.axvline(0, color="black", lw=0.6)
     ax.set_xlim(min(0.0, float(np.nanmin(np.append(bounds, 0.0))) * 1.05), 1.0)
-    ax.set_xlabel("CCC, mean over dimensions\n(95 % interval over trials)")
+    ax.set_xlabel("CCC, mean over dimensions (95 % interval over trials)")
     ax.grid(axis="x", lw=0.3, color="#cccccc")
     ax.set_axisbelow(True)
     _title(figure, f"What leaking windows between folds adds to CCC\n{provenance(runs)}")

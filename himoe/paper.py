@@ -31,8 +31,10 @@ METHOD_LABELS: dict[str, str] = {
     "himoe-no_emotion_experts": "Hi-MoE without Emotion Expert Bank",
     "himoe-no_alignment": "Hi-MoE without Cross-Modal Alignment",
     "himoe-no_soft_routing": "Hi-MoE without Soft Routing",
-    "features_gbdt": "Hand-made features, boosted trees",
+    "features_gbdt": "Features + GBDT",
     "mean": "Training mean",
+    "mean_subject": "Training mean of the person",
+    "mean_stimulus": "Training mean of the clip",
 }
 
 SET_LABELS: dict[str, str] = {

@@ -31,7 +31,7 @@ def make_run(run: str, method: str, seed: int = 0, protocol: str = "trial", cons
                "modalities": "+".join(MODALITIES), "data": "DEAP (simulated)", "simulated": True, "ccc": ccc,
                "ccc_sd": 0.04, "ccc_low": ccc - 0.06, "ccc_high": ccc + 0.05}
     info = {"run": run, "label": METHOD_LABELS[method], "modalities": list(MODALITIES), "data": "DEAP (simulated)",
-            "simulated": True}
+            "simulated": True, "model": {"emotion_experts": int(run[6:]) if run[6:].isdigit() else 4}}
     return RunResult(run, metrics, info, make_sweep(run, rng, ccc), make_routing(run, rng),
                      make_trajectories(rng, constant))
 
@@ -78,7 +78,7 @@ def roles_of(name: str) -> Any:
     if name == "figure4a":
         return "deap-himoe"
     if name == "figure4b":
-        return {"1": "deap-l1", "2": "deap-l2", "4": "deap-himoe", "16": "deap-l16"}
+        return ["deap-l1", "deap-l2", "deap-himoe", "deap-l16"]
     return [{"label": "whole trials held out", "run": "deap-himoe"},
             {"label": "people held out", "run": "deap-loso"}, {"label": "windows shuffled", "run": "deap-leaky"}]
 
@@ -180,7 +180,7 @@ def test_routing_shows_weights_in_place(results: Mapping[str, RunResult]) -> Non
 
 
 def test_emotion_experts_are_ordered_by_number(results: Mapping[str, RunResult]) -> None:
-    roles = {"16": "deap-l16", "1": "deap-l1", "4": "deap-himoe"}
+    roles = ["deap-l16", "deap-l1", "deap-himoe"]
     ax = draw("figure4b", roles, results).axes[0]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "4", "16"]
     means = [results[run].metrics["ccc"] for run in ("deap-l1", "deap-himoe", "deap-l16")]
@@ -189,7 +189,7 @@ def test_emotion_experts_are_ordered_by_number(results: Mapping[str, RunResult])
 
 def test_leak_audit_names_the_leaky_protocol(results: Mapping[str, RunResult]) -> None:
     ax = draw("leak_audit", roles_of("leak_audit"), results).axes[0]
-    assert ax.get_yticklabels()[2].get_text() == "windows shuffled\n(leaky)"
+    assert ax.get_yticklabels()[2].get_text() == "windows shuffled\n(leaky, Hi-MoE)"
     assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.5, 0.15, 0.5])
 
 

@@ -17,7 +17,7 @@ The parameter block ``reports`` says which run fills which place, one entry a ta
       figure2: {himoe: ceap-himoe, late_fusion: ceap-late_fusion}   # method -> run
       figure3: {himoe: deap-himoe, late_fusion: deap-late_fusion}
       figure4a: deap-himoe                                          # one run
-      figure4b: {1: deap-himoe-l1, 4: deap-himoe-l4, 8: deap-himoe} # number of emotion experts -> run
+      figure4b: [deap-experts1, deap-himoe]                         # runs that differ in emotion experts
 
 Rows the paper has and ``reports`` does not name are printed with the paper's numbers alone, and with what they
 would need ("needs FACE").

@@ -10,7 +10,7 @@ import pandas as pd
 
 from himoe.errors import bad_input
 from himoe.paper import CONTRADICTIONS, METHOD_LABELS, RECORDED, SET_LABELS, paper_rows, paper_value
-from himoe.tables.notes import bound_notes, run_notes, same_modalities
+from himoe.tables.notes import OWN_METHODS, bound_notes, run_notes, same_modalities
 from himoe.tables.results import RunResult, find_run, provenance, sweep_curve
 from himoe.tables.table import Cell, Ours, Table
 
@@ -159,7 +159,8 @@ def _score_table(name: str, spec: ScoreTable, rows: list[Row]) -> Table:
             line += [ours(row.result, metric, dimension) if row.result else None,
                      paper_value(spec.number, row.dataset, row.method, row.modalities, metric, dimension)]
         lines.append(tuple(line))
-    notes = ["Ours: mean ± SD over folds [95 % interval, trials resampled]. — = not run, or not published."]
+    notes = ["Ours: mean ± SD over folds [95 % interval of all test windows pooled, trials resampled]. "
+             "— = not run, or not published."]
     return Table(name, _title(spec.number, spec.title, rows),
                  ("Set", "Method", "Modalities", "Our data", *heads), tuple(lines),
                  (*notes, *_common_notes(name, spec.number, rows)))
@@ -255,7 +256,7 @@ def _set_label(dataset: str) -> str:
 def _method_label(row: Row) -> str:
     if row.result is None:
         return METHOD_LABELS.get(row.method, row.method)
-    baseline = row.method.split("-")[0] not in ("himoe", "mean", "features_gbdt")
+    baseline = row.method.split("-")[0] not in OWN_METHODS
     return row.result.label + (" †" if baseline else "")
 
 

@@ -10,6 +10,7 @@ from himoe.paper import METHOD_LABELS, RECORDED, SCALES, SET_LABELS, paper_rows
 from himoe.recordings import DIMENSIONS
 from himoe.tables.results import RunResult
 
+OWN_METHODS = ("himoe", "mean", "mean_subject", "mean_stimulus", "features_gbdt")  # all others stand for a paper
 _TRAINING = {
     "sampled": "trained with missing rates drawn at random, one model for all rates (training_missing: sampled)",
     "matched": "trained at the rate it is evaluated at, one model a rate, as in the paper (training_missing: matched)",
@@ -20,7 +21,7 @@ _TRAINING = {
 def run_notes(runs: Sequence[RunResult]) -> list[str]:
     """Our implementation, and how the runs were split and trained."""
     notes = []
-    if any(run.metrics["method"].split("-")[0] not in ("himoe", "mean", "features_gbdt") for run in runs):
+    if any(run.metrics["method"].split("-")[0] not in OWN_METHODS for run in runs):
         notes.append("† our implementation, built from the cited paper's description and trained like Hi-MoE.")
     groups: dict[tuple[str, str], list[str]] = {}
     for run in runs:

@@ -56,9 +56,20 @@ class RunResult:
 
     @property
     def label(self) -> str:
-        """The method's printed name; a leaky run says so."""
-        label = str(self.info.get("label") or METHOD_LABELS.get(self.metrics["method"], self.metrics["method"]))
+        """The method's printed name, with what its parameters switch off; a leaky run says so."""
+        method = str(self.metrics["method"])
+        label = "".join([METHOD_LABELS.get(method, method), *(self._ablations() if method == "himoe" else ())])
         return f"{label} (leaky split)" if self.metrics["protocol"] == "leaky" else label
+
+    def _ablations(self) -> list[str]:
+        """What the run's parameters leave out of Hi-MoE, as read from its run.json."""
+        model, alignment = self.info.get("model", {}), self.info.get("alignment", {})
+        switched_off = {
+            " without Emotion Expert Bank": model.get("emotion_experts") == 0,
+            " without Cross-Modal Alignment": alignment.get("weight") == 0,
+            " without Soft Routing": model.get("soft_routing") is False,
+        }
+        return [text for text, off in switched_off.items() if off]
 
     @property
     def data(self) -> str:
@@ -96,7 +107,7 @@ def runs_of(roles: Any) -> list[str]:
     elif isinstance(roles, Mapping):
         found = [run for run in roles.values() if run is not None]
     else:
-        found = [run for row in roles for key, run in row.items()
+        found = [run for row in roles for key, run in (row.items() if isinstance(row, Mapping) else [("run", row)])
                  if key not in ("method", "modalities", "label") and run is not None]
     return list(dict.fromkeys(found))
 
