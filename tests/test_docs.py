@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -177,3 +178,11 @@ def test_citation_file() -> None:
 def test_changelog_names_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("run", [
+    "deap-himoe", "deap-late_fusion", "deap-features_gbdt", "deap4-himoe", "deap4-late_fusion", "deap4-features_gbdt",
+    "dreamer-himoe", "dreamer-late_fusion", "dreamer-features_gbdt", "deap-loso", "deap-loso-features_gbdt"])
+def test_readme_scores_are_those_of_the_metrics(run: str) -> None:
+    metrics = json.loads((ROOT / "metrics" / f"{run}.json").read_text(encoding="utf-8"))
+    assert f"{metrics['ccc']:.3f} ± {metrics['ccc_sd']:.3f}" in (ROOT / "README.md").read_text(encoding="utf-8")
