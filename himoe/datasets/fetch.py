@@ -219,8 +219,8 @@ def write_provenance(out: Path, dataset: Dataset, source: str, inventory: Invent
     """Write ``out/provenance.json``: what the files are, where they came from, a digest of them.
 
     The digest is the SHA-256 over lines of relative path, size and, below 1 MiB, the file's SHA-256
-    (above it the size again), sorted by path. No dates and no absolute paths, so equal files give
-    equal provenance.
+    (above it the size again), sorted by path. No dates and no path of the folder itself (which has a
+    temporary name while it is made), so equal files give equal provenance.
     """
     if source not in SOURCES:
         raise bad_input(f"source of {dataset.name}", repr(source), "one of " + " ".join(SOURCES), "correct it")
@@ -230,11 +230,12 @@ def write_provenance(out: Path, dataset: Dataset, source: str, inventory: Invent
     lines = [f"{name}\t{size}\t{sha256(path) if size < SMALL_BYTES else size}\n"
              for (name, path), size in zip(paths, sizes, strict=True)]
     origin = {"set": dataset.name, "title": dataset.title, "source": source, "simulated": source == "simulate"}
+    problems = [problem.replace(f"{Path(out)}{os.sep}", "") for problem in inventory.problems]
     write_json(Path(out) / PROVENANCE, {
         **origin, "label": label(origin),
         "licence": dataset.licence, "citation": dataset.citation, "redistributable": dataset.redistributable,
         "subjects": list(inventory.subjects), "missing": list(inventory.missing),
-        "problems": list(inventory.problems), "files": len(paths), "bytes": sum(sizes),
+        "problems": problems, "files": len(paths), "bytes": sum(sizes),
         "digest": hashlib.sha256("".join(lines).encode()).hexdigest(),
     })
 

@@ -342,6 +342,18 @@ def test_provenance_depends_on_content_only(source: Path, tmp_path: Path) -> Non
     assert value["digest"] == hashlib.sha256(lines.encode()).hexdigest()
 
 
+def test_provenance_does_not_name_the_folder_it_is_made_in(source: Path, tmp_path: Path) -> None:
+    documents = []
+    for name in (".toy.1.part", ".toy.22.part"):
+        out = tmp_path / name
+        fetch.obtain_local(TOY, source, out, {})
+        problem = f"{out / 'data' / 'a.csv'}, field: 6 subjects, 23 are published."
+        fetch.write_provenance(out, TOY, "local", Inventory(("s01",), (), (problem,)))
+        documents.append((out / fetch.PROVENANCE).read_text())
+    assert documents[0] == documents[1]
+    assert json.loads(documents[0])["problems"] == ["data/a.csv, field: 6 subjects, 23 are published."]
+
+
 def test_digest_changes_with_content(source: Path, tmp_path: Path) -> None:
     (tmp_path / "x" / "data").mkdir(parents=True)
     digests = set()
