@@ -15,9 +15,10 @@ from torch import Tensor
 
 from himoe.windows import ModalityShape, WindowArray, WindowStore
 
-__all__ = ["Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "chunks", "codes",
-           "label_matrix", "make_sequences", "shuffle_between_trials"]
+__all__ = ["SEQUENCES", "Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "chunks",
+           "codes", "label_matrix", "make_sequences", "shuffle_between_trials"]
 
+SEQUENCES = 64  # a batch, when nothing is learned
 CLIP = 10.0  # SDs; a burst or a rail must not dominate a batch
 
 

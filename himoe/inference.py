@@ -1,34 +1,29 @@
-"""Using fitted models: load one, encode a fold's test windows once, predict under any mask.
+"""Using fitted models: build one from its tensors, encode a fold's test windows once, predict under any mask.
 
 Legend: n windows, k tested windows, M modalities, D dimensions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from himoe.batches import Batch, Normaliser, chunks, make_sequences
+from himoe.batches import SEQUENCES, Batch, Normaliser, chunks, make_sequences
 from himoe.folds import role_rows
 from himoe.masks import drop
 from himoe.methods import build_method
-from himoe.methods.base import Method
+from himoe.methods.base import Method, Output
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, make_spec
 
-SEQUENCES = 64  # a batch, when nothing is learned
 
-
-def load_method(config: RunConfig, data: RunData, weights: Path) -> tuple[Method, Normaliser]:
-    """A fitted method and its normaliser from a task's ``weights.safetensors``, in evaluation mode."""
-    from safetensors.torch import load_file
-
-    tensors = load_file(weights)
+def load_method(config: RunConfig, data: RunData, tensors: Mapping[str, Tensor]) -> tuple[Method, Normaliser]:
+    """A fitted method in evaluation mode, and its normaliser, from what a task's ``weights.safetensors`` holds."""
     method = build_method(config.run.method, make_spec(config, data))
     method.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("normaliser.")})
     return method.eval(), Normaliser.from_tensors(tensors)
@@ -40,26 +35,40 @@ class EncodedFold:
 
     method: Method
     batches: list[tuple[Batch, Tensor]]
-    rows: list[np.ndarray]
+    places: list[np.ndarray]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Row numbers (k,) of the tested windows, in the order of every prediction."""
+        flat = [place.reshape(-1) for place in self.places]
+        return np.concatenate([np.empty(0, dtype=int), *(rows[rows >= 0] for rows in flat)])
 
     @torch.no_grad()
-    def predict(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Predict under a mask (n, M) over the store's rows: row numbers (k,), predictions (k, D)."""
-        rows, predictions = [], []
-        for (batch, code), sequences in zip(self.batches, self.rows, strict=True):
-            flat = sequences.reshape(-1)
-            mask = torch.from_numpy(kept[np.maximum(flat, 0)] & (flat >= 0)[:, None]).unflatten(0, sequences.shape)
-            output = self.method.decode(code, batch.with_present(mask))
-            predictions.append(output.prediction.flatten(0, 1).numpy()[flat >= 0])
-            rows.append(flat[flat >= 0])
-        return np.concatenate(rows), np.concatenate(predictions).astype(np.float64)
+    def outputs(self, kept: np.ndarray) -> list[Output]:
+        """What the method gives, batch by batch, under a mask (n, M) over the store's rows."""
+        found = []
+        for (batch, code), place in zip(self.batches, self.places, strict=True):
+            flat = place.reshape(-1)
+            mask = torch.from_numpy(kept[np.maximum(flat, 0)] & (flat >= 0)[:, None]).unflatten(0, place.shape)
+            found.append(self.method.decode(code, batch.with_present(mask)))
+        return found
+
+    def flatten(self, outputs: list[Output]) -> np.ndarray:
+        """Predictions (k, D) of :meth:`outputs`, padding left out."""
+        parts = [output.prediction.flatten(0, 1).numpy()[place.reshape(-1) >= 0]
+                 for output, place in zip(outputs, self.places, strict=True)]
+        return np.concatenate([np.empty((0, len(self.method.spec.task.dimensions))), *parts])
+
+    def predict(self, kept: np.ndarray) -> np.ndarray:
+        """Predictions (k, D) under a mask (n, M)."""
+        return self.flatten(self.outputs(kept))
 
 
 @torch.no_grad()
-def encode_fold(config: RunConfig, data: RunData, task: FoldTask, weights: Path) -> EncodedFold:
-    """Load a task's model and encode its fold's test windows."""
+def encode_fold(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, Tensor]) -> EncodedFold:
+    """Build a task's model and encode its fold's test windows."""
     torch.set_num_threads(1)
-    method, normaliser = load_method(config, data, weights)
+    method, normaliser = load_method(config, data, tensors)
     rows = role_rows(data.store.index, data.folds, task.fold, "test")
     rows = rows[data.present[rows].any(1)]
     assembler = data.assembler(normaliser)

@@ -1,7 +1,8 @@
 """The paper's published numbers, what it calls things, and where it contradicts itself.
 
 Source of every number: the tables of "Hierarchical MoE: Continuous Multimodal Emotion Recognition with
-Incomplete and Asynchronous Inputs", copied to ``data/paper_results.csv``.
+Incomplete and Asynchronous Inputs", copied to ``data/paper_results.csv`` (Tables 2-6, 8-10) and, word for word
+as printed, to ``data/paper_datasets.csv`` (Tables 1 and 7, and the rates its appendix names).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 
 from himoe.errors import bad_input
 
+DATASET_COLUMNS = ("table", "dataset", "fact", "value", "source")
 COLUMNS = ("table", "dataset", "protocol", "task", "method", "modalities", "dimension", "missing_rate",
            "metric", "value", "reproduced_by_authors")
 
@@ -60,9 +62,12 @@ _TABLE10 = ("Paper: Table 10's CAFNet row repeats Table 4's MFST-RNN row number 
             "row (EEG, face) repeats Table 4's Hi-MoE row (EEG and PPS).")
 _SPLIT = ("Paper: ten-fold cross-validation \"with each subject's trials evenly split across folds\" is read here "
           "as whole trials.")
+_FACE = ("Paper: Table 1 lists no face video for DREAMER and some for DEAP; Table 7 lists video for DREAMER and none "
+         "for DEAP.")
+_DREAMER_DIMENSIONS = "Paper: Table 1 gives DREAMER valence, arousal and dominance; Table 7 valence and arousal only."
 
 CONTRADICTIONS: dict[str, tuple[str, ...]] = {
-    "table1": ("Paper: Table 1 lists no face video for DREAMER; Table 7 lists video.",),
+    "table1": (_FACE, _DREAMER_DIMENSIONS),
     "table2": (
         _R0, _SPLIT,
         "Paper: DREAMER records EEG and ECG only, yet Table 2 prints DREAMER numbers for EEG, EOG, EMG, EDA.",
@@ -75,7 +80,12 @@ CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     "table6": (_SPLIT,),
     "table7": (
         "Paper: Table 7 calls SEED's labels discrete and infers valence and arousal from them.",
-        "Paper: Table 1 lists no face video for DREAMER; Table 7 lists video.",
+        _FACE, _DREAMER_DIMENSIONS,
+        "Paper: Table 7 calls the annotation of DEAP and DREAMER continuous; both have one rating a trial.",
+        "Paper: the appendix gives DREAMER's EEG 512 Hz; it was recorded at 128 Hz (Katsigiannis and Ramzan 2018, "
+        "doi 10.1109/JBHI.2017.2688239).",
+        "Paper: the appendix speaks of 16-channel EEG in SEED; it was recorded with 62 channels (Zheng and Lu 2015, "
+        "doi 10.1109/TAMD.2015.2431497).",
     ),
     "table8": (_R0,),
     "table9": (_R0,),
@@ -124,6 +134,18 @@ def paper_value(table: int, dataset: str, method: str, modalities: str, metric: 
     return _cells().get((table, dataset, method, modalities, metric, dimension, _rate_key(missing_rate)))
 
 
+def load_paper_datasets() -> pd.DataFrame:
+    """What the paper prints of each data set, one fact a row, columns ``DATASET_COLUMNS``; values are text."""
+    return _read_datasets().copy()
+
+
+def paper_fact(table: int, dataset: str, fact: str) -> str | None:
+    """One published fact of a data set (Table 1 or 7), word for word, or None if the paper has none."""
+    frame = _read_datasets()
+    rows = frame[(frame["table"] == table) & (frame["dataset"] == dataset) & (frame["fact"] == fact)]
+    return None if rows.empty else str(rows["value"].iloc[0])
+
+
 def _rate_key(rate: float | None) -> float:
     """Rates compare at four decimals; -1 stands for no rate (NaN never equals itself)."""
     return -1.0 if rate is None or math.isnan(rate) else round(rate, 4)
@@ -131,11 +153,19 @@ def _rate_key(rate: float | None) -> float:
 
 @cache
 def _read() -> pd.DataFrame:
-    with resources.files("himoe").joinpath("data/paper_results.csv").open("rb") as stream:
-        frame = pd.read_csv(stream)
-    if tuple(frame.columns) != COLUMNS:
-        raise bad_input("paper_results.csv: header", ", ".join(frame.columns), ", ".join(COLUMNS),
-                        "install the package again")
+    return _read_csv("paper_results.csv", COLUMNS)
+
+
+@cache
+def _read_datasets() -> pd.DataFrame:
+    return _read_csv("paper_datasets.csv", DATASET_COLUMNS, {"value": str})
+
+
+def _read_csv(name: str, columns: tuple[str, ...], types: dict[str, type] | None = None) -> pd.DataFrame:
+    with resources.files("himoe").joinpath(f"data/{name}").open("rb") as stream:
+        frame = pd.read_csv(stream, dtype=types)
+    if tuple(frame.columns) != columns:
+        raise bad_input(f"{name}: header", ", ".join(frame.columns), ", ".join(columns), "install the package again")
     return frame
 
 

@@ -203,6 +203,29 @@ class AlignmentParams:
 
 
 @dataclass(frozen=True)
+class SearchParams:
+    """The small search that every model makes on its own validation rows, the same budget for every method.
+
+    ``trials`` settings (the given one, then random ones from ``learning_rate``'s range, log-uniform, and
+    ``dropout``'s values) are trained for ``epochs`` epochs; the best goes on. One trial = no search.
+    """
+
+    trials: int = 1
+    epochs: int = 1
+    seed: int = 0
+    learning_rate: tuple[float, ...] = (0.002, 0.02)
+    dropout: tuple[float, ...] = (0.25,)
+
+    def __post_init__(self) -> None:
+        _check(self.trials >= 1, "training.search.trials", self.trials, "1 or more")
+        _check(self.epochs >= 1, "training.search.epochs", self.epochs, "1 or more")
+        _check(len(self.learning_rate) == 2 and 0 < self.learning_rate[0] <= self.learning_rate[1],
+               "training.search.learning_rate", self.learning_rate, "two values, 0 < low <= high")
+        _check(len(self.dropout) > 0 and all(0 <= value < 1 for value in self.dropout), "training.search.dropout",
+               self.dropout, "at least one value in [0, 1)")
+
+
+@dataclass(frozen=True)
 class TrainingParams:
     """The schedule, the same for every method."""
 
@@ -217,6 +240,7 @@ class TrainingParams:
     weight_decay: float = 0.0
     device: str = "auto"
     memory_gib: float = 1.0
+    search: SearchParams = field(default_factory=SearchParams)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_sequences", "sequence_length", "patience"):
@@ -254,11 +278,22 @@ class BootstrapParams:
 
 
 @dataclass(frozen=True)
+class ReportParams:
+    """What the figures show: the data set, and the two methods beside Hi-MoE in trajectories."""
+
+    figure_set: str
+    baselines: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check(len(self.baselines) >= 1, "report.baselines", self.baselines, "at least one method")
+
+
+@dataclass(frozen=True)
 class RunParams:
     """One run: data set x protocol x task x modalities x method, with what it changes.
 
-    ``model``, ``alignment`` override single keys of the reference values; ``shuffle_labels`` permutes
-    labels between trials (leak audit).
+    ``model``, ``alignment`` override single keys of the reference values and ``variant`` names what that changes;
+    ``shuffle_labels`` permutes labels between trials (leak audit).
     """
 
     set: str
@@ -266,6 +301,7 @@ class RunParams:
     method: str
     modalities: tuple[str, ...]
     task: str = "regression"
+    variant: str = ""
     model: dict = field(default_factory=dict)
     alignment: dict = field(default_factory=dict)
     shuffle_labels: bool = False
@@ -273,6 +309,8 @@ class RunParams:
     def __post_init__(self) -> None:
         _check(self.protocol in PROTOCOLS, "runs.protocol", self.protocol, " or ".join(PROTOCOLS))
         _check(self.task in TASKS, "runs.task", self.task, " or ".join(TASKS))
+        _check(bool(self.variant) == bool(self.model or self.alignment), "runs.variant", self.variant,
+               "a name exactly where model or alignment are overridden")
         _check(len(self.modalities) > 0, "runs.modalities", self.modalities, "at least one modality")
         for name in self.modalities:
             check_modality(name)
@@ -289,4 +327,5 @@ class RunConfig:
     alignment: AlignmentParams
     training: TrainingParams
     seed: int
-    rates: tuple[float, ...] = ()
+    missing: MissingParams
+    modality_set: str = ""

@@ -5,7 +5,7 @@ Legend: C channels, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,8 @@ from himoe.errors import InputError, bad_input
 MODALITIES = (
     "EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "ECG", "FACE", "HEAD", "GAZE", "LUM", "HR", "IBI", "ACC",
 )
+# "PPS" in the literature: the peripheral signals a set has (DEAP's six, DREAMER's ECG).
+PERIPHERAL = ("EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "ECG")
 DIMENSIONS = ("valence", "arousal", "dominance", "liking")
 
 
@@ -152,3 +154,22 @@ def check_dimension(name: str) -> str:
     if name not in DIMENSIONS:
         raise bad_input("dimension", repr(name), "one of " + " ".join(DIMENSIONS), "correct the name")
     return name
+
+
+def expand_modalities(text: str, available: Collection[str]) -> tuple[str, ...]:
+    """The modalities that *text* names, in the order of ``MODALITIES``: names joined by +, PPS or ALL among them.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, one that the data lacks, or a group of which the data has nothing.
+    """
+    chosen: set[str] = set()
+    for name in text.split("+"):
+        group = {"PPS": PERIPHERAL, "ALL": MODALITIES}.get(name)
+        members = [check_modality(name)] if group is None else [m for m in group if m in available]
+        if not members or not set(members) <= set(available):
+            raise bad_input(f"modalities {text!r}: {name}", "nothing of that name in the data",
+                            "some of " + " ".join(m for m in MODALITIES if m in available), "choose among these")
+        chosen |= set(members)
+    return tuple(m for m in MODALITIES if m in chosen)

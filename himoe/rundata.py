@@ -14,7 +14,7 @@ import pandas as pd
 
 from himoe.batches import Assembler, Normaliser, Task, WindowStore, codes, label_matrix, shuffle_between_trials
 from himoe.errors import bad_input
-from himoe.methods import METHODS
+from himoe.methods import method_class
 from himoe.methods.base import Spec
 from himoe.params import RunConfig
 
@@ -71,7 +71,7 @@ def load_run_data(
 def run_tasks(config: RunConfig, folds: pd.DataFrame) -> list[FoldTask]:
     """Every model a run needs: folds × seeds, and × rates when training rates are matched."""
     matched = config.training.missing == "matched" and trained_by_gradient(config)
-    rates: Sequence[float | None] = config.rates if matched else (None,)
+    rates: Sequence[float | None] = config.missing.rates if matched else (None,)
     seeds = config.training.seeds if trained_by_gradient(config) else config.training.seeds[:1]
     return [FoldTask(int(fold), seed, rate) for fold in sorted(folds["fold"].unique())
             for seed in seeds for rate in rates]
@@ -79,10 +79,7 @@ def run_tasks(config: RunConfig, folds: pd.DataFrame) -> list[FoldTask]:
 
 def trained_by_gradient(config: RunConfig) -> bool:
     """Whether the run's method is trained by gradient (the others have no seeds and no schedule)."""
-    if config.run.method not in METHODS:
-        raise bad_input(f"run {config.name}: method", repr(config.run.method), "one of " + ", ".join(METHODS),
-                        "correct the name")
-    return METHODS[config.run.method].gradient
+    return method_class(config.run.method).gradient
 
 
 def make_spec(config: RunConfig, data: RunData) -> Spec:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,16 +17,18 @@ from typing import Any
 import pandas as pd
 import torch
 
+from himoe.costs import count_parameters, multiply_adds, random_batch
+from himoe.evaluation import Scores, join, score_task
 from himoe.files import atomic_path, write_json
-from himoe.inference import encode_fold, masked_present, prediction_frame
-from himoe.masks import evaluation_draws
+from himoe.inference import encode_fold
+from himoe.methods import build_method
 from himoe.params import RunConfig
 from himoe.progress import progress
-from himoe.rundata import FoldTask, RunData, run_tasks
+from himoe.rundata import FoldTask, RunData, make_spec, run_tasks
 from himoe.training import choose_device, fit_task
 from himoe.workers import map_forked
 
-MASK_SEED = 0  # of the predictions kept with a matched-rate model
+SCORE_TABLES = ("sweep", "combinations", "routing")
 
 
 def task_key(config: RunConfig, task: FoldTask, inputs: Mapping[str, str]) -> str:
@@ -34,66 +37,92 @@ def task_key(config: RunConfig, task: FoldTask, inputs: Mapping[str, str]) -> st
     return hashlib.sha256(value.encode()).hexdigest()[:24]
 
 
-def complete_task(config: RunConfig, data: RunData, task: FoldTask, kept: Path) -> None:
-    """Fit one task and leave weights, history and predictions in the folder *kept*, all or nothing."""
+def complete_task(config: RunConfig, data: RunData, task: FoldTask, kept: Path, score: bool) -> None:
+    """Fit one task, score it if asked to, and leave all in the folder *kept*: everything or nothing."""
     from safetensors.torch import save_file
 
-    weights, history = fit_task(config, data, task)
+    fitted = fit_task(config, data, task)
     with atomic_path(kept) as folder:
         folder.mkdir(parents=True)
-        save_file(weights, folder / "weights.safetensors")
-        history.assign(fold=task.fold, seed=task.seed).to_csv(folder / "history.csv", index=False,
-                                                              float_format="%.6f", lineterminator="\n")
-        encoded = encode_fold(config, data, task, folder / "weights.safetensors")
-        rate = task.rate or 0.0
-        draws = evaluation_draws(data.store.index, config.run.modalities, MASK_SEED)
-        rows, predictions = encoded.predict(masked_present(data, draws, rate))
-        prediction_frame(config, data, task, rate, rows, predictions).to_parquet(
-            folder / "predictions.parquet", index=False)
+        save_file(fitted.tensors, folder / "weights.safetensors")
+        write_csv(fitted.history.assign(fold=task.fold, seed=task.seed, **_rate(task)), folder / "history.csv")
+        search = fitted.search
+        search.insert(0, "seed", task.seed)
+        search.insert(0, "fold", task.fold)
+        write_csv(search, folder / "search.csv")
+        if score:
+            encoded = encode_fold(config, data, task, fitted.tensors)
+            write_scores(score_task(config, data, task, encoded, config.missing), folder)
 
 
-def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: Mapping[str, str], jobs: int) -> None:
-    """Fit every task of a run and assemble the folder *out*.
+def _rate(task: FoldTask) -> dict[str, float]:
+    return {} if task.rate is None else {"rate": task.rate}
+
+
+def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: Mapping[str, str], jobs: int,
+              score: bool = True) -> None:
+    """Fit (and score) every task of a run and assemble the folder *out*.
 
     Finished tasks stay in *kept* until the run is whole; a killed run starts again with those whose key matches.
     """
     tasks = run_tasks(config, data.folds)
+    inputs = {**inputs, "scored": str(score)}
     places = {task: kept / f"{task.name}-{task_key(config, task, inputs)}" for task in tasks}
     waiting = [(task, places[task]) for task in tasks if not places[task].is_dir()]
-    for _ in progress(_results(config, data, waiting, jobs), config.name, "model", len(waiting)):
+    for _ in progress(_results(config, data, waiting, jobs, score), config.name, "model", len(waiting)):
         pass
     with atomic_path(out) as folder:
         folder.mkdir(parents=True)
         for task in tasks:
-            target = folder / task.name
-            target.mkdir()
-            for name in ("weights.safetensors", "history.csv"):
-                (target / name).write_bytes((places[task] / name).read_bytes())
-        parts = [places[task] for task in tasks]
-        pd.concat([pd.read_csv(p / "history.csv") for p in parts]).to_csv(
-            folder / "history.csv", index=False, float_format="%.6f", lineterminator="\n")
-        pd.concat([pd.read_parquet(p / "predictions.parquet") for p in parts], ignore_index=True).to_parquet(
-            folder / "predictions.parquet", index=False)
+            (folder / task.name).mkdir()
+            shutil.copyfile(places[task] / "weights.safetensors", folder / task.name / "weights.safetensors")
+        for name in ("history.csv", "search.csv"):
+            write_csv(pd.concat([pd.read_csv(places[task] / name, float_precision="round_trip") for task in tasks]),
+                      folder / name)
+        if score:
+            write_scores(join(read_scores(places[task]) for task in tasks), folder)
         write_json(folder / "run.json", describe(config, data))
 
 
-def _results(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]], jobs: int) -> Iterator[None]:
+def write_scores(scores: Scores, folder: Path) -> None:
+    """``predictions.parquet`` and the tables ``sweep``, ``combinations``, ``routing`` as CSV."""
+    scores.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    for name in SCORE_TABLES:
+        write_csv(getattr(scores, name), folder / f"{name}.csv")
+
+
+def read_scores(folder: Path) -> Scores:
+    """Undo :func:`write_scores`."""
+    frames = {name: pd.read_csv(folder / f"{name}.csv", dtype={"combination": str}, float_precision="round_trip")
+              for name in SCORE_TABLES}
+    return Scores(pd.read_parquet(folder / "predictions.parquet"), **frames)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """A table with the same bytes everywhere."""
+    frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+
+
+def _results(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]], jobs: int,
+             score: bool) -> Iterator[None]:
     """Complete tasks, in worker processes where that helps; yields once a finished task.
 
     Forked workers share the windows in memory. CUDA cannot be forked and a cluster has no common memory:
     there joblib starts fresh processes (``DASK_SCHEDULER_ADDRESS`` names a Dask scheduler).
     """
     if os.environ.get("DASK_SCHEDULER_ADDRESS") or choose_device(config.training.device).type == "cuda":
-        yield from _distributed(config, data, waiting)
+        yield from _distributed(config, data, waiting, score)
     else:
-        yield from map_forked(_complete, (config, data), waiting, jobs)
+        yield from map_forked(_complete, (config, data, score), waiting, jobs)
 
 
-def _complete(shared: tuple[RunConfig, RunData], item: tuple[FoldTask, Path]) -> None:
-    complete_task(*shared, *item)
+def _complete(shared: tuple[RunConfig, RunData, bool], item: tuple[FoldTask, Path]) -> None:
+    config, data, score = shared
+    complete_task(config, data, *item, score)
 
 
-def _distributed(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]]) -> Iterator[None]:
+def _distributed(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]],
+                 score: bool) -> Iterator[None]:
     """Fresh processes by joblib: one a GPU here, or a Dask cluster's workers (which must see the same files)."""
     from joblib import Parallel, delayed, parallel_config
 
@@ -103,17 +132,22 @@ def _distributed(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldT
 
         Client(address)
     with parallel_config("dask" if address else "loky", n_jobs=-1 if address else max(1, torch.cuda.device_count())):
-        yield from Parallel()(delayed(complete_task)(config, data, task, place) for task, place in waiting)
+        yield from Parallel()(delayed(complete_task)(config, data, task, place, score) for task, place in waiting)
 
 
 def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
-    """What a run is, for every file made from it."""
-    provenance = data.store.meta.provenance
+    """What a run is, for every file made from it: ``run.json``."""
+    provenance, meta = data.store.meta.provenance, data.store.meta
+    method = build_method(config.run.method, make_spec(config, data))
     return {
         "run": config.name, "method": config.run.method, "set": config.run.set, "protocol": config.run.protocol,
-        "task": config.run.task, "modalities": list(config.run.modalities),
-        "shuffle_labels": config.run.shuffle_labels, "model": asdict(config.model),
+        "task": config.run.task, "modalities": list(config.run.modalities), "modality_set": config.modality_set,
+        "variant": config.run.variant, "shuffle_labels": config.run.shuffle_labels, "model": asdict(config.model),
         "alignment": asdict(config.alignment), "training": asdict(config.training),
-        "source": provenance["source"], "simulated": provenance["simulated"],
-        "label_source": data.store.meta.label_source,
+        "source": provenance["source"], "simulated": provenance["simulated"], "data": provenance["label"],
+        "label_source": meta.label_source, "dimensions": list(meta.dimensions), "scale": list(meta.scale),
+        "threshold": meta.threshold, "length_s": meta.length_s, "step_s": meta.step_s,
+        "parameters": count_parameters(method),
+        "multiply_adds": multiply_adds(method, random_batch(method.spec, 1, config.training.sequence_length)),
+        "facts": provenance.get("facts"),
     }

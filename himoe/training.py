@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,16 +18,17 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from himoe.batches import Assembler, Batch, Normaliser, chunks, make_sequences
+from himoe.batches import SEQUENCES, Assembler, Batch, Normaliser, chunks, make_sequences
 from himoe.errors import InputError, bad_input
 from himoe.folds import role_rows
 from himoe.masks import training_mask
-from himoe.methods import build_method
-from himoe.methods.base import Heads, Method
+from himoe.methods import build_method, method_class
+from himoe.methods.base import Heads, Method, Spec
+from himoe.methods.resizable import FittedMethod
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, make_spec
 
-VALIDATION_SEQUENCES = 64  # a batch, when nothing is learned
+SEARCH_COLUMNS = ["trial", "learning_rate", "dropout", "validation_loss", "chosen"]
 MAX_GRADIENT_NORM = 5.0
 
 
@@ -46,10 +49,19 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def fit_task(config: RunConfig, data: RunData, task: FoldTask) -> tuple[dict[str, Tensor], pd.DataFrame]:
-    """Fit one model: its weights (with the normaliser's) and its history by epoch."""
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model: named tensors (weights and normaliser), history by epoch, what the search tried."""
+
+    tensors: dict[str, Tensor]
+    history: pd.DataFrame
+    search: pd.DataFrame
+
+
+def fit_task(config: RunConfig, data: RunData, task: FoldTask) -> Fitted:
+    """Fit one model on its fold's training rows; its validation rows choose settings and the epoch."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     device = choose_device(config.training.device)
     index = data.store.index
     # In the order of names, so that sums do not depend on the order of files or rows.
@@ -64,18 +76,31 @@ def fit_task(config: RunConfig, data: RunData, task: FoldTask) -> tuple[dict[str
     with threadpool_limits(1):
         normaliser = Normaliser.fit(data.store, rows["train"], data.present, data.subject,
                                     knows_test_subjects(data, task, rows["train"]))
-        assembler = data.assembler(normaliser)
-        sequences = {r: make_sequences(index, v, config.training.sequence_length) for r, v in rows.items()}
-        seed = derive_seed(config.seed, task.seed, task.fold, config.run.method)
-        torch.manual_seed(seed)
-        method = build_method(config.run.method, make_spec(config, data)).to(device)
-        if method.gradient:
-            calibrate_heads(method, data.labels[rows["train"]])
-            history = _fit_gradient(config, method, assembler, sequences, task, seed, device)
-        else:
-            history = _fit_closed(config, method, assembler, sequences)
-    weights = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
-    return weights | normaliser.tensors(), history
+        material = Material(config, task, data.assembler(normaliser),
+                            {r: make_sequences(index, v, config.training.sequence_length) for r, v in rows.items()},
+                            make_spec(config, data), data.labels[rows["train"]], device)
+        fit = _fit_gradient if method_class(config.run.method).gradient else _fit_closed
+        weights, history, search = fit(material)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in weights.items()} | normaliser.tensors()
+    return Fitted(tensors, history, search)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a fit draws on: sequences by role, how to make batches of them, training labels (n, D)."""
+
+    config: RunConfig
+    task: FoldTask
+    assembler: Assembler
+    sequences: Mapping[str, np.ndarray]
+    spec: Spec
+    labels: np.ndarray
+    device: torch.device
+
+    @property
+    def seed(self) -> int:
+        """The seed of initial weights, order of batches and training masks."""
+        return derive_seed(self.config.seed, self.task.seed, self.task.fold, self.config.run.method)
 
 
 def knows_test_subjects(data: RunData, task: FoldTask, train: np.ndarray) -> bool:
@@ -100,48 +125,108 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
 
 
-def _fit_closed(config: RunConfig, method: Method, assembler: Assembler,
-                sequences: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    method.fit(*(assembler.batches(sequences[role], VALIDATION_SEQUENCES) for role in ("train", "validation")))
-    losses = [_mean_loss(method, assembler.batches(sequences[role], VALIDATION_SEQUENCES))
-              for role in ("train", "validation")]
-    return pd.DataFrame([{"epoch": 0, "train_loss": losses[0], "validation_loss": losses[1], "best": True}])
+def _fit_closed(material: Material) -> tuple[dict[str, Tensor], pd.DataFrame, pd.DataFrame]:
+    torch.manual_seed(material.seed)
+    method = build_method(material.config.run.method, material.spec).to(material.device)
+    assert isinstance(method, FittedMethod)
+    batches = [partial(material.assembler.batches, material.sequences[role], SEQUENCES)
+               for role in ("train", "validation")]
+    method.fit(*(make() for make in batches))
+    losses = [_mean_loss(method, make()) for make in batches]
+    history = pd.DataFrame([{"epoch": 0, "train_loss": losses[0], "validation_loss": losses[1], "best": True}])
+    return method.state_dict(), history, pd.DataFrame(columns=SEARCH_COLUMNS)
 
 
-def _fit_gradient(
-    config: RunConfig, method: Method, assembler: Assembler, sequences: Mapping[str, np.ndarray],
-    task: FoldTask, seed: int, device: torch.device,
-) -> pd.DataFrame:
-    """Adam, cosine annealing, early stopping on the validation rows' emotion loss; the best epoch's weights stay."""
-    training = config.training
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(method.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.epochs)
-    best, best_epoch, best_weights, history = float("inf"), 0, None, []
-    for epoch in range(training.epochs):
-        method.train()
-        order = torch.randperm(len(sequences["train"]), generator=generator).numpy()
+def _fit_gradient(material: Material) -> tuple[dict[str, Tensor], pd.DataFrame, pd.DataFrame]:
+    """Every candidate of the search for its first epochs, then the one with the best validation loss to the end."""
+    search, total = material.config.training.search, material.config.training.epochs
+    fits = [Fit(material, candidate) for candidate in candidates(material.config)]
+    if len(fits) > 1:
+        for fit in fits:
+            fit.advance(min(search.epochs, total))
+    chosen = min(fits, key=lambda fit: fit.best_loss)  # the first of equals
+    table = pd.DataFrame([(k, fit.candidate.learning_rate, fit.candidate.dropout, fit.best_loss, fit is chosen)
+                          for k, fit in enumerate(fits)], columns=SEARCH_COLUMNS) if len(fits) > 1 else pd.DataFrame(
+                              columns=SEARCH_COLUMNS)
+    chosen.advance(total)
+    if chosen.best_weights is None:
+        raise InputError(f"run {material.config.name} {material.task.name}: the validation loss was never finite; "
+                         "lower training.learning_rate or look for extreme values in the signals.")
+    frame = pd.DataFrame(chosen.history)
+    return chosen.best_weights, frame.assign(best=frame["epoch"] == chosen.best_epoch), table
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting that the search tries."""
+
+    learning_rate: float
+    dropout: float
+
+
+def candidates(config: RunConfig) -> list[Candidate]:
+    """The search's settings: the given one first, then random ones, the same for every method, fold and seed."""
+    search = config.training.search
+    rng = np.random.default_rng(search.seed)
+    found = [Candidate(config.training.learning_rate, config.model.dropout)]
+    low, high = np.log(search.learning_rate)
+    for _ in range(search.trials - 1):
+        rate = float(f"{np.exp(rng.uniform(low, high)):.3g}")
+        found.append(Candidate(rate, float(rng.choice(search.dropout))))
+    return found
+
+
+class Fit:
+    """A model under training that can be advanced epoch by epoch.
+
+    Adam, cosine annealing over the whole schedule, early stopping on the validation rows' emotion loss;
+    the best epoch's weights are kept.
+    """
+
+    def __init__(self, material: Material, candidate: Candidate) -> None:
+        self.material, self.candidate = material, candidate
+        training, spec = material.config.training, material.spec
+        torch.manual_seed(material.seed)
+        model = replace(spec.model, dropout=candidate.dropout)
+        self.method = build_method(material.config.run.method, replace(spec, model=model)).to(material.device)
+        calibrate_heads(self.method, material.labels)
+        self.generator = torch.Generator().manual_seed(material.seed)
+        self.noise = torch.random.get_rng_state()  # dropout's: each candidate has its own course
+        self.optimizer = torch.optim.Adam(self.method.parameters(), lr=candidate.learning_rate,
+                                          weight_decay=training.weight_decay, fused=True)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, training.epochs)
+        self.history: list[dict[str, float]] = []
+        self.best_loss, self.best_epoch = float("inf"), 0
+        self.best_weights: dict[str, Tensor] | None = None
+
+    def advance(self, until: int) -> None:
+        """Train until *until* epochs are done, or patience is at its end."""
+        torch.random.set_rng_state(self.noise)
+        patience = self.material.config.training.patience
+        while len(self.history) < until and len(self.history) - 1 - self.best_epoch < patience:
+            self._epoch()
+        self.noise = torch.random.get_rng_state()
+
+    def _epoch(self) -> None:
+        material, epoch = self.material, len(self.history)
+        self.method.train()
+        train = material.sequences["train"]
+        order = torch.randperm(len(train), generator=self.generator).numpy()
         totals: dict[str, float] = {}
-        parts = list(chunks(sequences["train"][order], training.batch_sequences))
+        parts = list(chunks(train[order], material.config.training.batch_sequences))
         for part in parts:
-            losses = _step(method, optimizer, assembler.batch(part), config, task, generator, device)
+            losses = _step(self.method, self.optimizer, material.assembler.batch(part), material.config,
+                           material.task, self.generator, material.device)
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value / len(parts)
-        schedule.step()
-        loss = _mean_loss(method, assembler.batches(sequences["validation"], VALIDATION_SEQUENCES), device)
-        history.append({"epoch": epoch, "train_loss": totals.pop("emotion"), **{f"train_{k}": v for k, v
-                        in totals.items()}, "validation_loss": loss})
-        if loss < best:
-            best, best_epoch = loss, epoch
-            best_weights = {k: v.detach().clone() for k, v in method.state_dict().items()}
-        elif epoch - best_epoch >= training.patience:
-            break
-    if best_weights is None:
-        raise InputError(f"run {config.name} {task.name}: the validation loss was never finite; "
-                         "lower training.learning_rate or look for extreme values in the signals.")
-    method.load_state_dict(best_weights)
-    frame = pd.DataFrame(history)
-    return frame.assign(best=frame["epoch"] == best_epoch)
+        self.schedule.step()
+        loss = _mean_loss(self.method, material.assembler.batches(material.sequences["validation"], SEQUENCES),
+                          material.device)
+        self.history.append({"epoch": epoch, "train_loss": totals.pop("emotion"),
+                             **{f"train_{k}": v for k, v in totals.items()}, "validation_loss": loss})
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, epoch
+            self.best_weights = {k: v.detach().clone() for k, v in self.method.state_dict().items()}
 
 
 def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, config: RunConfig, task: FoldTask,
@@ -153,7 +238,7 @@ def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, config
     loss = torch.stack(list(output.losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(method.parameters(), MAX_GRADIENT_NORM)
+    torch.nn.utils.clip_grad_norm_(method.parameters(), MAX_GRADIENT_NORM, foreach=True)
     optimizer.step()
     return {name: float(value.detach()) for name, value in output.losses.items()}
 

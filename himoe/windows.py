@@ -36,11 +36,12 @@ ID_COLUMNS = ("subject", "trial", "stimulus", "window", "start_s")
 
 @dataclass(frozen=True)
 class ModalityShape:
-    """C channels, W samples a window, rate in Hz."""
+    """C channels, W samples a window, rate in Hz; the channels' names where they are known."""
 
     channels: int
     samples: int
     sfreq_hz: float
+    ch_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class ShardMeta:
             raise bad_input(f"data set {self.set!r}: modality", repr(modality),
                             "one of " + " ".join(self.modalities), "correct the run's modalities")
         entry = self.modalities[modality]
-        return ModalityShape(len(entry["channels"]), int(entry["samples"]), float(entry["sfreq_hz"]))
+        return ModalityShape(len(entry["channels"]), int(entry["samples"]), float(entry["sfreq_hz"]),
+                             tuple(entry["channels"]))
 
 
 def window_starts(duration_s: float, params: WindowParams, where: str) -> np.ndarray:
@@ -191,6 +193,19 @@ def write_shard(path: Path, index: pd.DataFrame, arrays: Mapping[str, np.ndarray
                        use_dictionary=["subject", "trial", "stimulus"], write_statistics=False, store_schema=True)
 
 
+def folder_meta(folder: Path) -> ShardMeta:
+    """What the shards of a folder say of themselves (the first one's word: they agree)."""
+    return read_meta(shard_paths(folder)[0])
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a folder, sorted; InputError if there is none."""
+    paths = sorted(require_folder(folder).glob("*.parquet"))
+    if not paths:
+        raise InputError(f"{folder}: found no shard (*.parquet), expected one a subject; run the window stage.")
+    return paths
+
+
 def read_meta(path: Path) -> ShardMeta:
     """Read a shard's description.
 
@@ -257,9 +272,7 @@ class WindowStore:
         Up to *memory_gib* the arrays are held in memory; above it they are raw files below *scratch*
         that are read row by row, so that a set of any size can be trained on.
         """
-        paths = sorted(require_folder(folder).glob("*.parquet"))
-        if not paths:
-            raise InputError(f"{folder}: found no shard (*.parquet), expected one a subject; run the window stage.")
+        paths = shard_paths(folder)
         meta = read_meta(paths[0])
         counts = [pq.read_metadata(path).num_rows for path in paths]
         shapes = {m: meta.shape(m) for m in modalities}

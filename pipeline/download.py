@@ -16,7 +16,7 @@ from pipeline.stage import jobs, main, stage_params
 def download(name: str, out: str) -> None:
     """Fill *out* with the raw files of data set *name* and their provenance.json."""
     params = stage_params(f"download@{name}")
-    source = parse(SourceParams, params[name], name)
+    source = parse(SourceParams, params["sets"][name], f"sets.{name}")
     profile = params["profile"]
     options = source.options
     path = source_path(name, source.path) if source.source == "local" else None
@@ -38,8 +38,8 @@ def download(name: str, out: str) -> None:
 def require_simulator(name: str) -> None:
     """Refuse to simulate a set that has no simulator."""
     if name not in SIMULATORS:
-        raise bad_input(f"params.yaml: {name}.source", "'simulate'", "local or download: this set has no simulator",
-                        f"set {name}.source and {name}.path")
+        raise bad_input(f"params.yaml: sets.{name}.source", "'simulate'", "local or download: this set has no simulator",
+                        f"set sets.{name}.source and sets.{name}.path")
 
 
 def simulate(name: str, folder: Path, params: SimulationParams, options: dict[str, str]) -> None:
@@ -52,9 +52,9 @@ def refuse_sharing(name: str, source: SourceParams, remote: str, redistributable
     """Real data that may not be passed on must not go to the shared DVC remote."""
     if source.source != "simulate" and not redistributable and remote == "shared" and not source.redistribute:
         raise bad_input(
-            f"params.yaml: remote, with {name}.source = {source.source}", "'shared'", "another DVC remote, such as "
+            f"params.yaml: remote, with sets.{name}.source = {source.source}", "'shared'", "another DVC remote, such as "
             "'licensed': this data set's licence does not let you pass on what is made from it",
-            f"set remote: licensed (dvc push then refuses until you define such a remote), or {name}.redistribute: "
+            f"set remote: licensed (dvc push then refuses until you define such a remote), or sets.{name}.redistribute: "
             "true if you have the right")
 
 

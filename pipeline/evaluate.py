@@ -1,36 +1,42 @@
-"""Stage ``evaluate``: score one run at every missing rate, with intervals."""
+"""Stage ``evaluate``: every run's metrics with intervals, and Hi-MoE compared with every other run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from himoe.evaluation import evaluate_run, run_metrics
-from himoe.files import atomic_path, read_json, remove, write_json
-from himoe.params import BootstrapParams, MissingParams, parse
-from pipeline.runs import load_data, run_config
-from pipeline.stage import SCRATCH, jobs, main
+import pandas as pd
+
+from himoe.files import atomic_path, read_json, require_file, write_json, write_text
+from himoe.params import BootstrapParams, parse
+from himoe.progress import progress
+from himoe.results import load_results
+from himoe.statistics import compare
+from himoe.summary import run_metrics
+from himoe.workers import map_forked
+from pipeline.stage import jobs, main, stage_params
 
 
-def evaluate(name: str, windows: str, folds: str, weights: str, out: str, metrics: str) -> None:
-    """Score run *name*: the folder *out* (sweep, routing, trajectories) and the flat file *metrics*."""
-    config, params = run_config("evaluate_main" if name == "main" else f"evaluate@{name}", name)
-    missing = parse(MissingParams, params["missing"], "missing")
+def evaluate(runs: str, metrics: str, comparisons: str) -> None:
+    """Write one file a run into the folder *metrics* (``.../runs``), and the table *comparisons* beside it."""
+    params = stage_params("evaluate")
     bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
-    rate = float(params["missing_rate"]) if name == "main" else 0.0
-    data = load_data(config, params, windows, folds)
-    description = read_json(Path(weights) / "run.json")
-    evaluation = evaluate_run(config, data, Path(weights), missing, rate, jobs())
-    words = data.store.meta.provenance["label"]
-    with atomic_path(Path(out)) as folder:
+    names = list(params["runs"])
+    with atomic_path(Path(metrics)) as folder:
         folder.mkdir(parents=True)
-        for part in ("sweep", "routing"):
-            getattr(evaluation, part).to_csv(folder / f"{part}.csv", index=False, float_format="%.6f",
-                                             lineterminator="\n")
-        evaluation.trajectories.to_parquet(folder / "trajectories.parquet", index=False)
-        evaluation.predictions.to_parquet(folder / "predictions.parquet", index=False)
-        write_json(folder / "run.json", {**description, "label": config.run.method, "data": words})
-    write_json(Path(metrics), run_metrics(config, data, description, evaluation, rate, bootstrap, words))
-    remove(SCRATCH / "maps" / name)
+        found = map_forked(_metrics, (Path(runs), bootstrap), names, jobs())
+        for name, values in zip(names, progress(found, "evaluate", "run", len(names)), strict=True):
+            write_json(folder / f"{name}.json", values)
+    results = load_results(names, Path(runs), Path(metrics).parent)
+    table = compare(results, bootstrap)
+    write_text(Path(comparisons), table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def _metrics(shared: tuple[Path, BootstrapParams], name: str) -> dict[str, object]:
+    runs, bootstrap = shared
+    folder = runs / name
+    sweep = pd.read_csv(require_file(folder / "sweep.csv"), float_precision="round_trip")
+    predictions = pd.read_parquet(require_file(folder / "predictions.parquet"))
+    return run_metrics(read_json(folder / "run.json"), sweep, predictions, 0.0, bootstrap)
 
 
 if __name__ == "__main__":

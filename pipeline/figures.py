@@ -1,4 +1,4 @@
-"""Stage ``figures``: every figure named in ``reports``, as SVG and PNG."""
+"""Stage ``figures``: every figure, as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ from pathlib import Path
 
 from himoe.figures import FIGURES, draw, save
 from himoe.files import atomic_path
-from pipeline.reports import load_reports
-from pipeline.stage import main, stage_params
+from himoe.workers import map_forked
+from pipeline.reports import Evaluated, load_evaluated
+from pipeline.stage import jobs, main
 
 
-def figures(metrics: str, evaluations: str, out: str) -> None:
-    """Draw the figures from the folders *metrics* and *evaluations* into *out*."""
-    reports, results = load_reports(stage_params("figures"), FIGURES, Path(metrics), Path(evaluations))
+def figures(runs: str, metrics: str, out: str) -> None:
+    """Draw every figure that has runs, from the folders *runs* and *metrics*, into *out*."""
+    found = load_evaluated("figures", Path(runs), Path(metrics))
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
-        for name, roles in reports.items():
-            save(draw(name, roles, results), folder / name)
+        list(map_forked(_draw, (found, folder), list(FIGURES), jobs()))
+
+
+def _draw(shared: tuple[Evaluated, Path], name: str) -> None:
+    found, folder = shared
+    figure = draw(name, found.results, found.settings, found.cost)
+    if figure is not None:
+        save(figure, folder / name)
 
 
 if __name__ == "__main__":

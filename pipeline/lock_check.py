@@ -1,48 +1,69 @@
 """Check that dvc.lock was made from this code and these parameters, without needing any data.
 
-Every code dependency recorded in dvc.lock must have the digest of the file in the tree, every recorded
-parameter the value in params.yaml, every stage of dvc.yaml an entry, and every committed output its digest.
+Every code list recorded in dvc.lock must be the one the code gives now, every recorded parameter have the value in
+params.yaml, every stage of dvc.yaml have an entry, and every committed output its digest.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pipeline.code import code_lists
+from pipeline.stage import read_yaml
+
+CODE = "code/"  # what the stage `code` writes; git does not keep it, so it is computed anew
+COMMITTED = ("metrics/", "reports/")  # outputs that git keeps
 
 
-def lock_problems(root: Path, folder: Path, names: list[str] | None = None) -> list[str]:
-    """What in *folder*'s dvc.lock does not match the code below *root* and *folder*'s params.yaml.
+def lock_problems(lists: Mapping[str, str], folder: Path, names: list[str] | None = None) -> list[str]:
+    """What in *folder*'s dvc.lock does not match the code, *folder*'s params.yaml and its committed outputs.
 
-    *names* are the stages that dvc.yaml defines; None leaves their list and the outputs unchecked.
+    *lists* are the code lists by name, as :func:`pipeline.code.code_lists` gives them; *names* the stages that
+    dvc.yaml defines; None leaves their list and the outputs unchecked.
     """
-    lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    lock = read_yaml(folder / "dvc.lock")["stages"]
+    params = read_yaml(folder / "params.yaml")
+    digests = {f"{CODE}{name}.txt": _md5(text.encode()) for name, text in lists.items()}
     problems = []
     if names is not None:
         problems = [f"{name}: in dvc.yaml but not in dvc.lock" for name in names if name not in lock]
         problems += [f"{name}: in dvc.lock but not in dvc.yaml" for name in lock if name not in names]
     for name, stage in lock.items():
-        for dep in stage.get("deps", []):
-            path = root / dep["path"]
-            if dep["path"].endswith(".py") and (not path.is_file() or md5(path) != dep["md5"]):
-                problems.append(f"{name}: {dep['path']} changed since it ran")
+        problems += [f"{name}: {problem}" for problem in _code_problems(name, stage, digests)]
         for key, value in stage.get("params", {}).get("params.yaml", {}).items():
             if look_up(params, key) != value:
                 problems.append(f"{name}: parameter {key} changed since it ran")
         for out in stage.get("outs", []) if names is not None else []:
-            path = root / out["path"]
-            if path.is_file() and md5(path) != out["md5"]:
+            if out["path"].startswith(COMMITTED) and dvc_md5(folder / out["path"]) != out["md5"]:
                 problems.append(f"{name}: {out['path']} is not what it wrote")
     return problems
 
 
-def md5(path: Path) -> str:
-    """DVC's digest of a file."""
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+def _code_problems(name: str, stage: Mapping[str, Any], digests: Mapping[str, str]) -> list[str]:
+    recorded = {dep["path"]: dep["md5"] for dep in stage.get("deps", []) if dep["path"].startswith(CODE)}
+    if not recorded and name != CODE.rstrip("/"):
+        return ["no code list among its dependencies"]
+    return [f"{path}: the code changed since it ran" for path, md5 in recorded.items() if digests.get(path) != md5]
+
+
+def dvc_md5(path: Path) -> str | None:
+    """DVC's digest of a file, or of a folder (of the sorted list of its files' digests); None if nothing is there."""
+    if path.is_file():
+        return _md5(path.read_bytes())
+    if not path.is_dir():
+        return None
+    files = {tuple(p.relative_to(path).parts): p for p in path.rglob("*") if p.is_file()}
+    listed = [{"md5": _md5(files[parts].read_bytes()), "relpath": "/".join(parts)} for parts in sorted(files)]
+    return _md5(json.dumps(listed, sort_keys=True).encode()) + ".dir"
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def look_up(params: Any, key: str) -> Any:
@@ -60,11 +81,12 @@ def main() -> None:
 
     root = Path(__file__).resolve().parent.parent
     names = [stage.addressing for stage in Repo(str(root)).index.stages]
+    lists = code_lists(root)
     for lock in sorted(root.glob("reports/*/dvc.lock")):  # needs data that not everybody has: said, not refused
-        stale = lock_problems(root, lock.parent)
+        stale = lock_problems(lists, lock.parent)
         if stale:
             print(f"{lock.relative_to(root)}: made by an earlier version ({len(stale)} entries differ)")
-    problems = lock_problems(root, root, names)
+    problems = lock_problems(lists, root, names)
     if problems:
         print("\n".join(problems[:40]), file=sys.stderr)
         raise SystemExit(f"error: dvc.lock: {len(problems)} entries do not match; run `make repro` and commit it.")

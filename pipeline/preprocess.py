@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from himoe.datasets import get_dataset
 from himoe.datasets.fetch import read_provenance
 from himoe.errors import bad_input
+from himoe.facts import merge_facts, session_facts
 from himoe.files import atomic_path
 from himoe.params import FilterParams, SourceParams, parse
 from himoe.progress import progress
@@ -24,7 +25,7 @@ from pipeline.stage import jobs, main, stage_params
 def preprocess(name: str, raw: str, out: str) -> None:
     """Clean every subject of data set *name* from *raw* into *out*."""
     params = stage_params(f"preprocess@{name}")
-    source = parse(SourceParams, params[name], name)
+    source = parse(SourceParams, params["sets"][name], f"sets.{name}")
     options = source.options
     filters = filter_table(params["preprocess"], params["profiles"][params["profile"]]["preprocess"])
     root = Path(raw)
@@ -32,11 +33,13 @@ def preprocess(name: str, raw: str, out: str) -> None:
     subjects = dataset.inspect(root, options).subjects
     with atomic_path(Path(out)) as folder:
         work = (delayed(_subject)(name, root, subject, options, filters, folder) for subject in subjects)
-        parts = Parallel(n_jobs=jobs(), return_as="generator_unordered")(work)
-        description = merge_descriptions(progress(parts, f"preprocess {name}", "subject", len(subjects)))
+        done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(work)
+        parts = list(progress(done, f"preprocess {name}", "subject", len(subjects)))
+        description = merge_descriptions(part for part, _ in parts)
+        facts = merge_facts([session for _, sessions in parts for session in sessions], dataset.scale)
         write_description(folder, {
-            "set": name, "provenance": read_provenance(root), "dimensions": list(dataset.dimensions),
-            "scale": list(dataset.scale), "threshold": dataset.threshold, **description,
+            "set": name, "provenance": {**read_provenance(root), "facts": facts},
+            "dimensions": list(dataset.dimensions), "scale": list(dataset.scale), "threshold": dataset.threshold, **description,
         })
 
 
@@ -49,13 +52,17 @@ def filter_table(tables: Mapping[str, Any], choice: str) -> dict[str, FilterPara
 
 
 def _subject(name: str, root: Path, subject: str, options: Mapping[str, str], filters: Mapping[str, FilterParams],
-             folder: Path) -> dict[str, Any]:
+             folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Clean one subject's recordings into *folder*: what they are, and the facts of each session as read."""
+    facts = []
+
     def recordings() -> Iterator[Recording]:
         for session in get_dataset(name, root).read(root, subject, options):
+            facts.append(session_facts(session))
             yield from preprocess_session(session, filters)
 
     with threadpool_limits(1):
-        return write_recordings(folder, subject, recordings())
+        return write_recordings(folder, subject, recordings()), facts
 
 
 if __name__ == "__main__":

@@ -1,27 +1,32 @@
-"""What ``tables`` and ``figures`` share: the entries of ``reports`` that are theirs, with their runs' results."""
+"""What ``tables``, ``figures`` and ``report`` share: everything that was evaluated."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from himoe.errors import bad_input
-from himoe.tables import RunResult, load_results, runs_of
+import pandas as pd
+
+from himoe.errors import InputError
+from himoe.params import ReportParams, parse
+from himoe.results import RunResult, load_comparisons, load_cost, load_results
+from pipeline.stage import stage_params
 
 
-def load_reports(params: Mapping[str, Any], known: Collection[str], metrics: Path,
-                 evaluations: Path) -> tuple[dict[str, Any], dict[str, RunResult]]:
-    """The entries of ``reports`` named in *known*, and the results of the runs they name.
+@dataclass(frozen=True)
+class Evaluated:
+    """The runs' results by name, the comparisons, the cost, and what the figures show."""
 
-    Raises
-    ------
-    InputError
-        If an entry names a run that is not in ``runs`` (the metrics of a run that is gone may still lie about).
-    """
-    reports = {name: roles for name, roles in params["reports"].items() if name in known}
-    for name, roles in reports.items():
-        if unknown := set(runs_of(roles)) - {"main", *params["runs"]}:
-            raise bad_input(f"params.yaml: reports.{name}", f"the run {min(unknown)!r}", "main or one of runs",
-                            "correct the name or add the run")
-    return reports, load_results(reports, metrics, evaluations)
+    results: dict[str, RunResult]
+    comparisons: pd.DataFrame
+    cost: pd.DataFrame
+    settings: ReportParams
+
+
+def load_evaluated(stage: str, runs: Path, metrics: Path) -> Evaluated:
+    """Read the folders *runs* and *metrics*: the runs are those that the evaluate stage wrote last."""
+    settings = parse(ReportParams, stage_params(stage)["report"], "report")
+    names = sorted(path.stem for path in (metrics / "runs").glob("*.json"))
+    if not names:
+        raise InputError(f"{metrics / 'runs'}: found no run, expected one file a run; run the evaluate stage.")
+    return Evaluated(load_results(names, runs, metrics), load_comparisons(metrics), load_cost(metrics), settings)

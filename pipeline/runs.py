@@ -1,4 +1,4 @@
-"""How a run's parameters come together: what ``train`` and ``evaluate`` share."""
+"""How a run's parameters come together: what ``train`` and ``evaluate_main`` share."""
 
 from __future__ import annotations
 
@@ -21,34 +21,42 @@ from himoe.params import (
     WindowParams,
     parse,
 )
+from himoe.recordings import expand_modalities
 from himoe.rundata import RunData, load_run_data
+from himoe.windows import folder_meta
 from pipeline.stage import SCRATCH, stage_params
 
 
-def run_config(stage: str, name: str) -> tuple[RunConfig, dict[str, Any]]:
-    """The resolved configuration of a run, and the stage's parameters.
+def run_config(stage: str, name: str, windows: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """The resolved configuration of a run on the shards in *windows*, and the stage's parameters.
 
     ``main`` follows the top-level ``model`` and ``alignment``; every other run follows ``reference``.
     """
     params = stage_params(stage)
     where = "main" if name == "main" else f"runs.{name}"
-    values = dict(params["main"] if name == "main" else params["runs"][name])
-    run = parse(RunParams, {**values, "modalities": modality_names(values, params["modality_sets"])}, where)
+    values = params["main"] if name == "main" else params["runs"][name]
     base: Mapping[str, Any] = params if name == "main" else params["reference"]
     profile = params["profile"]
     training = parse(TrainingParams, params["profiles"][profile]["training"], f"profiles.{profile}.training")
-    model = parse(ModelParams, {**base["model"], **run.model}, f"{where}.model")
-    alignment = parse(AlignmentParams, {**base["alignment"], **run.alignment}, f"{where}.alignment")
+    run, model, alignment = resolve_method(where, values, base, windows)
     missing = parse(MissingParams, params["missing"], "missing")
-    return RunConfig(name, run, model, alignment, training, params["seed"], missing.rates), params
+    return RunConfig(name, run, model, alignment, training, params["seed"], missing, values["modalities"]), params
 
 
-def modality_names(run: Mapping[str, Any], sets: Mapping[str, Any]) -> list[str]:
-    """The modalities of a run: a name in ``modality_sets`` of its data set, else names joined by ``+``."""
-    chosen = run.get("modalities", "")
+def resolve_method(where: str, values: Mapping[str, Any], base: Mapping[str, Any],
+                   windows: Path) -> tuple[RunParams, ModelParams, AlignmentParams]:
+    """The run whose line is *values*, its modalities those of the shards in *windows*, and its method's parameters.
+
+    *base* holds ``model`` and ``alignment``, which the line may override; *where* names the line in params.yaml.
+    """
+    chosen = values.get("modalities", "")
     if not isinstance(chosen, str):
-        return chosen
-    return sets.get(run["set"], {}).get(chosen) or chosen.split("+")
+        raise bad_input(f"params.yaml: {where}.modalities", repr(chosen), "names joined by +, such as EEG+PPS",
+                        "write it as one text")
+    modalities = expand_modalities(chosen, folder_meta(windows).modalities)
+    run = parse(RunParams, {**values, "modalities": list(modalities)}, where)
+    model = parse(ModelParams, {**base["model"], **run.model}, f"{where}.model")
+    return run, model, parse(AlignmentParams, {**base["alignment"], **run.alignment}, f"{where}.alignment")
 
 
 def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, folds: str) -> RunData:
@@ -64,6 +72,10 @@ def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, folds:
 
 def read_folds(path: Path) -> pd.DataFrame:
     """Read a fold table; ids stay text."""
+    why = path.with_suffix(".txt")
+    if why.is_file():
+        raise bad_input(path, "no such fold table", "one the data allows",
+                        f"choose another protocol ({why.read_text(encoding='utf-8').strip()})")
     table = pd.read_csv(require_file(path), dtype={"subject": str, "trial": str})
     missing = {"fold", "role", "subject", "trial"} - set(table)
     if missing:

@@ -1,4 +1,4 @@
-"""Stage ``split``: write who is tested when, for one data set and protocol, and audit it."""
+"""Stage ``split``: write who is tested when, for one data set under every protocol, and audit it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,49 @@ from pathlib import Path
 
 import pandas as pd
 
-from himoe.files import write_text
-from himoe.folds import make_folds, require_honest
-from himoe.params import SplitParams, parse
+from himoe.errors import InputError, bad_input
+from himoe.files import atomic_path, write_text
+from himoe.folds import ROLES, make_folds, require_honest
+from himoe.params import PROTOCOLS, SplitParams, parse
 from himoe.windows import read_shard
 from pipeline.stage import main, stage_params
 
 
-def split(key: str, name: str, protocol: str, windows: str, out: str) -> None:
-    """Write the fold table of data set *name* under *protocol* to *out*."""
-    params = stage_params(f"split@{key}")
+def split(name: str, windows: str, out: str) -> None:
+    """Write the fold tables of data set *name* to the folder *out*.
+
+    A protocol that the data does not allow (people held out with two people) leaves a text that says why.
+    """
+    params = stage_params(f"split@{name}")
     profile = params["profile"]
     settings = parse(SplitParams, params["profiles"][profile]["split"], f"profiles.{profile}.split")
     index = pd.concat([read_shard(path, ())[0] for path in sorted(Path(windows).glob("*.parquet"))],
                       ignore_index=True)
-    folds = make_folds(index, protocol, settings, params["seed"])
-    require_honest(index, folds, protocol)
-    text = io.StringIO()
-    folds.to_csv(text, index=False, lineterminator="\n")
-    write_text(Path(out), text.getvalue())
+    with atomic_path(Path(out)) as folder:
+        folder.mkdir(parents=True)
+        for protocol in PROTOCOLS:
+            try:
+                folds = make_folds(index, protocol, settings, params["seed"])
+                require_roles(folds)
+            except InputError as error:
+                write_text(folder / f"{protocol}.txt", f"{name}, {protocol}: {error}\n")
+                continue
+            require_honest(index, folds, protocol)
+            text = io.StringIO()
+            folds.to_csv(text, index=False, lineterminator="\n")
+            write_text(folder / f"{protocol}.csv", text.getvalue())
+        if not any(folder.glob("*.csv")):
+            raise InputError(f"{windows}: no protocol can split this set: "
+                             + " ".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))))
+
+
+def require_roles(folds: pd.DataFrame) -> None:
+    """Refuse folds with nothing to train, to validate or to test with: too little was there to deal out."""
+    for fold, part in folds.groupby("fold"):
+        empty = [role for role in ROLES if role not in set(part["role"])]
+        if empty:
+            raise bad_input(f"fold {fold}", f"nothing for {' and '.join(empty)}", "some for " + ", ".join(ROLES),
+                            "use more data or another protocol")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,25 @@
-"""Stage ``tables``: every table named in ``reports``, as CSV and Markdown."""
+"""Stage ``tables``: every table, as CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from himoe.files import atomic_path, write_text
-from himoe.tables import TABLES, build_table, to_csv, to_markdown
-from pipeline.reports import load_reports
-from pipeline.stage import main, stage_params
+from himoe.tables import TABLES, build_table, to_csv, to_latex, to_markdown
+from pipeline.reports import load_evaluated
+from pipeline.stage import main
 
 
-def tables(metrics: str, evaluations: str, out: str) -> None:
-    """Build the tables from the folders *metrics* and *evaluations* into *out*."""
-    reports, results = load_reports(stage_params("tables"), TABLES, Path(metrics), Path(evaluations))
+def tables(runs: str, metrics: str, out: str) -> None:
+    """Build every table that has runs, from the folders *runs* and *metrics*, into *out*."""
+    found = load_evaluated("tables", Path(runs), Path(metrics))
     with atomic_path(Path(out)) as folder:
-        for name, roles in reports.items():
-            table = build_table(name, roles, results)
-            write_text(folder / f"{name}.csv", to_csv(table))
-            write_text(folder / f"{name}.md", to_markdown(table))
+        folder.mkdir(parents=True)
+        for name in TABLES:
+            table = build_table(name, found.results, found.comparisons, found.cost, found.settings)
+            if table is not None:
+                for suffix, text in (("csv", to_csv(table)), ("md", to_markdown(table)), ("tex", to_latex(table))):
+                    write_text(folder / f"{name}.{suffix}", text)
 
 
 if __name__ == "__main__":

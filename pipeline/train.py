@@ -1,4 +1,7 @@
-"""Stage ``train``: fit one run's models, fold by fold and seed by seed, in worker processes."""
+"""Stages ``train`` and ``train_main``: fit one run's models, fold by fold and seed by seed, in worker processes.
+
+A run of the tables is scored on its test folds in the same process; ``main`` has a stage of its own for that.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ from pipeline.stage import SCRATCH, jobs, main
 
 def train(name: str, windows: str, folds: str, out: str) -> None:
     """Fit run *name* on the shards in *windows* under the fold table *folds* into the folder *out*."""
-    config, params = run_config("train_main" if name == "main" else f"train@{name}", name)
+    is_main = name == "main"
+    config, params = run_config("train_main" if is_main else f"train@{name}", name, Path(windows))
     data = load_data(config, params, windows, folds)
     inputs = {"windows": folder_digest(Path(windows), "*.parquet"), "folds": sha256(Path(folds)),
               "code": folder_digest(Path(himoe.__file__).parent, "**/*.py")}
     kept = SCRATCH / "folds" / name
-    train_run(config, data, Path(out), kept, inputs, jobs())
+    train_run(config, data, Path(out), kept, inputs, jobs(), score=not is_main)
     remove(kept)
     remove(SCRATCH / "maps" / name)
 

@@ -17,23 +17,25 @@ STAGE_TIMEOUT_S = 300
 
 
 def tiny_params() -> dict[str, Any]:
-    """The project's params.yaml, cut to two simulated people, four trials, two folds and two runs."""
+    """The project's params.yaml, cut to two simulated people, four trials, two folds, one epoch and three runs."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["sets"] = ["deap"]
-    params["deap"] = {"source": "simulate", "path": None, "layout": "bdf", "redistribute": False}
+    params["sets"] = {"deap": {"source": "simulate", "path": None, "layout": "bdf", "redistribute": False}}
     profile = params["profiles"]["embedded"]
-    profile["size"]["deap"] = {"subjects": 2, "trials": 4}
+    profile["size"] = {"deap": {"subjects": 2, "trials": 4}}
     profile["split"] = {"folds": 2, "validation": 0.3, "people": None}
     profile["training"].update(epochs=1, seeds=[0], missing="sampled")
-    params["splits"] = {"deap-trial": {"set": "deap", "protocol": "trial"}}
-    params["main"] = {"set": "deap", "protocol": "trial", "method": "himoe", "modalities": "EEG+EDA"}
-    params["runs"] = {"deap-mean": {"set": "deap", "protocol": "trial", "method": "mean", "modalities": "EEG+EDA"}}
+    profile["training"]["search"]["trials"] = 2
+    params["main"] = tiny_run("himoe")
+    params["runs"] = {f"deap-{method}": tiny_run(method) for method in ("himoe", "late_fusion", "mean")}
     params["missing"] = {"rates": [0.0, 0.4], "mask_seeds": [0, 1]}
     params["bootstrap"]["draws"] = 20
-    params["reports"] = {"table2": [{"method": "himoe", "modalities": "EEG+EDA", "deap": "main"},
-                                    {"method": "mean", "modalities": "EEG+EDA", "deap": "deap-mean"}],
-                         "figure3": {"himoe": "main", "mean": "deap-mean"}}
+    params["report"] = {"figure_set": "deap", "baselines": ["late_fusion", "mean"]}
     return params
+
+
+def tiny_run(method: str, **changes: Any) -> dict[str, Any]:
+    """A run's line in params.yaml."""
+    return {"set": "deap", "protocol": "trial", "method": method, "modalities": "EEG+EDA", **changes}
 
 
 def write_params(project: Path, params: Mapping[str, Any]) -> None:
@@ -69,7 +71,7 @@ def environment(**changes: str) -> dict[str, str]:
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
                 for what, value in (("NAME", "Tester"), ("EMAIL", "tester@example.org"))}
-    return kept | identity | {"DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": os.devnull, **changes}
+    return kept | identity | {"DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": os.devnull, **changes}
 
 
 def dvc_environment(project: Path, **changes: str) -> dict[str, str]:
@@ -100,9 +102,10 @@ def new_project(project: Path, remote: Path) -> Path:
     project.mkdir(parents=True)
     copy_code(project)
     write_params(project, tiny_params())
-    shutil.copy(ROOT / ".gitignore", project / ".gitignore")
     run_ok(project, "git", "init", "-q", "-b", "main")
     run_ok(project, "dvc", "init", "-q")
+    for name in (".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, project / name)
     run_ok(project, "dvc", "remote", "add", "-q", "-d", "shared", str(remote))
     commit(project, "tiny project")
     return project

@@ -1,52 +1,55 @@
-"""Scores of a trained run, recomputed with independent code from its predictions."""
+"""Scores of fitted models, recomputed with independent code."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 from toysets import make_config, make_data, make_store
 
 from himoe import evaluation
-from himoe.errors import InputError
-from himoe.evaluation import Evaluation, combinations, evaluate_run, run_metrics, trajectories
+from himoe.evaluation import Scores, combinations, join, score_task
+from himoe.inference import encode_fold, load_method
 from himoe.masks import evaluation_draws
-from himoe.params import BootstrapParams, MissingParams, RunConfig
-from himoe.rundata import RunData
-from himoe.running import describe, train_run
+from himoe.params import MissingParams, RunConfig
+from himoe.rundata import FoldTask, RunData, run_tasks
+from himoe.training import fit_task
 
 MISSING = MissingParams((0.0, 0.2, 0.4), (3, 5))
-BOOTSTRAP = BootstrapParams(200, 0)
 KEYS = ["missing_rate", "mask_seed", "seed", "fold", "dimension", "metric"]
+Models = dict[FoldTask, dict[str, torch.Tensor]]
+Trained = Callable[..., tuple[RunConfig, RunData, Models]]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[RunConfig, RunData, Path]]:
-    """A trained run by its changes to the toy configuration, each trained once."""
-    base = tmp_path_factory.mktemp("runs")
-    done: dict[str, tuple[RunConfig, RunData, Path]] = {}
+def trained() -> Trained:
+    """A run's fitted models by its changes to the toy configuration, each fitted once."""
+    done: dict[str, tuple[RunConfig, RunData, Models]] = {}
 
-    def build(**changes: Any) -> tuple[RunConfig, RunData, Path]:
+    def build(**changes: Any) -> tuple[RunConfig, RunData, Models]:
         key = repr(sorted(changes.items()))
         if key not in done:
             config = make_config(**changes)
             data = make_data(config, make_store(4, 6, 5))
-            out = base / str(len(done))
-            train_run(config, data, out, base / f"kept-{len(done)}", {}, 1)
-            done[key] = config, data, out
+            done[key] = config, data, {task: fit_task(config, data, task).tensors
+                                       for task in run_tasks(config, data.folds)}
         return done[key]
 
     return build
 
 
-Trained = Callable[..., tuple[RunConfig, RunData, Path]]
+def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0) -> Scores:
+    """Every model of a run scored, joined."""
+    return join(score_task(config, data, task, encode_fold(config, data, task, tensors), MISSING, rate)
+                for task, tensors in models.items())
 
 
 def independent_ccc(y: np.ndarray, p: np.ndarray) -> float:
@@ -64,8 +67,8 @@ INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
                                                ("classification", {"accuracy", "f1"})])
 @pytest.mark.parametrize("rate", [0.0, 0.4])
 def test_the_sweep_is_what_other_code_computes(trained: Trained, task: str, metrics: set[str], rate: float) -> None:
-    config, data, out = trained(task=task, seeds=(0, 1))
-    result = evaluate_run(config, data, out, MISSING, rate)
+    config, data, models = trained(task=task, seeds=(0, 1))
+    result = score(config, data, models, rate)
     assert set(result.sweep["metric"]) == metrics
     rows = result.sweep[result.sweep["missing_rate"] == rate].set_index(KEYS[1:])["value"]
     checked = 0
@@ -82,22 +85,19 @@ def test_the_sweep_is_what_other_code_computes(trained: Trained, task: str, metr
 
 
 def test_every_rate_is_there_and_rate_zero_once(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    sweep = evaluate_run(config, data, out, MISSING, 0.0).sweep
+    config, data, models = trained(seeds=(0, 1))
+    sweep = score(config, data, models, 0.0).sweep
     assert not sweep.duplicated(KEYS).any()
     seeds = sweep.groupby("missing_rate")["mask_seed"].unique().map(sorted).to_dict()
     assert seeds == {0.0: [3], 0.2: [3, 5], 0.4: [3, 5]}
 
 
 def test_predictions_are_those_at_the_missing_rate(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    at_zero = evaluate_run(config, data, out, MISSING, 0.0).predictions
+    config, data, models = trained(seeds=(0, 1))
+    at_zero = score(config, data, models, 0.0).predictions
     keys = ["seed", "fold", "subject", "trial", "window", "dimension"]
-    kept = pd.read_parquet(out / "predictions.parquet")  # written by training, nothing missing
-    both = at_zero.merge(kept, on=keys, suffixes=("", "_kept"))
-    assert len(both) == len(at_zero) == len(kept)
-    np.testing.assert_allclose(both["y_pred"], both["y_pred_kept"], rtol=1e-6)
-    at_more = evaluate_run(config, data, out, MISSING, 0.4).predictions
+    assert len(at_zero) == len(at_zero.drop_duplicates(keys)) == 2 * 120 * 2  # seeds, windows, dimensions
+    at_more = score(config, data, models, 0.4).predictions
     assert len(at_more) == 2 * len(at_zero)  # once a mask seed
     both = at_more.merge(at_zero, on=keys, suffixes=("", "_zero"))
     dropped = np.zeros(len(both), dtype=bool)
@@ -113,8 +113,8 @@ def test_predictions_are_those_at_the_missing_rate(trained: Trained) -> None:
 
 
 def test_a_rate_outside_the_sweep_is_added(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    result = evaluate_run(config, data, out, MISSING, 0.33)
+    config, data, models = trained(seeds=(0, 1))
+    result = score(config, data, models, 0.33)
     assert sorted(result.sweep["missing_rate"].unique()) == [0.0, 0.2, 0.33, 0.4]
     assert len(result.predictions) == 2 * 2 * 120 * 2  # mask seeds, seeds, windows, dimensions
 
@@ -122,12 +122,12 @@ def test_a_rate_outside_the_sweep_is_added(trained: Trained) -> None:
 def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, list[np.ndarray]] = {}
     for method in ("himoe", "late_fusion"):
-        config, data, out = trained(method=method)
+        config, data, models = trained(method=method)
         masks: list[np.ndarray] = []
         real = evaluation.EncodedFold.predict
         monkeypatch.setattr(evaluation.EncodedFold, "predict",
                             lambda self, kept, masks=masks, real=real: (masks.append(kept), real(self, kept))[1])
-        evaluate_run(config, data, out, MISSING, 0.0)
+        score(config, data, models, 0.0)
         monkeypatch.undo()
         seen[method] = masks
     assert len(seen["himoe"]) == 2 * (1 + 2 + 2)  # folds; rate 0 once, two rates with two mask seeds
@@ -139,22 +139,33 @@ def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.
     np.testing.assert_array_equal(seen["himoe"][1][~(draws < 0.2).all(1)], ~lost[~(draws < 0.2).all(1)])
 
 
-def test_matched_rates_are_scored_with_their_own_models(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, data, out = trained(missing="matched", rates=(0.0, 0.2, 0.4))
-    loaded: list[str] = []
-    real = evaluation.encode_fold
-
-    def recording(config: RunConfig, data: RunData, task: Any, weights: Path) -> Any:
-        loaded.append(f"{task.rate} {weights.parent.name}")
-        return real(config, data, task, weights)
-
-    monkeypatch.setattr(evaluation, "encode_fold", recording)
-    result = evaluate_run(config, data, out, MISSING, 0.2)
-    assert loaded == [f"{rate} fold-0{fold}_seed-0_rate-{rate:.2f}" for fold in (0, 1) for rate in (0.0, 0.2, 0.4)]
+def test_matched_models_are_scored_at_their_own_rate(trained: Trained) -> None:
+    config, data, models = trained(missing="matched", rates=(0.0, 0.2, 0.4), epochs=1)
+    assert sorted(task.rate for task in models) == [0.0, 0.0, 0.2, 0.2, 0.4, 0.4]
+    result = score(config, data, models, 0.2)
     assert not result.sweep.duplicated(KEYS).any()
     assert set(result.sweep["missing_rate"]) == {0.0, 0.2, 0.4}
-    with pytest.raises(InputError, match=r"missing_rate: found 0\.33.*0\.2"):
-        evaluate_run(config, data, out, MISSING, 0.33)
+    for task, tensors in models.items():
+        encoded = encode_fold(config, data, task, tensors)
+        draws = evaluation_draws(data.store.index, ("EEG", "EDA"), 3)
+        kept = np.where((draws < task.rate).all(1, keepdims=True), draws == draws.max(1, keepdims=True),
+                        draws >= task.rate)
+        error = np.abs(encoded.predict(kept) - data.labels[encoded.rows]).mean()
+        row = result.sweep[(result.sweep[["missing_rate", "fold", "mask_seed"]] == (task.rate, task.fold, 3)).all(1)]
+        value = row.loc[(row["metric"] == "mae") & (row["dimension"] == "mean"), "value"]
+        assert value.item() == pytest.approx(error, abs=1e-9)
+    assert set(result.predictions["missing_rate"]) == {0.2}
+    assert score(config, data, models, 0.33).predictions.empty  # no model was trained for it
+
+
+def test_matched_combinations_are_those_of_the_models_for_rate_zero(trained: Trained) -> None:
+    config, data, models = trained(missing="matched", rates=(0.0, 0.2, 0.4), epochs=1)
+    whole = score(config, data, models)
+    zero = score(config, data, {task: tensors for task, tensors in models.items() if task.rate == 0})
+    pd.testing.assert_frame_equal(whole.combinations, zero.combinations, check_exact=True)
+    pd.testing.assert_frame_equal(whole.routing, zero.routing, check_exact=True)
+    assert set(whole.predictions["missing_rate"]) == {0.0}
+    assert len(whole.combinations) > 0
 
 
 def test_combinations_of_modalities() -> None:
@@ -166,8 +177,8 @@ def test_combinations_of_modalities() -> None:
 
 
 def test_routing_weights_sum_to_one(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    routing = evaluate_run(config, data, out, MISSING, 0.0).routing
+    config, data, models = trained(seeds=(0, 1))
+    routing = score(config, data, models, 0.0).routing
     assert list(routing.columns) == ["run", "combination", "modality", "expert", "weight"]
     assert set(routing["combination"]) == {"11", "10", "01"}
     assert not routing.duplicated(["combination", "modality", "expert"]).any()
@@ -180,110 +191,105 @@ def test_routing_weights_sum_to_one(trained: Trained) -> None:
 
 
 def test_methods_without_routing_have_an_empty_table(trained: Trained) -> None:
-    config, data, out = trained(method="mean")
-    result = evaluate_run(config, data, out, MISSING, 0.0)
+    config, data, models = trained(method="mean")
+    result = score(config, data, models, 0.0)
     assert result.routing.empty
     assert list(result.routing.columns) == ["run", "combination", "modality", "expert", "weight"]
+    assert result.combinations.empty  # it looks at no signal
+    assert list(result.combinations.columns) == ["run", "seed", "fold", "combination", "dimension", "metric", "value"]
 
 
-def test_trajectories_are_chosen_without_a_look_at_predictions(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    predictions = evaluate_run(config, data, out, MISSING, 0.0).predictions
-    # labels of these trials move most; the best of a subject counts
-    moving = {("s02", "v03"): 5.0, ("s00", "v01"): 4.0, ("s02", "v04"): 3.0, ("s03", "v05"): 2.0, ("s01", "v00"): 1.5}
-    factor = [1 + moving.get(pair, 0.0) * w for *pair, w in
-              predictions[["subject", "trial", "window"]].itertuples(index=False) for pair in [tuple(pair)]]
-    predictions = predictions.assign(y_true=5.0 + np.array(factor))
-    chosen = trajectories(predictions, 4.0)
-    assert set(zip(chosen["subject"], chosen["trial"], strict=True)) == {("s02", "v03"), ("s00", "v01"), ("s03", "v05")}
-    shuffled = predictions.assign(y_pred=np.random.default_rng(0).permutation(predictions["y_pred"]))
-    again = trajectories(shuffled, 4.0)
-    pd.testing.assert_frame_equal(again[["subject", "trial", "window", "y_true"]],
-                                  chosen[["subject", "trial", "window", "y_true"]])
+def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch.Tensor], rows: np.ndarray,
+                      modalities: tuple[str, ...]) -> np.ndarray:
+    """(k, D) predictions of *rows* where only *modalities* were ever recorded, one trial after another."""
+    method, normaliser = load_method(config, data, tensors)
+    present = np.zeros_like(data.present)
+    for modality in modalities:
+        present[:, ("EEG", "EDA").index(modality)] = True
+    arrays = {m: a if m in modalities else np.full_like(a, np.nan) for m, a in data.store.arrays.items()}
+    assembler = replace(data, present=present, store=replace(data.store, arrays=arrays)).assembler(normaliser)
+    predicted = np.full((len(data.store.index), 2), np.nan)
+    for _, group in data.store.index.iloc[rows].groupby(["subject", "trial"]):
+        trial = group.sort_values("window").index.to_numpy()
+        for part in (trial[:4], trial[4:]):  # sequences of 4
+            with torch.no_grad():
+                predicted[part] = method(assembler.batch(part[None])).prediction[0].numpy()
+    return predicted[rows]
 
 
-def test_a_trajectory_is_mean_and_range_over_seeds(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    result = evaluate_run(config, data, out, MISSING, 0.0)
-    for row in result.trajectories.itertuples(index=False):
-        same = result.predictions[(result.predictions["subject"] == row.subject)
-                                  & (result.predictions["trial"] == row.trial)
-                                  & (result.predictions["window"] == row.window)
-                                  & (result.predictions["dimension"] == row.dimension)]
-        assert len(same) == 2
-        assert row.y_true == pytest.approx(same["y_true"].iloc[0])
-        assert row.y_pred == pytest.approx(same["y_pred"].mean())
-        assert (row.y_low, row.y_high) == (same["y_pred"].min(), same["y_pred"].max())
-        assert row.time_s == 2.0 * row.window + 2.0  # the middle of a 4 s window every 2 s
-    assert len(result.trajectories) == 3 * 5 * 2
+@pytest.mark.parametrize(("method", "task"), [("himoe", "regression"), ("bilstm", "classification"),
+                                              ("features_gbdt", "regression")])
+def test_combinations_are_scores_of_what_is_left(trained: Trained, method: str, task: str) -> None:
+    config, data, models = trained(method=method, task=task)
+    found = score(config, data, models).combinations.set_index(
+        ["fold", "combination", "dimension", "metric"])["value"].sort_index()
+    metrics = ("ccc", "pcc", "mae") if task == "regression" else ("accuracy", "f1")
+    assert len(found) == len(found.index.unique()) == 2 * 3 * 3 * len(metrics)
+    for fold_task, tensors in models.items():
+        rows = encode_fold(config, data, fold_task, tensors).rows
+        for text, left in (("11", ("EEG", "EDA")), ("10", ("EEG",)), ("01", ("EDA",))):
+            predicted = predict_with_only(config, data, tensors, rows, left)
+            for metric in metrics:
+                values = [INDEPENDENT[metric](data.labels[rows, d], predicted[:, d]) for d in range(2)]
+                expected = dict(zip(("valence", "arousal", "mean"), (*values, np.mean(values)), strict=True))
+                for dimension, value in expected.items():
+                    assert found[fold_task.fold, text, dimension, metric] == pytest.approx(value, abs=1e-4, nan_ok=True)
+    changed = found.xs("10", level="combination") - found.xs("11", level="combination")
+    assert changed.abs().max() > 1e-3
 
 
-def metrics_of(config: RunConfig, data: RunData, out: Path, rate: float) -> tuple[dict[str, Any], Evaluation]:
-    result = evaluate_run(config, data, out, MISSING, rate)
-    return run_metrics(config, data, describe(config, data), result, rate, BOOTSTRAP, "Toy (simulated)"), result
+def test_combinations_count_only_windows_that_had_everything(trained: Trained) -> None:
+    config, data, models = trained()
+    present = data.present.copy()
+    present[::3, 0] = False
+    some = replace(data, present=present)
+    found = score(config, some, models).combinations
+    for task, tensors in models.items():
+        encoded = encode_fold(config, some, task, tensors)
+        complete = present[encoded.rows].all(1)
+        assert 0 < complete.sum() < len(complete)
+        for text, bits in (("11", [1, 1]), ("01", [0, 1])):
+            errors = np.abs(encoded.predict(present & np.array(bits, dtype=bool)) - some.labels[encoded.rows])
+            row = found[(found["combination"] == text) & (found["fold"] == task.fold) & (found["metric"] == "mae")]
+            assert row.loc[row["dimension"] == "mean", "value"].item() == pytest.approx(errors[complete].mean())
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.4])
-def test_flat_metrics_are_means_over_folds_and_seeds(trained: Trained, rate: float) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    flat, result = metrics_of(config, data, out, rate)
-    scores = {}
-    for (seed, fold), part in result.predictions.groupby(["seed", "fold"]):
-        by_mask = [[mean_absolute_error(g["y_true"], g["y_pred"]) for _, g in masked.groupby("dimension")]
-                   for _, masked in part.groupby("mask_seed")]
-        scores[seed, fold] = np.mean(by_mask, axis=0)  # arousal, valence
-    every = np.array(list(scores.values()))
-    assert flat["mae"] == pytest.approx(every.mean(), abs=1e-6)
-    assert flat["mae_sd"] == pytest.approx(every.mean(1).std(ddof=1), abs=1e-6)
-    assert (flat["mae_arousal"], flat["mae_valence"]) == pytest.approx(tuple(every.mean(0)), abs=1e-6)
-    groups = result.predictions.groupby(["dimension", "seed", "mask_seed"])
-    pooled = np.mean([independent_ccc(g["y_true"].to_numpy(), g["y_pred"].to_numpy()) for _, g in groups])
-    assert flat["ccc_pooled"] == pytest.approx(pooled, abs=1e-6)
-    assert flat["missing_rate"] == rate
-    assert (flat["n_windows"], flat["n_trials"], flat["folds"], flat["seeds"]) == (120, 24, 2, 2)
-
-
-def test_the_interval_resamples_trials(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    flat, result = metrics_of(config, data, out, 0.0)
-    first = result.predictions[result.predictions["seed"] == 0]
-    trials = sorted(set(zip(first["subject"], first["trial"], strict=True)))
-    parts = dict(list(first.groupby(["subject", "trial"])))
-    drawn = np.random.default_rng(0).integers(0, len(trials), (200, len(trials)))
-    scores = []
-    for draw in drawn:
-        sample = pd.concat([parts[trials[k]] for k in draw])
-        scores.append(np.mean([mean_absolute_error(g["y_true"], g["y_pred"]) for _, g in sample.groupby("dimension")]))
-    assert (flat["mae_low"], flat["mae_high"]) == pytest.approx(tuple(np.quantile(scores, (0.025, 0.975))), abs=1e-6)
-    assert flat["mae_low"] < flat["mae_pooled"] < flat["mae_high"]
-
-
-def test_metrics_say_simulated_and_name_the_split(trained: Trained) -> None:
-    config, data, out = trained(protocol="leaky")
-    flat, _ = metrics_of(config, data, out, 0.0)
-    assert (flat["run"], flat["protocol"], flat["data"], flat["simulated"], flat["modalities"]) == (
-        "toy-run", "leaky", "Toy (simulated)", True, "EEG+EDA")
-    assert (flat["scale_low"], flat["scale_high"], flat["training_missing"]) == (1.0, 9.0, "sampled")
+@pytest.mark.parametrize("lost", ["one modality", "all"])
+def test_a_fold_that_lacks_modalities_altogether(trained: Trained, lost: str) -> None:
+    """No combination to compare; without any signal no prediction and no score either."""
+    config, data, models = trained(protocol="loso")
+    task = FoldTask(1, 0)
+    test = data.folds.query("fold == 1 and role == 'test'")["subject"].unique()
+    present = data.present.copy()
+    present[np.ix_(data.store.index["subject"].isin(test), [True, lost == "all"])] = False
+    some = replace(data, present=present)
+    result = score(config, some, models)
+    assert set(result.combinations["fold"]) == {0, 2, 3}
+    tested = result.predictions[result.predictions["fold"] == task.fold]
+    assert len(tested) == (0 if lost == "all" else 2 * 30)  # dimensions, windows of the one person
+    values = result.sweep.loc[result.sweep["fold"] == task.fold, "value"]
+    assert values.isna().all() if lost == "all" else values.notna().all()
 
 
 def test_windows_without_a_rating_count_in_no_score(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
+    config, data, models = trained(seeds=(0, 1))
     labels = data.labels.copy()
     labels[::3, 0] = np.nan
-    some = replace(data, labels=labels)
-    result = evaluate_run(config, some, out, MISSING, 0.0)
+    result = score(config, replace(data, labels=labels), models)
     rows = result.sweep[(result.sweep["metric"] == "mae") & (result.sweep["missing_rate"] == 0)].set_index(
         ["seed", "fold", "dimension"])["value"]
     for (seed, fold), part in result.predictions.groupby(["seed", "fold"]):
         valence = part[(part["dimension"] == "valence") & part["y_true"].notna()]
         assert 0 < len(valence) < part["dimension"].eq("valence").sum()
         assert rows[seed, fold, "valence"] == pytest.approx(mean_absolute_error(valence["y_true"], valence["y_pred"]))
-    flat = run_metrics(config, some, describe(config, some), result, 0.0, BOOTSTRAP, "Toy (simulated)")
-    assert np.isfinite([flat["ccc"], flat["ccc_low"], flat["ccc_high"]]).all()
 
 
-def test_one_process_and_two_give_the_same_numbers(trained: Trained) -> None:
-    config, data, out = trained(seeds=(0, 1))
-    first, second = (evaluate_run(config, data, out, MISSING, 0.4, jobs) for jobs in (1, 2))
-    for part in ("sweep", "predictions", "routing", "trajectories"):
-        pd.testing.assert_frame_equal(getattr(first, part), getattr(second, part), check_exact=True)
+def test_joined_routing_is_the_mean_over_models(trained: Trained) -> None:
+    config, data, models = trained(seeds=(0, 1))
+    keys = ["combination", "modality", "expert"]
+    parts = [score(config, data, {task: tensors}).routing.set_index(keys)["weight"] for task, tensors in models.items()]
+    whole = score(config, data, models).routing.set_index(keys)["weight"]
+    for key, weight in whole.items():
+        assert weight == pytest.approx(np.mean([part[key] for part in parts]))
+    assert len(parts) == 4
+    assert max(abs(a[key] - b[key]) for a, b in itertools.combinations(parts, 2) for key in whole.index) > 1e-4

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from toysets import make_config, make_data, make_store
 
 from himoe.batches import Normaliser
 from himoe.folds import role_rows
 from himoe.inference import EncodedFold, encode_fold, load_method, masked_present, prediction_frame
 from himoe.masks import evaluation_draws
+from himoe.methods import method_class, method_names
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData
 from himoe.training import fit_task
@@ -22,25 +23,23 @@ from himoe.training import fit_task
 TASK = FoldTask(1, 0)
 
 
-def fitted(config: RunConfig, data: RunData, folder: Path) -> tuple[Path, EncodedFold]:
-    weights, _ = fit_task(config, data, TASK)
-    path = folder / "weights.safetensors"
-    save_file(weights, path)
-    return path, encode_fold(config, data, TASK, path)
+def fitted(config: RunConfig, data: RunData) -> tuple[dict[str, torch.Tensor], EncodedFold]:
+    tensors = fit_task(config, data, TASK).tensors
+    return tensors, encode_fold(config, data, TASK, tensors)
 
 
-@pytest.mark.parametrize("method", ["himoe", "late_fusion", "features_gbdt"])
+@pytest.mark.parametrize("method", [name for name in method_names() if method_class(name).looks])
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_encode_once_equals_a_full_forward_with_the_mask(method: str, task: str, tmp_path: Path) -> None:
+def test_encode_once_equals_a_full_forward_with_the_mask(method: str, task: str) -> None:
     config = make_config(method, task=task)
     data = make_data(config, make_store())
-    path, encoded = fitted(config, data, tmp_path)
+    tensors, encoded = fitted(config, data)
     draws = evaluation_draws(data.store.index, config.run.modalities, 3)
     kept = masked_present(data, draws, 0.4)
     assert (kept != data.present).any()
-    rows, predicted = encoded.predict(kept)
+    rows, predicted = encoded.rows, encoded.predict(kept)
 
-    model, normaliser = load_method(config, data, path)
+    model, normaliser = load_method(config, data, tensors)
     whole = replace(data, present=kept).assembler(normaliser)  # the modalities are missing from the start
     index = data.store.index
     for (subject, trial), group in index.iloc[rows].groupby(["subject", "trial"]):
@@ -51,57 +50,85 @@ def test_encode_once_equals_a_full_forward_with_the_mask(method: str, task: str,
                 output = model(whole.batch(part[None])).prediction[0].numpy()
             found = np.stack([predicted[np.flatnonzero(rows == row)[0]] for row in part])
             np.testing.assert_allclose(found, output, rtol=1e-4, atol=1e-5, err_msg=f"{subject} {trial}")
-    unmasked = encoded.predict(data.present)[1]
+    unmasked = encoded.predict(data.present)
     assert not np.allclose(unmasked, predicted, rtol=1e-3)
 
 
-def test_every_test_window_is_predicted_once(tmp_path: Path) -> None:
+def test_every_test_window_is_predicted_once() -> None:
     config = make_config()
     data = make_data(config, make_store(4, 6, 5))
-    _, encoded = fitted(config, data, tmp_path)
-    rows, predicted = encoded.predict(data.present)
+    _, encoded = fitted(config, data)
+    rows, predicted = encoded.rows, encoded.predict(data.present)
     assert sorted(rows) == role_rows(data.store.index, data.folds, 1, "test").tolist()
     assert predicted.shape == (len(rows), 2)
     assert predicted.dtype == np.float64
     assert np.isfinite(predicted).all()
 
 
-def test_windows_without_any_modality_are_not_predicted(tmp_path: Path) -> None:
+def test_windows_without_any_modality_are_not_predicted() -> None:
     config = make_config()
     data = make_data(config, make_store())
     test = role_rows(data.store.index, data.folds, 1, "test")
     present = data.present.copy()
     present[test[2]] = False
     present[test[5], 0] = False  # one modality is enough
-    _, encoded = fitted(config, replace(data, present=present), tmp_path)
-    rows, _ = encoded.predict(present)
-    assert sorted(rows) == sorted(set(test) - {test[2]})
+    _, encoded = fitted(config, replace(data, present=present))
+    assert len(encoded.predict(present)) == len(encoded.rows)
+    assert sorted(encoded.rows) == sorted(set(test) - {test[2]})
 
 
-def test_a_mask_cannot_bring_back_what_was_never_there(tmp_path: Path) -> None:
+def test_a_mask_cannot_bring_back_what_was_never_there() -> None:
     config = make_config()
     data = make_data(config, make_store())
     test = role_rows(data.store.index, data.folds, 1, "test")
     present = data.present.copy()
     present[test[::2], 1] = False
-    _, encoded = fitted(config, replace(data, present=present), tmp_path)
+    _, encoded = fitted(config, replace(data, present=present))
     everything = encoded.predict(np.ones_like(present))
-    np.testing.assert_array_equal(everything[1], encoded.predict(present)[1])
+    np.testing.assert_array_equal(everything, encoded.predict(present))
 
 
-def test_raw_windows_are_let_go_after_encoding(tmp_path: Path) -> None:
+def test_flattened_outputs_are_the_predictions_of_the_rows() -> None:
+    config = make_config()
+    data = make_data(config, make_store(4, 6, 5))
+    _, encoded = fitted(config, data)
+    outputs = encoded.outputs(data.present)
+    flat = encoded.flatten(outputs)
+    np.testing.assert_array_equal(flat, encoded.predict(data.present))
+    at = {int(row): values for row, values in zip(encoded.rows, flat, strict=True)}
+    assert len(outputs) == len(encoded.places) == 1
+    for i, sequence in enumerate(encoded.places[0]):
+        for t, row in enumerate(sequence):
+            if row >= 0:
+                np.testing.assert_array_equal(outputs[0].prediction[i, t].double().numpy(), at[int(row)])
+    assert (encoded.places[0] < 0).sum() == 12 * 3  # 12 trials of 5 windows in sequences of 4
+
+
+@pytest.mark.parametrize("method", ["himoe", "mean"])
+def test_a_fold_without_any_signal_predicts_nothing(method: str) -> None:
+    """A person held out who has none of the run's modalities."""
+    config = make_config(method, "loso")
+    data = make_data(config, make_store())
+    present = data.present.copy()
+    present[role_rows(data.store.index, data.folds, 1, "test")] = False
+    _, encoded = fitted(config, replace(data, present=present))
+    assert encoded.rows.shape == (0,)
+    assert encoded.predict(present).shape == (0, 2)
+
+
+def test_raw_windows_are_let_go_after_encoding() -> None:
     config = make_config()
     data = make_data(config, make_store())
-    _, encoded = fitted(config, data, tmp_path)
+    _, encoded = fitted(config, data)
     assert all(v.numel() == 0 for batch, _ in encoded.batches for v in batch.x.values())
 
 
 def test_a_loaded_method_is_the_fitted_one_in_evaluation_mode(tmp_path: Path) -> None:
     config = make_config()
     data = make_data(config, make_store())
-    path, _ = fitted(config, data, tmp_path)
-    weights, _ = fit_task(config, data, TASK)
-    method, normaliser = load_method(config, data, path)
+    weights, _ = fitted(config, data)
+    save_file(weights, tmp_path / "weights.safetensors")
+    method, normaliser = load_method(config, data, load_file(tmp_path / "weights.safetensors"))
     assert not any(module.training for module in method.modules())
     for name, value in method.state_dict().items():
         assert torch.equal(value, weights[name]), name

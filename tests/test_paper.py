@@ -11,10 +11,13 @@ from himoe.errors import InputError
 from himoe.paper import (
     COLUMNS,
     CONTRADICTIONS,
+    DATASET_COLUMNS,
     METHOD_LABELS,
     SET_LABELS,
     PaperValue,
+    load_paper_datasets,
     load_paper_results,
+    paper_fact,
     paper_rows,
     paper_value,
 )
@@ -45,6 +48,28 @@ def test_every_line_of_the_file_is_found() -> None:
 ])
 def test_cells_of_the_printed_tables(cell: tuple, expected: PaperValue | None) -> None:
     assert paper_value(*cell) == expected
+
+
+@pytest.mark.parametrize("cell, expected", [
+    ((1, "deap", "subjects"), "32"), ((1, "deap", "face"), "Yes"), ((1, "dreamer", "dimensions"), "V-A-D"),
+    ((7, "dreamer", "dimensions"), "V, A"), ((7, "seed", "scale"), "Discrete (3 levels)"),
+    ((7, "amigos", "trials"), "20"), ((7, "seed", "rates"), "EEG 1000 Hz"), ((1, "seed", "subjects"), None),
+    ((7, "deap", "face"), None),
+])
+def test_facts_of_the_printed_tables(cell: tuple, expected: str | None) -> None:
+    assert paper_fact(*cell) == expected
+
+
+def test_facts_name_their_source_once() -> None:
+    frame = load_paper_datasets()
+    assert tuple(frame.columns) == DATASET_COLUMNS
+    assert len(frame) == 6 * 6 + 5  # six columns of six facts, and five facts from the appendix
+    assert not frame.duplicated(["table", "dataset", "fact"]).any()
+    assert frame.isna().sum().sum() == 0
+    in_tables = frame[frame["source"].str.startswith("Table ")]
+    assert (in_tables["source"].str[6].astype(int) == in_tables["table"]).all()
+    assert in_tables.groupby(["table", "dataset"]).size().tolist() == [6] * 6
+    assert set(frame["dataset"]) <= set(SET_LABELS)
 
 
 def test_rows_keep_the_papers_order() -> None:

@@ -10,22 +10,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 from toysets import file_bytes, make_config, make_data, make_store, write_store
 
 from himoe import running
+from himoe.evaluation import join, score_task
 from himoe.files import read_json
+from himoe.inference import encode_fold
+from himoe.methods import build_method
 from himoe.metrics import ccc
 from himoe.params import RunConfig
-from himoe.rundata import FoldTask, RunData, load_run_data, run_tasks
-from himoe.running import complete_task, describe, task_key, train_run
+from himoe.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
+from himoe.running import complete_task, describe, read_scores, task_key, train_run
+from himoe.training import fit_task
 from pipeline.train import folder_digest
 
 INPUTS = {"windows": "a", "folds": "b", "code": "c"}
+TABLES = ["predictions.parquet", "sweep.csv", "combinations.csv", "routing.csv"]
 
 
 def problem(**changes: Any) -> tuple[RunConfig, RunData]:
-    """Two folds and two seeds: four tasks."""
-    config = make_config(seeds=(0, 1), **changes)
+    """Two folds and two seeds: four tasks, each with a search of two settings."""
+    config = make_config(**{"seeds": (0, 1), "search": {"trials": 2}, **changes})
     return config, make_data(config, make_store())
 
 
@@ -34,9 +41,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the tasks that are really fitted (in this process)."""
     names: list[str] = []
 
-    def counting(config: RunConfig, data: RunData, task: FoldTask, kept: Path) -> None:
+    def counting(config: RunConfig, data: RunData, task: FoldTask, kept: Path, score: bool) -> None:
         names.append(task.name)
-        complete_task(config, data, task, kept)
+        complete_task(config, data, task, kept, score)
 
     monkeypatch.setattr(running, "complete_task", counting)
     return names
@@ -48,17 +55,66 @@ def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
         train_run(config, data, tmp_path / f"out{jobs}", tmp_path / f"kept{jobs}", INPUTS, jobs)
     one, two = file_bytes(tmp_path / "out1"), file_bytes(tmp_path / "out2")
     assert sorted(one) == sorted(
-        [f"fold-0{f}_seed-{s}/{n}" for f in (0, 1) for s in (0, 1) for n in ("weights.safetensors", "history.csv")]
-        + ["history.csv", "predictions.parquet", "run.json"])
+        [f"fold-0{f}_seed-{s}/weights.safetensors" for f in (0, 1) for s in (0, 1)] + TABLES
+        + ["history.csv", "search.csv", "run.json"])
     assert one == two
+
+
+def test_without_scoring_only_models_are_written(tmp_path: Path, done: list[str]) -> None:
+    config, data = problem()
+    train_run(config, data, tmp_path / "models", tmp_path / "kept", INPUTS, 1, score=False)
+    train_run(config, data, tmp_path / "scored", tmp_path / "kept", INPUTS, 1)
+    assert len(done) == 8  # models kept without scores do not serve a run that is scored
+    models, scored = file_bytes(tmp_path / "models"), file_bytes(tmp_path / "scored")
+    assert set(scored) - set(models) == set(TABLES)
+    assert models == {name: scored[name] for name in models}
+
+
+@pytest.mark.parametrize("missing", ["sampled", "matched"])
+def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> None:
+    config, data = problem(missing=missing, rates=(0.0, 0.2), epochs=1)
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    parts, histories, searches = [], [], []
+    for task in run_tasks(config, data.folds):
+        fitted = fit_task(config, data, task)
+        weights = load_file(tmp_path / "out" / task.name / "weights.safetensors")
+        assert weights.keys() == fitted.tensors.keys()
+        assert all(torch.equal(weights[name], tensor) for name, tensor in fitted.tensors.items())
+        parts.append(score_task(config, data, task, encode_fold(config, data, task, weights), config.missing))
+        rate = {} if task.rate is None else {"rate": task.rate}
+        histories.append(fitted.history.assign(fold=task.fold, seed=task.seed, **rate))
+        searches.append(fitted.search.assign(fold=task.fold, seed=task.seed))
+    expected = join(parts)
+    written = read_scores(tmp_path / "out")
+    pd.testing.assert_frame_equal(written.predictions, expected.predictions, check_exact=True)
+    for name in ("sweep", "combinations", "routing"):
+        pd.testing.assert_frame_equal(getattr(written, name), getattr(expected, name), rtol=0, atol=2e-6)
+        assert len(getattr(written, name)) > 0
+    for name, frames, first in (("history", histories, "epoch"), ("search", searches, "fold")):
+        table = pd.read_csv(tmp_path / "out" / f"{name}.csv")
+        assert table.columns[0] == first
+        pd.testing.assert_frame_equal(table, pd.concat(frames, ignore_index=True), check_like=True, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["mean", "features_gbdt"])
+def test_methods_in_closed_form_have_headers_only(method: str, tmp_path: Path) -> None:
+    config, data = problem(method=method)
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    lines = {name: (tmp_path / "out" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+             for name in ("search", "routing", "combinations", "history")}
+    assert lines["search"] == ["fold,seed,trial,learning_rate,dropout,validation_loss,chosen"]
+    assert lines["routing"] == ["run,combination,modality,expert,weight"]
+    assert lines["combinations"][0] == "run,seed,fold,combination,dimension,metric,value"
+    assert len(lines["combinations"]) == 1 + (0 if method == "mean" else 2 * 3 * 3 * 3)  # folds, subsets, scores
+    assert len(lines["history"]) == 1 + 2
 
 
 @pytest.mark.parametrize("method", ["himoe", "features_gbdt", "mean"])
 def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path: Path) -> None:
     store = make_store(4, 6, 5)
-    config = make_config(method)
+    config = make_config(method, search={"trials": 2})
     folds = make_data(config, store).folds
-    scores = []
+    scores, tables = [], []
     for reverse in (False, True):
         folder = write_store(tmp_path / f"windows-{reverse}", store, reverse)
         data = load_run_data(config, folder, folds, 0.5, tmp_path / "maps")
@@ -66,6 +122,10 @@ def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path:
         train_run(config, data, tmp_path / f"out-{reverse}", tmp_path / f"kept-{reverse}", INPUTS, 1)
         table = pd.read_parquet(tmp_path / f"out-{reverse}" / "predictions.parquet")
         scores.append(table.sort_values(["dimension", "subject", "trial", "window"], ignore_index=True))
+        tables.append({name: pd.read_csv(tmp_path / f"out-{reverse}" / f"{name}.csv") for name in
+                       ("history", "search", "sweep", "combinations", "routing")})
+    for name, table in tables[0].items():
+        pd.testing.assert_frame_equal(table, tables[1][name], rtol=0, atol=2e-6)
     np.testing.assert_array_equal(scores[0]["y_true"], scores[1]["y_true"])
     np.testing.assert_allclose(scores[0]["y_pred"], scores[1]["y_pred"], rtol=1e-6)
     weights = [(tmp_path / f"out-{r}" / "fold-01_seed-0" / "weights.safetensors").read_bytes() for r in (False, True)]
@@ -166,6 +226,7 @@ def test_other_data_or_code_is_fitted_anew(tmp_path: Path, done: list[str], part
 @pytest.mark.parametrize("change", [
     {"learning_rate": 0.02}, {"epochs": 3}, {"missing": "none"}, {"seed": 1}, {"model": {"features": 8}},
     {"task": "classification"}, {"method": "late_fusion"}, {"shuffle_labels": True}, {"rates": (0.0,)},
+    {"search": {"trials": 2}}, {"search": {"seed": 1}}, {"search": {"dropout": (0.1,)}},
 ])
 def test_every_parameter_changes_the_key(change: dict[str, Any]) -> None:
     task = FoldTask(0, 0)
@@ -199,12 +260,20 @@ def test_the_output_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch: p
     assert read_json(out / "run.json")["run"] == "toy-run"
 
 
-def test_matched_predictions_are_at_each_models_rate(tmp_path: Path) -> None:
+def test_matched_predictions_are_those_of_the_models_for_rate_zero(tmp_path: Path) -> None:
     config = make_config(missing="matched", rates=(0.0, 0.4), epochs=1)
     data = make_data(config, make_store())
     train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 2)
     table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
-    assert table.groupby("missing_rate").size().to_dict() == {0.0: 240, 0.4: 240}
+    assert table.groupby("missing_rate").size().to_dict() == {0.0: 240}
+    for task in (FoldTask(0, 0, 0.0), FoldTask(1, 0, 0.0)):
+        weights = load_file(tmp_path / "out" / task.name / "weights.safetensors")
+        expected = encode_fold(config, data, task, weights).predict(data.present)
+        np.testing.assert_array_equal(table.loc[table["fold"] == task.fold, "y_pred"], expected.reshape(-1))
+    sweep = pd.read_csv(tmp_path / "out" / "sweep.csv")
+    assert sweep.groupby("missing_rate")["mask_seed"].unique().map(list).to_dict() == {0.0: [3], 0.4: [3, 5]}
+    history = pd.read_csv(tmp_path / "out" / "history.csv")
+    assert history.groupby(["rate", "fold"]).size().to_dict() == {(r, f): 1 for r in (0.0, 0.4) for f in (0, 1)}
 
 
 def test_run_json_says_what_the_run_is() -> None:
@@ -214,8 +283,19 @@ def test_run_json_says_what_the_run_is() -> None:
     assert (described["protocol"], described["shuffle_labels"], described["modalities"]) == (
         "leaky", True, ["EEG", "EDA"])
     assert described["training"]["learning_rate"] == config.training.learning_rate
-    real = replace(data.store, meta=replace(data.store.meta, provenance={"source": "local", "simulated": False}))
+    assert described["training"]["search"]["trials"] == 2
+    assert (described["modality_set"], described["variant"], described["facts"]) == ("EEG+EDA", "", None)
+    assert (described["dimensions"], described["scale"], described["threshold"]) == (
+        ["valence", "arousal"], [1.0, 9.0], 5.0)
+    parameters = build_method("himoe", make_spec(config, data)).parameters()
+    assert described["parameters"] == sum(parameter.numel() for parameter in parameters)
+    assert described["multiply_adds"] > 1000
+    real = replace(data.store, meta=replace(data.store.meta, provenance={
+        "source": "local", "simulated": False, "label": "Toy", "facts": {"subjects": 4}}))
     assert describe(config, replace(data, store=real))["simulated"] is False
+    assert describe(config, replace(data, store=real))["facts"] == {"subjects": 4}
+    floor = describe(*problem(method="mean"))
+    assert (floor["parameters"], floor["multiply_adds"]) == (None, None)
 
 
 def test_a_folders_digest_follows_names_and_bytes(tmp_path: Path) -> None:

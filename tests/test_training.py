@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,56 +11,67 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from toysets import make_config, make_data, make_store
+from toysets import make_config, make_data, make_store, poisoned, rows_of
 
 from himoe import training
 from himoe.batches import Normaliser
 from himoe.errors import InputError
-from himoe.folds import role_rows
 from himoe.inference import encode_fold, masked_present
 from himoe.masks import evaluation_draws, training_mask
+from himoe.methods import build_method, method_class, method_names
 from himoe.params import RunConfig
-from himoe.rundata import FoldTask, RunData
-from himoe.training import choose_device, derive_seed, fit_task
+from himoe.rundata import FoldTask, RunData, make_spec
+from himoe.training import Fitted, choose_device, derive_seed, fit_task
 
 TASK = FoldTask(1, 0)
-METHODS = ["himoe", "late_fusion", "features_gbdt", "mean"]
-
-
-def rows_of(data: RunData, role: str) -> np.ndarray:
-    return role_rows(data.store.index, data.folds, TASK.fold, role)
+METHODS = ["himoe", "late_fusion", "features_gbdt", "mean"]  # of each kind one; every method in the basic tests
 
 
 def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return list(left) == list(right) and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def poisoned(data: RunData, rows: np.ndarray, value: float) -> RunData:
-    """The same data with the signals of *rows* overwritten."""
-    arrays = {}
-    for modality, array in data.store.arrays.items():
-        arrays[modality] = array.copy()
-        arrays[modality][rows] = value
-    return replace(data, store=replace(data.store, arrays=arrays))
+def assert_same(left: Fitted, right: Fitted) -> None:
+    """Tensor for tensor and row for row."""
+    assert equal(left.tensors, right.tensors)
+    pd.testing.assert_frame_equal(left.history, right.history, check_exact=True)
+    pd.testing.assert_frame_equal(left.search, right.search, check_exact=True)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", method_names())
 def test_a_fit_is_deterministic(method: str) -> None:
-    config = make_config(method)
+    config = make_config(method, epochs=1, search={"trials": 2, "dropout": (0.3,)})
     data = make_data(config, make_store())
-    first, history = fit_task(config, data, TASK)
+    first = fit_task(config, data, TASK)
     torch.manual_seed(123)
     torch.rand(7)
     np.random.seed(5)  # noqa: NPY002 - the global state must not matter
-    second, again = fit_task(config, data, TASK)
-    assert equal(first, second)
-    pd.testing.assert_frame_equal(history, again)
+    assert_same(first, fit_task(config, data, TASK))
+    assert all(torch.isfinite(tensor).all() for tensor in first.tensors.values() if tensor.is_floating_point())
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_one_epoch_moves_every_network_and_is_recorded(method: str) -> None:
+    config = make_config(method, epochs=1)
+    data = make_data(config, make_store())
+    fitted = fit_task(config, data, TASK)
+    assert fitted.history["epoch"].tolist() == [0]
+    assert fitted.history["best"].tolist() == [True]
+    assert np.isfinite(fitted.history[["train_loss", "validation_loss"]]).all(axis=None)
+    assert list(fitted.search) == ["trial", "learning_rate", "dropout", "validation_loss", "chosen"]
+    assert fitted.search.empty  # one setting is no search
+    if not method_class(method).gradient:
+        return
+    torch.manual_seed(derive_seed(config.seed, TASK.seed, TASK.fold, method))
+    start = build_method(method, make_spec(config, data))
+    moved = [name for name, value in start.named_parameters() if not torch.equal(value, fitted.tensors[name])]
+    assert moved == [name for name, _ in start.named_parameters()]
 
 
 def test_seed_and_fold_decide_the_weights() -> None:
     config = make_config()
     data = make_data(config, make_store())
-    fits = [fit_task(config, data, task)[0] for task in (TASK, FoldTask(1, 1), FoldTask(0, 0))]
+    fits = [fit_task(config, data, task).tensors for task in (TASK, FoldTask(1, 1), FoldTask(0, 0))]
     assert not equal(fits[0], fits[1])
     assert not equal(fits[0], fits[2])
 
@@ -70,25 +80,19 @@ def test_seed_and_fold_decide_the_weights() -> None:
 @pytest.mark.parametrize("value", [1e30, np.nan])
 @pytest.mark.parametrize("protocol", ["trial", "loso", "stimulus", "leaky"])
 def test_signals_of_test_rows_have_no_influence(method: str, value: float, protocol: str) -> None:
-    config = make_config(method, protocol)
+    config = make_config(method, protocol, search={"trials": 2})
     data = make_data(config, make_store())
-    clean, history = fit_task(config, data, TASK)
-    dirty, again = fit_task(config, poisoned(data, rows_of(data, "test"), value), TASK)
-    assert equal(clean, dirty)
-    pd.testing.assert_frame_equal(history, again)
+    assert_same(fit_task(config, data, TASK), fit_task(config, poisoned(data, rows_of(data, "test"), value), TASK))
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("protocol", ["trial", "loso"])
 def test_labels_of_test_rows_have_no_influence(method: str, protocol: str) -> None:
-    config = make_config(method, protocol)
+    config = make_config(method, protocol, search={"trials": 2})
     data = make_data(config, make_store())
     labels = data.labels.copy()
     labels[rows_of(data, "test")] = [1e6, np.nan]
-    clean, history = fit_task(config, data, TASK)
-    dirty, again = fit_task(config, replace(data, labels=labels), TASK)
-    assert equal(clean, dirty)
-    pd.testing.assert_frame_equal(history, again)
+    assert_same(fit_task(config, data, TASK), fit_task(config, replace(data, labels=labels), TASK))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -98,9 +102,9 @@ def test_the_poison_would_be_seen_in_training_rows(method: str) -> None:
     train = rows_of(data, "train")
     labels = data.labels.copy()
     labels[train] = labels[train] ** 2
-    clean, _ = fit_task(config, data, TASK)
-    assert not equal(clean, fit_task(config, replace(data, labels=labels), TASK)[0])
-    spread = fit_task(config, poisoned(data, train[:2], 50.0), TASK)[0]["normaliser.EEG.spread"]
+    clean = fit_task(config, data, TASK).tensors
+    assert not equal(clean, fit_task(config, replace(data, labels=labels), TASK).tensors)
+    spread = fit_task(config, poisoned(data, train[:2], 50.0), TASK).tensors["normaliser.EEG.spread"]
     assert not torch.equal(clean["normaliser.EEG.spread"], spread)
 
 
@@ -109,7 +113,7 @@ def test_the_normaliser_holds_the_training_rows_moments(protocol: str) -> None:
     """Of each subject for itself, or of everybody where people are held out."""
     config = make_config(protocol=protocol)
     data = make_data(config, make_store(5, 6, 4))
-    weights, _ = fit_task(config, data, TASK)
+    weights = fit_task(config, data, TASK).tensors
     train = rows_of(data, "train")
     assert weights["normaliser.EEG.mean"].shape == (5, 3)
     for code in range(5):
@@ -128,14 +132,11 @@ def test_windows_without_label_or_signal_are_not_trained_on() -> None:
     present[absent] = False
     data = replace(data, labels=labels, present=present)
     rows = np.concatenate([unlabelled, absent])
-    assert equal(fit_task(config, data, TASK)[0], fit_task(config, poisoned(data, rows, 77.0), TASK)[0])
+    assert_same(fit_task(config, data, TASK), fit_task(config, poisoned(data, rows, 77.0), TASK))
 
 
 def validation_mse(config: RunConfig, data: RunData, weights: dict[str, torch.Tensor]) -> float:
     """MSE over the validation rows, window by window."""
-    from himoe.methods import build_method
-    from himoe.rundata import make_spec
-
     method = build_method(config.run.method, make_spec(config, data))
     method.load_state_dict({k: v for k, v in weights.items() if not k.startswith("normaliser.")})
     assembler = data.assembler(Normaliser.from_tensors(weights))
@@ -150,7 +151,8 @@ def validation_mse(config: RunConfig, data: RunData, weights: dict[str, torch.Te
 def test_early_stopping_keeps_the_best_epochs_weights() -> None:
     config = make_config(epochs=40, patience=3, learning_rate=0.1)
     data = make_data(config, make_store())
-    weights, history = fit_task(config, data, TASK)
+    fitted = fit_task(config, data, TASK)
+    weights, history = fitted.tensors, fitted.history
     best = int(history["validation_loss"].idxmin())
     assert history.index[history["best"]].tolist() == [best]
     assert best < len(history) - 1  # later epochs were worse, so the last weights are not the best
@@ -161,41 +163,36 @@ def test_early_stopping_keeps_the_best_epochs_weights() -> None:
 
 def test_the_number_of_epochs_is_a_bound() -> None:
     config = make_config(epochs=3, patience=50)
-    _, history = fit_task(config, make_data(config, make_store()), TASK)
+    history = fit_task(config, make_data(config, make_store()), TASK).history
     assert history["epoch"].tolist() == [0, 1, 2]
     assert np.isfinite(history[["train_loss", "train_alignment", "validation_loss"]]).all(axis=None)
 
 
-def predict(config: RunConfig, data: RunData, folder: Path, rate: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def predict(config: RunConfig, data: RunData, rate: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Fit a model; its test rows and predictions at a missing rate."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(exist_ok=True)
-    weights, _ = fit_task(config, data, TASK)
-    path = folder / f"{config.run.method}-{config.training.missing}-{config.run.shuffle_labels}.safetensors"
-    save_file(weights, path)
     draws = evaluation_draws(data.store.index, config.run.modalities, 0)
-    return encode_fold(config, data, TASK, path).predict(masked_present(data, draws, rate))
+    encoded = encode_fold(config, data, TASK, fit_task(config, data, TASK).tensors)
+    return encoded.rows, encoded.predict(masked_present(data, draws, rate))
 
 
 @pytest.mark.parametrize("method", ["himoe", "late_fusion", "features_gbdt"])
-def test_the_planted_effect_is_learned_better_than_the_mean(method: str, tmp_path: Path) -> None:
+def test_the_planted_effect_is_learned_better_than_the_mean(method: str) -> None:
     store = make_store(3, 24, 5)
     errors = {}
     for name in ("mean", method):
         config = make_config(name, epochs=40, patience=20, missing="none")
         data = make_data(config, store)
-        rows, predicted = predict(config, data, tmp_path)
+        rows, predicted = predict(config, data)
         errors[name] = ((predicted - data.labels[rows]) ** 2).mean()
     assert errors[method] < 0.5 * errors["mean"]
 
 
 @pytest.mark.parametrize(("method", "learned"), [("himoe", [1]), ("features_gbdt", [0, 1])])
-def test_classes_are_learned(method: str, learned: list[int], tmp_path: Path) -> None:
+def test_classes_are_learned(method: str, learned: list[int]) -> None:
     """The network sees EDA's level (arousal) in this time, the trees EEG's power (valence) too."""
     config = make_config(method, task="classification", epochs=20, patience=20, missing="none")
     data = make_data(config, make_store(3, 24, 5))
-    rows, predicted = predict(config, data, tmp_path)
+    rows, predicted = predict(config, data)
     assert ((predicted >= 0) & (predicted <= 1)).all()
     truth = data.labels[rows]
     assert set(np.unique(truth)) == {0.0, 1.0}
@@ -203,13 +200,13 @@ def test_classes_are_learned(method: str, learned: list[int], tmp_path: Path) ->
         assert roc_auc_score(truth[:, dimension], predicted[:, dimension]) > 0.8  # 0.5 = chance
 
 
-def test_shuffled_labels_teach_nothing(tmp_path: Path) -> None:
+def test_shuffled_labels_teach_nothing() -> None:
     store = make_store(3, 24, 5)
     errors = {}
     for shuffle in (False, True):
         config = make_config("himoe", epochs=40, patience=20, missing="none", shuffle_labels=shuffle)
         data = make_data(config, store)
-        rows, predicted = predict(config, data, tmp_path)
+        rows, predicted = predict(config, data)
         truth = data.labels[rows]
         errors[shuffle] = ((predicted - truth) ** 2).mean() / truth.var(0).mean()
     assert errors[False] < 0.4
@@ -219,7 +216,7 @@ def test_shuffled_labels_teach_nothing(tmp_path: Path) -> None:
 def test_the_mean_is_of_the_shuffled_training_labels() -> None:
     config = make_config("mean", shuffle_labels=True)
     data = make_data(config, make_store())
-    weights, _ = fit_task(config, data, TASK)
+    weights = fit_task(config, data, TASK).tensors
     np.testing.assert_allclose(weights["overall"], data.labels[rows_of(data, "train")].mean(0), rtol=1e-5)
     plain = make_data(make_config("mean"), make_store())
     assert not np.allclose(weights["overall"], plain.labels[rows_of(plain, "train")].mean(0), rtol=1e-3)
@@ -254,7 +251,7 @@ def test_missing_matched_drops_at_the_tasks_rate(spy: Drawn) -> None:
     weights = {}
     for rate in (0.0, 0.3):
         spy.clear()
-        weights[rate], _ = fit_task(config, data, FoldTask(1, 0, rate))
+        weights[rate] = fit_task(config, data, FoldTask(1, 0, rate)).tensors
         assert {asked for asked, _, _ in spy} == {rate}
         # a window keeps at least one of its two modalities: 1 - r + r² / 2 of them stay
         assert np.mean([share for _, _, share in spy]) == pytest.approx(1 - rate + rate**2 / 2, abs=0.04)
@@ -270,7 +267,7 @@ def test_missing_sampled_draws_a_rate_a_batch(spy: Drawn) -> None:
     assert shares.mean() == pytest.approx(1 - 0.2 + 0.4**2 / 6, abs=0.05)
 
 
-def test_training_without_missing_modalities_suffers_more_from_them(tmp_path: Path) -> None:
+def test_training_without_missing_modalities_suffers_more_from_them() -> None:
     store = make_store(3, 24, 5)
     ratio = {}
     for missing in ("none", "sampled"):
@@ -278,7 +275,7 @@ def test_training_without_missing_modalities_suffers_more_from_them(tmp_path: Pa
         data = make_data(config, store)
         errors = []
         for rate in (0.0, 0.4):
-            rows, predicted = predict(config, data, tmp_path, rate)
+            rows, predicted = predict(config, data, rate)
             errors.append(((predicted - data.labels[rows]) ** 2).mean())
         ratio[missing] = errors[1] / errors[0]
     assert ratio["sampled"] < ratio["none"]

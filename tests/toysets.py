@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
-from himoe.batches import Task, WindowStore, codes, label_matrix, shuffle_between_trials
-from himoe.folds import make_folds
-from himoe.params import AlignmentParams, ModelParams, RunConfig, RunParams, SplitParams, TrainingParams
-from himoe.rundata import RunData
+from himoe.batches import Normaliser, Task, WindowStore, codes, label_matrix, shuffle_between_trials
+from himoe.folds import make_folds, role_rows
+from himoe.methods import build_method
+from himoe.params import (
+    AlignmentParams,
+    MissingParams,
+    ModelParams,
+    RunConfig,
+    RunParams,
+    SearchParams,
+    SplitParams,
+    TrainingParams,
+)
+from himoe.rundata import FoldTask, RunData, make_spec
 from himoe.windows import ShardMeta, write_shard
 
 SHAPES = {"EEG": (3, 64, 32.0), "EDA": (1, 16, 4.0)}  # channels, samples, rate
@@ -56,15 +69,17 @@ def make_store(subjects: int = 4, trials: int = 6, windows: int = 5, seed: int =
 
 def make_config(method: str = "himoe", protocol: str = "trial", task: str = "regression", seed: int = 0,
                 rates: tuple[float, ...] = (0.0, 0.2, 0.4), model: dict[str, Any] | None = None,
-                shuffle_labels: bool = False, **training: Any) -> RunConfig:
-    """A resolved run on the toy set: a small network, few epochs."""
+                shuffle_labels: bool = False, search: dict[str, Any] | None = None, **training: Any) -> RunConfig:
+    """A resolved run on the toy set: a small network, few epochs, no search unless *search* asks for one."""
     schedule: dict[str, Any] = {
         "epochs": 2, "batch_sequences": 6, "sequence_length": 4, "learning_rate": 0.01, "patience": 3,
-        "seeds": (0,), "missing": "sampled", "device": "cpu", **training}
+        "seeds": (0,), "missing": "sampled", "device": "cpu",
+        "search": SearchParams(**(search or {})), **training}
     sizes = {"features": 7, "modality_experts": 2, "emotion_experts": 3, "expert_hidden": 11, "dropout": 0.1,
              "eeg_filters": 2, "eeg_depth": 2, **(model or {})}
     run = RunParams("toy", protocol, method, ("EEG", "EDA"), task, shuffle_labels=shuffle_labels)
-    return RunConfig("toy-run", run, ModelParams(**sizes), AlignmentParams(), TrainingParams(**schedule), seed, rates)
+    return RunConfig("toy-run", run, ModelParams(**sizes), AlignmentParams(), TrainingParams(**schedule), seed,
+                     MissingParams(rates, (3, 5)), "EEG+EDA")
 
 
 def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd.DataFrame | None = None) -> RunData:
@@ -78,6 +93,29 @@ def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd
         folds = make_folds(store.index, config.run.protocol, SplitParams(n_folds, 0.25), 0)
     return RunData(store, folds, task, labels, store.present(0.5), codes(store.index["subject"]),
                    codes(store.index["stimulus"]))
+
+
+def rows_of(data: RunData, role: str, fold: int = 1) -> np.ndarray:
+    """Row numbers of the windows that play *role* in *fold*."""
+    return role_rows(data.store.index, data.folds, fold, role)
+
+
+def poisoned(data: RunData, rows: np.ndarray, value: float) -> RunData:
+    """The same data with the signals of *rows* overwritten."""
+    arrays = {}
+    for modality, array in data.store.arrays.items():
+        arrays[modality] = np.array(array)
+        arrays[modality][rows] = value
+    return replace(data, store=replace(data.store, arrays=arrays))
+
+
+def untrained(config: RunConfig, data: RunData, task: FoldTask) -> dict[str, Tensor]:
+    """What a fit leaves, without fitting: first weights and the training rows' normaliser."""
+    torch.manual_seed(task.seed)
+    method = build_method(config.run.method, make_spec(config, data))
+    train = rows_of(data, "train", task.fold)
+    normaliser = Normaliser.fit(data.store, train, data.present, data.subject, True)
+    return {**method.state_dict(), **normaliser.tensors()}
 
 
 def write_store(folder: Path, store: WindowStore, reverse: bool = False) -> Path:

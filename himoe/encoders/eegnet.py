@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from himoe.batches import ModalityShape
+from himoe.encoders.activation import elu
 from himoe.encoders.batchnorm import BatchNorm
 from himoe.params import ModelParams
 
@@ -100,11 +101,11 @@ class EEGNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows (n, C, W) → features (n, F)."""
-        mixed = functional.conv1d(x, self.spatial[..., None])
+        mixed = torch.bmm(self.spatial.expand(len(x), -1, -1), x)
         grouped = mixed.unflatten(1, (self.temporal.shape[0], -1))
         filtered = filter_same(grouped, self.temporal).flatten(1, 2)
-        hidden = functional.avg_pool1d(functional.elu(self.norm(filtered), inplace=True), self.first_pool)
+        hidden = functional.avg_pool1d(elu(self.norm(filtered)), self.first_pool)
         padded = functional.pad(self.dropout(hidden), ((SEPARABLE_TAPS - 1) // 2, SEPARABLE_TAPS // 2))
         hidden = self.pointwise(self.depthwise(padded))
-        hidden = functional.avg_pool1d(functional.elu(self.second_norm(hidden), inplace=True), self.second_pool)
+        hidden = functional.avg_pool1d(elu(self.second_norm(hidden)), self.second_pool)
         return self.linear(self.dropout(hidden).flatten(1))

@@ -6,10 +6,10 @@ Legend: n windows, C channels, W samples a window, S signals after a convolution
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from himoe.batches import ModalityShape
+from himoe.encoders.activation import elu
 from himoe.encoders.batchnorm import BatchNorm
 from himoe.params import ModelParams
 
@@ -55,8 +55,8 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows (n, C, W) → features (n, F)."""
-        first = functional.elu(self.first_norm(self.first(x)))
-        second = functional.elu(self.second_norm(self.second(first)))
+        first = elu(self.first_norm(self.first(x)))
+        second = elu(self.second_norm(self.second(first)))
         pooled = [_log_variance(first), second.mean(-1), _log_variance(second)]
         return self.linear(torch.cat([self.dropout(torch.cat(pooled, 1)), window_statistics(x)], 1))
 
@@ -75,7 +75,7 @@ class WindowMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Windows (n, C, W) → features (n, F)."""
         statistics = window_statistics(x)
-        hidden = functional.elu(self.norm(self.hidden(torch.cat([x.flatten(1), statistics], 1))))
+        hidden = elu(self.norm(self.hidden(torch.cat([x.flatten(1), statistics], 1))))
         return self.linear(torch.cat([self.dropout(hidden), statistics], 1))
 
 

@@ -1,35 +1,50 @@
-"""Every method behind one contract; the registry is the dict below."""
+"""Every method behind one contract. A method is a file: ``himoe/methods/<name>.py`` with ``METHOD = <its class>``.
+
+Files are loaded by name, so that a run depends on its own method's code and on no other's.
+"""
 
 from __future__ import annotations
 
+import importlib
+from functools import cache
+from pathlib import Path
+
 from himoe.errors import bad_input
 from himoe.methods.base import Method, Spec
-from himoe.methods.features_gbdt import FeaturesGBDT
-from himoe.methods.himoe import HiMoE
-from himoe.methods.late_fusion import LateFusion
-from himoe.methods.mean import Mean, MeanStimulus, MeanSubject
 
-METHODS: dict[str, type[Method]] = {
-    "himoe": HiMoE,
-    "late_fusion": LateFusion,
-    "features_gbdt": FeaturesGBDT,
-    "mean": Mean,
-    "mean_subject": MeanSubject,
-    "mean_stimulus": MeanStimulus,
-}
+NOT_METHODS = ("base", "floors", "resizable")
+
+
+def method_names() -> tuple[str, ...]:
+    """The registered names, sorted: this folder's files, without those that only help."""
+    files = (path.stem for path in Path(__file__).parent.glob("*.py"))
+    return tuple(sorted(name for name in files if not name.startswith("_") and name not in NOT_METHODS))
+
+
+@cache
+def method_class(name: str) -> type[Method]:
+    """The class of the method *name*.
+
+    Raises
+    ------
+    InputError
+        If there is no such method.
+    """
+    if name not in method_names():
+        raise bad_input("method", repr(name), "one of " + ", ".join(method_names()), "correct the name")
+    return importlib.import_module(f"himoe.methods.{name}").METHOD
 
 
 def build_method(name: str, spec: Spec) -> Method:
-    """Build the method registered as *name*.
+    """Build the method *name*.
 
     Raises
     ------
     InputError
         If there is no such method, or *spec* names no modality or no dimension.
     """
-    if name not in METHODS:
-        raise bad_input("method", repr(name), "one of " + ", ".join(METHODS), "correct the name")
+    method = method_class(name)
     if not spec.shapes or not spec.task.dimensions:
         raise bad_input(f"method {name}", f"{len(spec.shapes)} modalities and {len(spec.task.dimensions)} dimensions",
                         "at least one of each", "choose modalities and dimensions the data has")
-    return METHODS[name](spec)
+    return method(spec)

@@ -5,7 +5,8 @@ Legend: B sequences, T time steps, M modalities, F features, D dimensions, Q out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -54,37 +55,35 @@ class Output:
     diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """Base of all methods.
 
     A subclass implements :meth:`encode` (costly, sees the signals, does not depend on the evaluation
     mask) and :meth:`decode` (cheap, sees the codes and the mask), so that evaluation under many masks
-    encodes once. ``gradient`` is False for methods that are fitted in closed form by :meth:`fit`.
+    encodes once. ``gradient`` is False for methods that are fitted in closed form
+    (:class:`himoe.methods.resizable.FittedMethod`), ``looks`` for those that look at no signal.
     """
 
     gradient = True
+    looks = True
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
 
+    @abstractmethod
     def encode(self, batch: Batch) -> Tensor:
         """Codes of every window: (B, T, M, F) for networks; rows of absent modalities are 0."""
-        raise NotImplementedError  # pragma: no cover - abstract
 
+    @abstractmethod
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Predict from codes; only modalities that ``batch.present`` admits may have influence."""
-        raise NotImplementedError  # pragma: no cover - abstract
 
     def forward(self, batch: Batch) -> Output:
         """Predict, with the training losses (Eq. 8)."""
         output = self.decode(self.encode(batch), batch)
         losses = {"emotion": emotion_loss(output.raw, batch.y, self.spec.task), **output.losses}
         return Output(output.prediction, output.raw, losses, output.diagnostics)
-
-    def fit(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> None:
-        """Fit in closed form (methods with ``gradient = False``)."""
-        raise NotImplementedError  # pragma: no cover - abstract
 
 
 class Heads(nn.Module):

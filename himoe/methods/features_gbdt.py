@@ -224,3 +224,6 @@ def predict_trees(features: Tensor, baseline: Tensor, trees: dict[str, Tensor]) 
             node = following
         result[first:first + CHUNK_ROWS].index_add_(1, trees["dimension"], flat["value"][node])
     return result
+
+
+METHOD = FeaturesGBDT

@@ -61,3 +61,6 @@ class HiMoE(Method):
             return {}
         present_BTM = batch.present & batch.valid[..., None]
         return {"alignment": alignment.weight * nt_xent(codes_BTMF, present_BTM, alignment.temperature)}
+
+
+METHOD = HiMoE

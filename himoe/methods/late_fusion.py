@@ -47,3 +47,6 @@ class LateFusion(Method):
         log_probability = torch.log_softmax(raw_BTMDQ, -1) + share_BTM.log()[..., None, None]
         raw_BTDQ = torch.logsumexp(log_probability, 2)
         return Output(raw_BTDQ[..., 1].exp(), raw_BTDQ)
+
+
+METHOD = LateFusion

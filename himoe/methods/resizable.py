@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
+from himoe.batches import Batch
 from himoe.methods.base import Method
 
 
@@ -16,6 +19,10 @@ class FittedMethod(Method):
     """
 
     gradient = False
+
+    @abstractmethod
+    def fit(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> None:
+        """Fit to the training batches; validation may decide when to stop."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for name, buffer in list(self._buffers.items()):

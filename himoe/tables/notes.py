@@ -8,7 +8,7 @@ from typing import Any
 from himoe.metrics import mse_bound_problem
 from himoe.paper import METHOD_LABELS, RECORDED, SCALES, SET_LABELS, paper_rows
 from himoe.recordings import DIMENSIONS
-from himoe.tables.results import RunResult
+from himoe.results import RunResult
 
 OWN_METHODS = ("himoe", "mean", "mean_subject", "mean_stimulus", "features_gbdt")  # all others stand for a paper
 _TRAINING = {
@@ -21,7 +21,7 @@ _TRAINING = {
 def run_notes(runs: Sequence[RunResult]) -> list[str]:
     """Our implementation, and how the runs were split and trained."""
     notes = []
-    if any(run.metrics["method"].split("-")[0] not in OWN_METHODS for run in runs):
+    if any(run.metrics["method"] not in OWN_METHODS for run in runs):
         notes.append("† our implementation, built from the cited paper's description and trained like Hi-MoE.")
     groups: dict[tuple[str, str], list[str]] = {}
     for run in runs:
@@ -66,18 +66,23 @@ def _paper_bound_notes(table: int, datasets: set[str]) -> list[str]:
     return notes
 
 
-def same_modalities(published: str, metrics: Mapping[str, Any]) -> bool:
-    """Whether a run used what the paper's name stands for ("PPS", "ALL" depend on the data set)."""
-    recorded = RECORDED.get(metrics["set"], ())
-    meant: set[str] = set()
+def meant_modalities(published: str, dataset: str) -> list[str]:
+    """What the paper's name of a modality set stands for in a data set ("PPS", "ALL" depend on it)."""
+    recorded = RECORDED.get(dataset, ())
+    meant: list[str] = []
     for name in published.split("+"):
         if name == "PPS":
-            meant |= set(recorded) - {"EEG"}
+            meant += [modality for modality in recorded if modality != "EEG"]
         elif name == "ALL":
-            meant |= {*recorded, "FACE"}
+            meant += [*recorded, "FACE"]
         else:
-            meant.add(name)
-    return meant == set(metrics["modalities"].split("+")) or published == metrics["modalities"]
+            meant.append(name)
+    return list(dict.fromkeys(meant))
+
+
+def same_modalities(published: str, metrics: Mapping[str, Any]) -> bool:
+    """Whether a run used what the paper's name stands for."""
+    return set(meant_modalities(published, metrics["set"])) == set(metrics["modalities"].split("+"))
 
 
 def _scale(metrics: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -1,0 +1,92 @@
+"""Which runs a figure shows, chosen by what the runs are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from himoe.params import ReportParams
+from himoe.results import RunResult, select
+
+OWN_METHOD = "himoe"
+FLOORS = ("mean", "mean_subject", "mean_stimulus")
+_EXPERTS = re.compile(r"experts\d+")
+
+
+def plain_runs(results: Mapping[str, RunResult], settings: ReportParams, *, protocol: str = "trial",
+               task: str = "regression", modality_set: str | None = None,
+               method: str | None = None) -> list[RunResult]:
+    """Runs of the reported set with unchanged methods and true labels, in the order of the results."""
+    return select(results, set=settings.figure_set, protocol=protocol, task=task, modality_set=modality_set,
+                  method=method, variant="")
+
+
+def n_modalities(run: RunResult) -> int:
+    """How many modalities a run uses."""
+    return len(run.info["modalities"])
+
+
+def largest_modality_set(runs: Iterable[RunResult]) -> str | None:
+    """The modality set with the most modalities; of equal ones the first; None without runs."""
+    ordered = sorted(runs, key=n_modalities, reverse=True)
+    return str(ordered[0].metrics["modality_set"]) if ordered else None
+
+
+def own_modality_set(results: Mapping[str, RunResult], settings: ReportParams, *, protocol: str = "trial",
+                     task: str = "regression") -> str | None:
+    """The largest modality set that Hi-MoE was run on; where it was not run, the largest of any method."""
+    runs = plain_runs(results, settings, protocol=protocol, task=task)
+    own = [run for run in runs if run.metrics["method"] == OWN_METHOD]
+    return largest_modality_set(own or runs)
+
+
+def by_method(runs: Iterable[RunResult]) -> dict[str, RunResult]:
+    """One run a method (the first), Hi-MoE first, the rest in their order."""
+    found: dict[str, RunResult] = {}
+    for run in runs:
+        found.setdefault(str(run.metrics["method"]), run)
+    return {method: found[method] for method in sorted(found, key=lambda method: method != OWN_METHOD)}
+
+
+def all_methods(results: Mapping[str, RunResult], settings: ReportParams, *, task: str = "regression",
+                modality_set: str | None = None) -> dict[str, RunResult]:
+    """Every method's run on *modality_set* (None = the largest), whole trials held out."""
+    chosen = modality_set or own_modality_set(results, settings, task=task)
+    if chosen is None:
+        return {}
+    return by_method(plain_runs(results, settings, task=task, modality_set=chosen))
+
+
+def with_baselines(results: Mapping[str, RunResult], settings: ReportParams,
+                   modality_set: str | None = None) -> dict[str, RunResult]:
+    """Hi-MoE and the baselines of the settings, as far as they were run; empty without Hi-MoE."""
+    found = all_methods(results, settings, modality_set=modality_set)
+    if OWN_METHOD not in found:
+        return {}
+    return {method: found[method] for method in (OWN_METHOD, *settings.baselines) if method in found}
+
+
+def expert_runs(results: Mapping[str, RunResult], settings: ReportParams) -> dict[int, RunResult]:
+    """Hi-MoE by its number of emotion experts: the plain run and the variants ``experts<N>``."""
+    modality_set = own_modality_set(results, settings)
+    runs = select(results, set=settings.figure_set, protocol="trial", task="regression", modality_set=modality_set,
+                  method=OWN_METHOD, variant=None)
+    variants = {str(run.metrics["variant"]) for run in runs}
+    if not any(_EXPERTS.fullmatch(variant) for variant in variants):
+        return {}
+    found: dict[int, RunResult] = {}
+    for run in runs:
+        variant = str(run.metrics["variant"])
+        if variant == "" or _EXPERTS.fullmatch(variant):
+            found.setdefault(int(run.info["model"]["emotion_experts"]), run)
+    return dict(sorted(found.items()))
+
+
+def spread(runs: Iterable[RunResult]) -> str:
+    """Over what a score's SD is taken: folds, and seeds where there is more than one."""
+    return "folds and seeds" if any(int(run.metrics["seeds"]) > 1 for run in runs) else "folds"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names joined for a sentence: ``"a, b and c"``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))

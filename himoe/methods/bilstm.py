@@ -1,0 +1,85 @@
+"""Bidirectional LSTM with temporal attention (Zhao & Chen 2021, doi 10.1155/2021/9967592); our implementation.
+
+Legend: B sequences, T time steps, M modalities, F features, A attention units.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from himoe.batches import Batch
+from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.methods.base import Heads, Method, Output, Spec
+
+LAYERS = 3
+
+
+class TemporalAttention(nn.Module):
+    """How much each time step counts within its own modality (additive attention).
+
+    ``a_mt = softmax_t(v_m . tanh(W_m z_mt + b_m))`` over the steps where modality m is present.
+    """
+
+    def __init__(self, modalities: int, features: int) -> None:
+        super().__init__()
+        bound = 1.0 / math.sqrt(features)
+        self.weight_MFA = nn.Parameter(torch.empty(modalities, features, features).uniform_(-bound, bound))
+        self.bias_MA = nn.Parameter(torch.zeros(modalities, features))
+        self.query_MA = nn.Parameter(torch.empty(modalities, features).uniform_(-bound, bound))
+
+    def forward(self, codes: Tensor, present: Tensor) -> Tensor:
+        """Codes (B, T, M, F), present (B, T, M) bool → weights (B, T, M): sum 1 over present steps, 0 elsewhere."""
+        hidden_BTMA = torch.tanh(torch.einsum("btmf,mfa->btma", codes, self.weight_MFA) + self.bias_MA)
+        scores_BTM = torch.einsum("btma,ma->btm", hidden_BTMA, self.query_MA)
+        # A finite floor: where no step is present, softmax stays finite and the mask below gives zeros.
+        scores_BTM = scores_BTM.masked_fill(~present, torch.finfo(scores_BTM.dtype).min)
+        return torch.softmax(scores_BTM, 1) * present
+
+
+class BiLSTM(Method):
+    """Temporal attention in each modality, features concatenated step by step, three-layer bidirectional LSTM.
+
+    The paper fuses EEG and facial expression; any set of modalities is concatenated here, one too. A prediction
+    is wanted at every step, so the attention does not sum the steps up: it scales each step's code by its weight
+    times the number of present steps (equal weights leave the codes as they are). Absent steps enter the LSTM as
+    zeros; padding at a sequence's end does not enter it at all, so the backward pass starts at the last valid
+    step. Dropout between the LSTM's layers. Diagnostics: ``temporal_attention`` (B, T, M).
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        features, n_modalities = spec.model.features, len(spec.modalities)
+        self.encoders = ModalityEncoders(spec.shapes, spec.model)
+        self.attention = TemporalAttention(n_modalities, features)
+        self.recurrent = nn.LSTM(n_modalities * features, features, LAYERS, batch_first=True, bidirectional=True,
+                                 dropout=spec.model.dropout)
+        self.heads = Heads(2 * features, spec.task)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Codes (B, T, M, F), 0 where absent."""
+        return self.encoders(batch)
+
+    def decode(self, codes: Tensor, batch: Batch) -> Output:
+        """Weigh the steps, concatenate, run the LSTM and predict from codes (B, T, M, F)."""
+        codes_BTMF = mask_codes(codes, batch.present)
+        weights_BTM = self.attention(codes_BTMF, batch.present)
+        gain_BTM = weights_BTM * batch.present.sum(1, keepdim=True)
+        states = self._run(torch.flatten(codes_BTMF * gain_BTM[..., None], 2), batch.valid)
+        prediction, raw = self.heads(states)
+        return Output(prediction, raw, diagnostics={"temporal_attention": weights_BTM})
+
+    def _run(self, x: Tensor, valid: Tensor) -> Tensor:
+        """LSTM states (B, T, 2F) of x (B, T, M·F); 0 after a sequence's last valid step."""
+        if bool(valid[:, -1].all()):
+            return self.recurrent(x)[0]
+        steps = torch.arange(1, x.shape[1] + 1, device=valid.device)
+        lengths = (valid * steps).amax(1).clamp(min=1)
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+
+
+METHOD = BiLSTM

@@ -1,0 +1,93 @@
+"""Husformer (Wang et al. 2022, arXiv:2209.15182): cross-modal attention, then self-attention; our implementation.
+
+Legend: B sequences, T time steps, M modalities, N tokens, F features, G groups (stacks
+of equal shape with weights of their own, run as one), Q modalities a group asks with.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from himoe.batches import Batch
+from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.methods._attention import Dropout, GroupedLayer, GroupedNorm, pool, with_time
+from himoe.methods.base import Heads, Method, Output, Spec
+
+CONV_STEPS = 3
+CROSS_LAYERS = 3
+SELF_LAYERS = 5
+
+
+class Transformers(nn.Module):
+    """G stacks of attention layers with a layer norm at the end, none shared, on tokens with a time code.
+
+    Every layer looks at the same source (cross-modal) or, without one, at its own input (self-attention).
+    """
+
+    def __init__(self, groups: int, features: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(GroupedLayer(groups, features, dropout) for _ in range(layers))
+        self.norm = GroupedNorm(groups, features)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, tokens: Tensor, usable: Tensor, source: Tensor | None = None) -> Tensor:
+        """Tokens (G, B, Q, T, F), source (B, M, T, F) of all groups, which of it is usable (B, M, T) → (G, B, Q, T, F).
+
+        Without a source ``usable`` speaks of the tokens themselves (B, Q, T).
+        """
+        hidden_GBNF, usable_BN = self._timed(tokens), usable.flatten(1)
+        source_GBNF = None if source is None else self._timed(source.expand(len(tokens), *source.shape))
+        for layer in self.layers:
+            hidden_GBNF = layer(hidden_GBNF, hidden_GBNF if source_GBNF is None else source_GBNF, usable_BN)
+        return self.norm(hidden_GBNF).unflatten(2, tokens.shape[2:4])
+
+    def _timed(self, tokens: Tensor) -> Tensor:
+        """Scaled tokens plus their time code, in a row: (G, B, Q·T, F)."""
+        return self.dropout(with_time(tokens).flatten(2, 3))
+
+
+class Husformer(Method):
+    """Each modality attends to all, then all attend to all.
+
+    A convolution over 3 steps turns each modality's codes into tokens (one filter bank a modality). A
+    cross-modal transformer a modality (3 layers) has its tokens as queries and the tokens of all modalities,
+    its own included, as keys and values. A self-attention transformer (5 layers) runs over the concatenation.
+    Depths and the layers' build (norm first, ReLU network of 4F) are those of the authors' published code.
+
+    The paper pools over all tokens, for one answer a sample. Here a prediction is due at each step, so tokens
+    are averaged over the modalities present at that step (over all if none is, which then hold what other
+    steps told them). Only present tokens are attended to. No modality has a part of its own; with one
+    modality its cross-modal transformer looks at itself.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        features, dropout, n_modalities = spec.model.features, spec.model.dropout, len(spec.modalities)
+        self.encoders = ModalityEncoders(spec.shapes, spec.model)
+        self.convolution = nn.Conv1d(n_modalities * features, n_modalities * features, CONV_STEPS, padding="same",
+                                     groups=n_modalities, bias=False)
+        self.cross_modal = Transformers(n_modalities, features, CROSS_LAYERS, dropout)
+        self.self_attention = Transformers(1, features, SELF_LAYERS, dropout)
+        self.heads = Heads(features, spec.task)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """Codes (B, T, M, F), 0 where absent."""
+        return self.encoders(batch)
+
+    def decode(self, codes: Tensor, batch: Batch) -> Output:
+        """Attend across modalities, then over all, from codes (B, T, M, F)."""
+        usable_BTM = batch.present & batch.valid[..., None]
+        tokens_BMTF = self.tokens(mask_codes(codes, usable_BTM))
+        usable_BMT = usable_BTM.transpose(1, 2)
+        crossed_MB1TF = self.cross_modal(tokens_BMTF.transpose(0, 1)[:, :, None], usable_BMT, tokens_BMTF)
+        fused_BMTF = self.self_attention(crossed_MB1TF.squeeze(2).transpose(0, 1)[None], usable_BMT)[0]
+        return Output(*self.heads(pool(fused_BMTF.transpose(1, 2), usable_BTM)))
+
+    def tokens(self, codes_BTMF: Tensor) -> Tensor:
+        """Convolve each modality's codes (B, T, M, F) over time → tokens (B, M, T, F)."""
+        rows = codes_BTMF.permute(0, 2, 3, 1)
+        return self.convolution(rows.flatten(1, 2)).unflatten(1, rows.shape[1:3]).transpose(2, 3)
+
+
+METHOD = Husformer

@@ -1,0 +1,130 @@
+"""Charts of scores: by method, against missing rate, over time; Vega-Lite through Altair."""
+
+from __future__ import annotations
+
+import altair as alt
+
+from himoe.palette import TRUTH_COLOUR, Look
+from himoe.recordings import DIMENSIONS
+from himoe.report import frames
+from himoe.report.block import Block, Picker, finish, inline, picked, shown
+from himoe.report.encodings import (
+    Material,
+    families,
+    legend,
+    main_family,
+    methods,
+    sorted_labels,
+    tips,
+    x_axis,
+    y_axis,
+)
+from himoe.report.looks import LINE_WIDTH, looks_of, scales
+from himoe.results import provenance
+
+
+def scores(material: Material, task: str, name: str, title: str, axis: str) -> Block | None:
+    """Scores with intervals by method, one family at a time."""
+    frame = frames.score_frame(material.results, task)
+    if frame.empty:
+        return None
+    pickers = (Picker("family", "Data and split", families(frame, main_family(material))),)
+    look = scales(list(methods(frame)))
+    base = picked(alt.Chart(inline(frame.drop(columns="run"), name)), ["family"])
+    rows = sorted_labels("label", "score")
+    colour = alt.Color("method:N", scale=look["colour"], legend=None)
+    bars = base.mark_rule(strokeWidth=LINE_WIDTH).encode(x=x_axis("low", axis), x2="high:Q", y=rows, color=colour)
+    ticks = base.mark_tick(thickness=2, size=12).encode(x=x_axis("pooled", axis), y=rows, color=colour)
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(
+        x=x_axis("score", axis), y=rows, color=colour, shape=alt.Shape("method:N", scale=look["shape"], legend=None),
+        tooltip=tips("label|method", "score#|mean over folds", "pooled#|all windows pooled", "low#|95 % from",
+                      "high#|95 % to"))
+    spec = finish(alt.layer(bars, ticks, points), name, f"{axis} by method with 95 % intervals", pickers,
+                  height=alt.Step(24))
+    caption = (f"{axis[0].upper()}{axis[1:]}. Markers: means over folds and seeds, as the paper has them. Bars "
+               "and ticks: all test windows pooled, 95 % intervals by resampling trials; so a marker may stand beside "
+               f"its bar. Data: {provenance(frames.plain_runs(material.results, task))}.")
+    return Block(name, title, caption, (spec,), frame.drop(columns="method"), pickers,
+                 files=("metrics/runs/*.json",))
+
+
+def missing(material: Material) -> Block | None:
+    """CCC against missing rate, and the ranking at the rate picked."""
+    frame = frames.missing_frame(material.results)
+    if frame.empty:
+        return None
+    pickers = (Picker("family", "Data and modalities", families(frame, main_family(material))),
+               Picker("rate", "Missing rate", tuple(sorted({float(r) for r in frame["rate"]})), "range"))
+    look = scales(list(methods(frame)))
+    base = shown(picked(alt.Chart(inline(frame, "missing")), ["family"]))
+    rate = x_axis("rate", "missing rate (share of modalities dropped)", number=".2f")
+    colour = alt.Color("method:N", scale=look["colour"], legend=None)
+    band = base.mark_area(opacity=0.15).encode(x=rate, y=y_axis("low", "CCC"), y2="high:Q", color=colour)
+    line = base.mark_line(strokeWidth=LINE_WIDTH).encode(
+        x=rate, y=y_axis("ccc", "CCC"), color=colour, strokeDash=alt.StrokeDash("method:N", scale=look["dash"],
+                                                                            legend=None))
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=rate, y=y_axis("ccc", "CCC"), color=colour, shape=alt.Shape("method:N", scale=look["shape"], legend=None),
+        tooltip=tips("label|method", "rate#|missing rate", "ccc#|CCC", "sd#|SD over masks"))
+    near = "abs(datum.rate - rate) < 0.0001"
+    here = base.transform_filter(near).transform_aggregate(groupby=["rate"]).mark_rule(strokeDash=[4, 3]).encode(
+        x=rate)
+    curves = finish(alt.layer(band, here, line, points), "missing", "CCC against missing rate by method", pickers,
+                    toggles=True)
+    at_rate = base.transform_filter(near)
+    rows = sorted_labels("label", "ccc")
+    bars = at_rate.mark_bar(height=alt.RelativeBandSize(band=0.7)).encode(
+        x=x_axis("ccc", "CCC at the rate picked", zero=True), y=rows, color=colour,
+        tooltip=tips("label|method", "ccc#|CCC", "sd#|SD over masks"))
+    text = at_rate.mark_text(align="left", dx=4).encode(x=x_axis("ccc", "CCC at the rate picked", zero=True), y=rows,
+                                                        text=alt.Text("ccc:Q", format=".3f"))
+    ranking = finish(alt.layer(bars, text), "missing-ranking", "Methods ranked by CCC at the missing rate picked",
+                     pickers, toggles=True, height=alt.Step(22), room=48)
+    used = [run for run in frames.plain_runs(material.results, "regression") if run.metrics["protocol"] == "trial"]
+    caption = ("CCC, mean over dimensions, against the share of modalities dropped at random; folds and seeds "
+               "averaged, bands are the SD over mask seeds. Every method sees the same masks. Below: the ranking at "
+               f"the rate picked. Ours only; the paper's numbers are in Tables 3, 8 and 9. Data: {provenance(used)}.")
+    return Block("missing", "CCC against missing rate", caption, (curves, ranking),
+                 frame.drop(columns=["method", "low", "high"]), pickers, legend(frame), True,
+                 ("runs/*/sweep.csv",))
+
+
+def trajectories(material: Material) -> Block | None:
+    """Truth and predictions over time in one trial and dimension."""
+    frame = frames.trajectory_frame(material.results, material.settings)
+    if frame.empty:
+        return None
+    keys = [name for name in frame.columns if name not in ("trial", "time_s", "dimension", "truth")]
+    found = set(frame["dimension"])
+    order = tuple(d for d in DIMENSIONS if d in found)
+    pickers = (Picker("trial", "Trial", tuple(dict.fromkeys(frame["trial"]))), Picker("dimension", "Dimension", order))
+    series, looks = ["truth", *keys], looks_of(keys)
+    base = picked(alt.Chart(inline(frame, "trajectories")), ["trial", "dimension"])
+    time = alt.X("time_s:Q", title="time in the trial (s)", scale=alt.Scale(nice=False))
+    colour = alt.Color("method:N", legend=None, scale=alt.Scale(domain=series, range=[
+        TRUTH_COLOUR, *(item.colour for item in looks)]))
+    dash = alt.StrokeDash("method:N", legend=None, scale=alt.Scale(domain=series, range=[
+        [1, 0], *([LINE_WIDTH * n for n in item.dash] or [1, 0] for item in looks)]))
+    width = alt.StrokeWidth("method:O", legend=None, scale=alt.Scale(domain=series, range=[3.0] + [2.0] * len(keys)))
+    folded = shown(base.transform_fold([*series], as_=["method", "rating"]))
+    lines = folded.mark_line().encode(x=time, y=y_axis("rating", "rating"), color=colour, strokeDash=dash,
+                                      strokeWidth=width)
+    hover = alt.selection_point(name="hover", fields=["time_s"], nearest=True, on="pointermove", clear="pointerout",
+                                empty=False)
+    dots = folded.transform_filter(hover).mark_point(filled=True, size=60).encode(
+        x=time, y=y_axis("rating", "rating"), color=colour)
+    rule = base.mark_rule(strokeWidth=1).encode(
+        x=time, opacity=alt.condition(hover, alt.value(0.5), alt.value(0)),
+        tooltip=tips("time_s#|time (s)", "truth#|truth", *(f"{m}#|{frames.method_label(m)}" for m in keys)),
+    ).properties(name="hover_rule").add_params(hover)
+    spec = finish(alt.layer(lines, dots, rule), "trajectories", "Predicted and true rating over time", pickers, True)
+    runs = frames.shown_runs(material.results, material.settings).values()
+    once = ("" if all(run.info["label_source"] == "continuous" for run in runs)
+            else " The truth is one rating a trial: it cannot move within it.")
+    caption = (f"Rating over time: thick, the truth; the others, predictions for windows of the test fold, means over "
+               f"seeds. The trials are evenly spaced in the order of person and trial.{once} "
+               f"Data: {material.figure_data}.")
+    labels = map(frames.method_label, keys)
+    entries = (("truth", "truth", Look(TRUTH_COLOUR, "o", ())), *zip(keys, labels, looks, strict=True))
+    return Block("trajectories", "Trajectories", caption, (spec,), frames.trajectory_summary(frame), pickers,
+                 entries, True, ("runs/*/predictions.parquet",))

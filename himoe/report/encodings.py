@@ -1,0 +1,83 @@
+"""Encodings that the page's charts share, and what every chart is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+
+from himoe.palette import Look
+from himoe.paper import METHOD_LABELS
+from himoe.params import ReportParams
+from himoe.report import frames
+from himoe.report.frames import Results
+from himoe.report.looks import looks_of
+from himoe.results import provenance
+
+
+@dataclass(frozen=True)
+class Material:
+    """What every block is made from."""
+
+    results: Results
+    cost: pd.DataFrame
+    settings: ReportParams
+
+    @property
+    def figure_data(self) -> str:
+        """Provenance of the runs that most charts show."""
+        return provenance(frames.figure_runs(self.results, self.settings).values())
+
+
+def x_axis(field: str, title: str, zero: bool = False, number: str | None = None) -> alt.X:
+    """A quantitative x; *number* is a d3 format."""
+    return alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=zero, nice=True),
+                 axis=alt.Axis(format=number) if number else alt.Axis())
+
+
+def y_axis(field: str, title: str) -> alt.Y:
+    """A quantitative y that need not hold zero."""
+    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False, nice=True))
+
+
+def sorted_labels(field: str, by: str, axis: alt.Axis | None = None) -> alt.Y:
+    """Names down the side, the largest *by* on top."""
+    return alt.Y(f"{field}:N", title=None, sort=alt.EncodingSortField(field=by, op="max", order="descending"),
+                 axis=axis or alt.Axis(labelLimit=190))
+
+
+def methods(frame: pd.DataFrame) -> dict[str, str]:
+    """Key and label of each method: Hi-MoE, then as in ``METHOD_LABELS``, then the others as they come."""
+    found = dict(zip(frame["method"], frame["label"], strict=True))
+    ranked = ["himoe", *METHOD_LABELS, *found]
+    return {method: found[method] for method in sorted(found, key=ranked.index)}
+
+
+def legend(frame: pd.DataFrame) -> tuple[tuple[str, str, Look], ...]:
+    """Key, label and look of each method."""
+    found = methods(frame)
+    return tuple(zip(found, found.values(), looks_of(list(found)), strict=True))
+
+
+def families(frame: pd.DataFrame, first: str = "") -> tuple[str, ...]:
+    """The families, *first* first."""
+    found = list(dict.fromkeys(frame["family"]))
+    return tuple(sorted(found, key=lambda name: (name != first, found.index(name))))
+
+
+def main_family(material: Material) -> str:
+    """The family of the runs that most charts show."""
+    runs = list(frames.figure_runs(material.results, material.settings).values())
+    return frames.family(runs[0]) if runs else ""
+
+
+def tips(*columns: str) -> list[alt.Tooltip]:
+    """Tooltips written ``field|Title``; fields that end in #: numbers at four digits."""
+    tips = []
+    for column in columns:
+        name, _, title = column.partition("|")
+        number = name.endswith("#")
+        tips.append(alt.Tooltip(f"{name.rstrip('#')}:{'Q' if number else 'N'}", title=title,
+                                format=".4~g" if number else alt.Undefined))
+    return tips

@@ -1,0 +1,123 @@
+"""``reports/index.html`` and ``reports/README.md`` from results, tables and charts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+
+import jinja2
+import pandas as pd
+import vl_convert
+from markupsafe import Markup
+
+from himoe.errors import InputError
+from himoe.params import ReportParams
+from himoe.report import summary
+from himoe.report.block import Block
+from himoe.report.blocks import build_blocks
+from himoe.report.encodings import Material, main_family
+from himoe.report.frames import Results
+from himoe.report.looks import swatch
+from himoe.report.markup import html_frame, html_table
+from himoe.tables import Table, to_markdown
+
+VEGA_LITE = "6.4"
+SNIPPET = "window.vegaEmbed = vegaEmbed;"  # what the bundle gives to the page
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("make repro", "everything, from raw files to this page"),
+    ("dvc repro report", "this page and what it needs; only what changed runs again"),
+    ("dvc repro train@<run>", "one run"),
+    ("dvc exp run -S key=value", "an experiment with one parameter changed"),
+    ("dvc plots show", "the charts of the run `main`"),
+    ("sha256sum <file>", "a digest below; the same code, data, parameters and machine give the same"),
+)
+
+
+def build_page(results: Results, comparisons: pd.DataFrame, tables: Mapping[str, Table], cost: pd.DataFrame,
+               settings: ReportParams, versions: Mapping[str, str], digests: Mapping[str, str] | None = None,
+               commands: Sequence[tuple[str, str]] = COMMANDS) -> str:
+    """The report as one HTML page that needs no network.
+
+    Parameters
+    ----------
+    results : {run: RunResult}
+        From ``himoe.results.load_results``.
+    comparisons, cost : DataFrame
+        ``metrics/comparisons.csv`` and ``metrics/cost.csv``.
+    tables : {name: Table}
+        In the order to print them.
+    settings : ReportParams
+        Which data set the charts show, and the two baselines beside Hi-MoE.
+    versions : {package: version}
+        What made the numbers.
+    digests : {file: SHA-256 in hex}
+        Of each run's predictions and metrics.
+    commands : sequence of (command, what it does)
+        How to make it again.
+
+    Returns
+    -------
+    str
+        HTML; the same inputs give the same text.
+
+    Raises
+    ------
+    InputError
+        If there are no results.
+    """
+    if not results:
+        raise InputError("params.yaml: runs: found no runs, expected at least one; name one.")
+    material = Material(results, cost, settings)
+    blocks = build_blocks(material)
+    return _environment().get_template("page.html").render(
+        css=_asset("page.css"), js=_asset("page.js"), vega=_bundle(), specs=_script_json(blocks),
+        banner=summary.banner(results), simulated=any(run.metrics["simulated"] for run in results.values()),
+        headline=[(text, html_table(table)) for text, table
+                  in summary.headline(results, comparisons, main_family(material))],
+        data=html_table(summary.data_table(results)), blocks=blocks,
+        block_tables={block.name: html_frame(block.data, f"numbers-{block.name}", block.title) for block in blocks},
+        tables=[html_table(table) for table in tables.values()],
+        differences=html_table(summary.difference_table(tables)), contradictions=summary.contradictions(),
+        commands=commands, versions=dict(sorted(versions.items())), digests=digests or {})
+
+
+def build_readme(results: Results, comparisons: pd.DataFrame, tables: Mapping[str, Table],
+                 figures: Sequence[str] = ()) -> str:
+    """The report as Markdown for a forge; *figures* are file stems in ``figures/``."""
+    headline = summary.headline(results, comparisons)
+    shown = {"data": summary.data_table(results), **tables, "differences": summary.difference_table(tables)}
+    return _environment().get_template("readme.md").render(
+        banner=Markup(summary.banner(results)), contents=[(name, Markup(table.title)) for name, table in shown.items()],
+        headline=[(Markup(text), Markup(to_markdown(table))) for text, table in headline],
+        tables=[(name, Markup(to_markdown(table))) for name, table in shown.items()],
+        contradictions=[Markup(text) for text in summary.contradictions()], figures=list(figures),
+        commands=[(Markup(command), text) for command, text in COMMANDS])
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("himoe.report"), autoescape=True, trim_blocks=True,
+                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["swatch"] = swatch
+    return environment
+
+
+def _asset(name: str) -> Markup:
+    """A style sheet or script of ours, to stand in the page as it is."""
+    return Markup(resources.files("himoe.report").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+@cache
+def _bundle() -> Markup:
+    """Vega, Vega-Lite and Vega-Embed; nothing in it may end the script element."""
+    return Markup(vl_convert.javascript_bundle(SNIPPET, VEGA_LITE).replace("</script", r"<\/script"))
+
+
+def _script_json(blocks: Sequence[Block]) -> Markup:
+    """The charts' specifications as JSON that can stand inside a script element."""
+    specs = {spec["id"]: {key: value for key, value in spec.items() if key != "id"}
+             for block in blocks for spec in block.specs}
+    text = json.dumps(specs, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", r"\u003c").replace("\u2028", r"\u2028").replace("\u2029", r"\u2029"))

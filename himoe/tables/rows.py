@@ -1,0 +1,146 @@
+"""What tables are built from: the inputs, our scores as cells, and rows that pair a run with the paper's row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from himoe.errors import bad_input
+from himoe.paper import METHOD_LABELS, RECORDED, SET_LABELS, paper_rows
+from himoe.params import ReportParams
+from himoe.recordings import DIMENSIONS
+from himoe.results import RunResult, provenance
+from himoe.tables.notes import OWN_METHODS, meant_modalities, same_modalities
+from himoe.tables.table import Ours
+
+METRIC_LABELS = {"ccc": "CCC", "pcc": "PCC", "mae": "MAE", "accuracy": "ACC", "f1": "F1"}
+# Published accuracies and F1 are percentages; ours are shares.
+PERCENT = ("accuracy", "f1")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that the builders read."""
+
+    results: Mapping[str, RunResult]
+    comparisons: pd.DataFrame
+    cost: pd.DataFrame
+    settings: ReportParams
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line to print: a method on a data set, with the run that fills it (None = the paper's alone).
+
+    ``modalities`` is the paper's name of the set where ``published``, else the run's.
+    """
+
+    dataset: str
+    method: str
+    modalities: str
+    result: RunResult | None
+    published: bool
+
+
+def ours(result: RunResult, metric: str, dimension: str = "mean") -> Ours | None:
+    """One of a run's scores with SD and interval, percent for classes; None for a dimension its data lacks."""
+    key = metric if dimension == "mean" else f"{metric}_{dimension}"
+    if key not in result.metrics:
+        if metric in result.metrics and dimension in set(DIMENSIONS) - set(result.info["dimensions"]):
+            return None
+        raise bad_input(f"metrics of run {result.run!r}", f"no field {key!r} (task {result.metrics['task']})",
+                        "that score", f"make it with `dvc repro train@{result.run} evaluate`")
+    factor, digits = (100.0, 1) if metric in PERCENT else (1.0, 3)
+    mean, sd, low, high = (_scaled(result.metrics.get(part), factor)
+                           for part in (key, f"{key}_sd", f"{key}_low", f"{key}_high"))
+    return Ours(mean, sd, low, high, digits)
+
+
+def spread(values: Sequence[float] | pd.Series, digits: int = 3) -> Ours:
+    """Mean and SD of some scores, NaN left out; undefined if none is defined."""
+    series = pd.Series(values, dtype=float)
+    return Ours(number(series.mean()), number(series.std(ddof=1)), digits=digits)
+
+
+def paper_ordered(table: int, runs: Sequence[RunResult], modalities: Callable[[RunResult], str],
+                  methods: Callable[[RunResult], str], sets: Collection[str] = ()) -> list[Row]:
+    """Data set by data set: the paper's rows in its order, each with our run, then our own ones.
+
+    *modalities* and *methods* give the names under which the paper has a run. Of several runs with the same
+    names the first counts. *sets* limits the paper's rows to these modality sets.
+    """
+    given: dict[tuple[str, str, str], RunResult] = {}
+    for run in runs:
+        given.setdefault((run.metrics["set"], methods(run), modalities(run)), run)
+    rows: list[Row] = []
+    for dataset in dict.fromkeys(key[0] for key in given):
+        published = paper_rows(table, dataset)[["method", "modalities"]].drop_duplicates()
+        keys = [(dataset, str(method), str(names)) for method, names in published.itertuples(index=False)
+                if not sets or names in sets]
+        rows += [Row(*key, given.get(key), True) for key in keys]
+        rows += [Row(*key, run, False) for key, run in given.items() if key[0] == dataset and key not in keys]
+    return rows
+
+
+def largest_set(runs: Sequence[RunResult]) -> str | None:
+    """The modality set with the most modalities (the first of equals), None without runs."""
+    if not runs:
+        return None
+    return str(max(runs, key=lambda run: len(run.metrics["modalities"].split("+"))).metrics["modality_set"])
+
+
+def title(number: int, text: str, runs: Sequence[RunResult]) -> str:
+    """The paper's number and our provenance."""
+    source = provenance(runs) if runs else "published numbers only"
+    return f"Table {number}. {text}: {source}, beside the paper's numbers"
+
+
+def set_label(dataset: str) -> str:
+    """The data set's printed name."""
+    return SET_LABELS.get(dataset, dataset)
+
+
+def run_label(result: RunResult) -> str:
+    """The run's label; a dagger where the method stands for a paper."""
+    return result.label + ("" if result.metrics["method"] in OWN_METHODS else " †")
+
+
+def row_label(row: Row) -> str:
+    """The run's label, or the paper's method."""
+    return run_label(row.result) if row.result else METHOD_LABELS.get(row.method, row.method)
+
+
+def row_modalities(row: Row) -> str:
+    """The paper's name for the set where our run uses just that, else what our run uses."""
+    if row.result is None or same_modalities(row.modalities, row.result.metrics):
+        return row.modalities
+    return str(row.result.metrics["modalities"])
+
+
+def row_data(row: Row, inputs: Inputs) -> str | None:
+    """Our data's label, or what it would take to fill the row (None = it could be run)."""
+    if row.result:
+        return row.result.data
+    absent = lacking(row.modalities, row.dataset, inputs)
+    return "needs " + ", ".join(absent) if absent else None
+
+
+def lacking(published: str, dataset: str, inputs: Inputs) -> list[str]:
+    """The modalities of the paper's set that this data set has in none of our runs and is not known to record."""
+    known = set(RECORDED.get(dataset, ()))
+    for run in inputs.results.values():
+        if run.metrics["set"] == dataset:
+            known |= set(run.metrics["modalities"].split("+"))
+    return [name for name in meant_modalities(published, dataset) if name not in known]
+
+
+def number(value: float) -> float | None:
+    """None for NaN."""
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else float(value) * factor

@@ -1,0 +1,49 @@
+"""Stage ``evaluate_main``: score the run ``main`` at ``missing_rate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from himoe.errors import bad_input
+from himoe.evaluation import Scores, join, score_task
+from himoe.files import atomic_path, read_json, remove, write_json
+from himoe.inference import encode_fold
+from himoe.params import BootstrapParams, RunConfig, parse
+from himoe.rundata import FoldTask, RunData, run_tasks
+from himoe.running import write_scores
+from himoe.summary import run_metrics
+from himoe.workers import map_forked
+from pipeline.runs import load_data, run_config
+from pipeline.stage import SCRATCH, jobs, main
+
+
+def evaluate_main(windows: str, folds: str, weights: str, out: str, metrics: str) -> None:
+    """Score ``main``: the folder *out* (sweep, combinations, routing, predictions) and the flat file *metrics*."""
+    config, params = run_config("evaluate_main", "main", Path(windows))
+    bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
+    rate = float(params["missing_rate"])
+    data = load_data(config, params, windows, folds)
+    shared = (config, data, Path(weights), rate)
+    scores = join(map_forked(_score, shared, run_tasks(config, data.folds), jobs()))
+    if len(scores.predictions) == 0:
+        raise bad_input("params.yaml: missing_rate", rate, f"one of the trained rates {config.missing.rates}",
+                        "add it to missing.rates or train with training.missing: sampled")
+    info = read_json(Path(weights) / "run.json")
+    with atomic_path(Path(out)) as folder:
+        folder.mkdir(parents=True)
+        write_scores(scores, folder)
+        write_json(folder / "run.json", info)
+    write_json(Path(metrics), run_metrics(info, scores.sweep, scores.predictions, rate, bootstrap))
+    remove(SCRATCH / "maps" / "main")
+
+
+def _score(shared: tuple[RunConfig, RunData, Path, float], task: FoldTask) -> Scores:
+    config, data, weights, rate = shared
+    encoded = encode_fold(config, data, task, load_file(weights / task.name / "weights.safetensors"))
+    return score_task(config, data, task, encoded, config.missing, rate)
+
+
+if __name__ == "__main__":
+    main(evaluate_main)

@@ -1,0 +1,40 @@
+"""Stage ``report``: the page and its tables as Markdown."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from himoe.files import sha256, write_text
+from himoe.report import build_page, build_readme
+from himoe.tables import TABLES, build_table
+from pipeline.reports import Evaluated, load_evaluated
+from pipeline.stage import main
+
+PACKAGES = ("himoe", "torch", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "mne", "neurokit2", "dvc",
+            "altair", "vl-convert-python", "matplotlib")
+
+
+def report(runs: str, metrics: str, page: str, readme: str, figures: str = "") -> None:
+    """Write *page* (HTML) and *readme* from the folders *runs* and *metrics*; the readme shows those in *figures*."""
+    found = load_evaluated("report", Path(runs), Path(metrics))
+    built = {name: build_table(name, found.results, found.comparisons, found.cost, found.settings) for name in TABLES}
+    tables = {name: table for name, table in built.items() if table is not None}
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    drawn = sorted(path.stem for path in Path(figures).glob("*.png")) if figures else []
+    write_text(Path(page), build_page(found.results, found.comparisons, tables, found.cost, found.settings, versions,
+                                      digests(found, Path(metrics))))
+    write_text(Path(readme), build_readme(found.results, found.comparisons, tables, drawn))
+
+
+def digests(found: Evaluated, metrics: Path) -> dict[str, str]:
+    """SHA-256 of the files that the page's numbers come from, by path."""
+    files = [metrics / "comparisons.csv", metrics / "cost.csv"]
+    for run, result in found.results.items():
+        files += [metrics / "runs" / f"{run}.json", result.folder / "predictions.parquet"]
+    return {path.as_posix(): sha256(path) for path in files}
+
+
+if __name__ == "__main__":
+    main(report)

@@ -1,0 +1,51 @@
+"""Runs to draw, written once: every figure of DEAP, and a small second set that lacks much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_folders import SETTINGS, finish_reports, report_runs, write_run
+
+from himoe.params import ReportParams
+from himoe.results import RunResult
+
+Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
+
+
+@pytest.fixture(scope="session")
+def deap(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """Results, settings and cost of twelve methods; methods in closed form have no multiply-adds."""
+    folder: Path = tmp_path_factory.mktemp("deap")
+    runs = {name: run for name, run in report_runs().items() if run.get("set", "deap") == "deap"}
+    for name, run in runs.items():
+        write_run(folder, name, **run)
+    results, _, cost = finish_reports(folder, list(runs))
+    cost.loc[cost["method"] == "features_gbdt", "multiply_adds"] = float("nan")
+    return results, SETTINGS, cost
+
+
+@pytest.fixture(scope="session")
+def amigos(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """Six modalities, hence 63 combinations and a long name; not simulated, three seeds, two methods."""
+    folder: Path = tmp_path_factory.mktemp("amigos")
+    names = ["amigos-himoe", "amigos-late_fusion"]
+    for name in names:
+        write_run(folder, name, set="amigos", method=name.partition("-")[2], seeds=(0, 1, 2), simulated=False,
+                  modalities="EEG+ECG+EDA+EOG+RSP+TEMP")
+    results, _, cost = finish_reports(folder, names)
+    return results, ReportParams("amigos", SETTINGS.baselines), cost
+
+
+@pytest.fixture(scope="session")
+def dreamer(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """Two modalities, three dimensions, one seed, one rating a trial, few methods."""
+    folder: Path = tmp_path_factory.mktemp("dreamer")
+    names = [f"dreamer-{method}" for method in ("late_fusion", "himoe", "features_gbdt")]
+    for name in names:
+        write_run(folder, name, set="dreamer", method=name.partition("-")[2], seeds=(0,),
+                  metrics={"label_source": "trial"})
+    results, _, cost = finish_reports(folder, names)
+    return results, ReportParams("dreamer", SETTINGS.baselines), cost

@@ -1,0 +1,323 @@
+"""What is drawn is what the runs' files say, recomputed here by other means."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from report_folders import RATES
+
+from himoe.errors import InputError
+from himoe.figures import draw
+from himoe.figures.costs import cost_points
+from himoe.figures.routing import shown_combinations
+from himoe.figures.trajectories import common_trials
+from himoe.palette import LOOKS
+from himoe.paper import paper_value
+from himoe.params import ReportParams
+from himoe.results import RunResult, load_results
+
+Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
+
+
+def drawn(name: str, material: Material) -> Figure:
+    figure = draw(name, *material)
+    assert figure is not None
+    return figure
+
+
+def line(ax: Axes, label: str) -> Any:
+    found = [line for line in ax.lines if line.get_label() == label]
+    assert len(found) == 1
+    return found[0]
+
+
+def band_at(ax: Axes, index: int, x: float) -> tuple[float, float]:
+    """Lower and upper edge of the axes' *index*-th band at *x*."""
+    vertices = ax.collections[index].get_paths()[0].vertices
+    at = vertices[np.isclose(vertices[:, 0], x)][:, 1]
+    return float(at.min()), float(at.max())
+
+
+def with_metrics(material: Material, **changes: Any) -> Material:
+    results, settings, cost = material
+    changed = {name: RunResult(name, {**run.metrics, **changes}, run.info, run.folder) for name, run in results.items()}
+    return changed, settings, cost
+
+
+# --- figures 2 and 5 ----------------------------------------------------------------------------------------------
+
+def test_trajectories_are_mean_and_range_over_seeds(deap: Material) -> None:
+    figure = drawn("figure2", deap)
+    assert len(figure.axes) == 6
+    ax = figure.axes[4]  # arousal, second trial
+    subject, trial = figure.axes[1].get_title().removeprefix("subject ").split(", trial ")
+    predictions = deap[0]["deap-late_fusion"].part("predictions")
+    rows = predictions[(predictions["subject"] == subject) & (predictions["trial"] == trial)
+                       & (predictions["dimension"] == "arousal")].sort_values(["seed", "window"])
+    by_seed = rows["y_pred"].to_numpy().reshape(2, -1)
+    found = line(ax, "Late Fusion (2017)")
+    np.testing.assert_allclose(found.get_ydata(), by_seed.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.get_xdata(), rows["start_s"].unique() + 2.0)
+    np.testing.assert_allclose(line(ax, "Rating (truth)").get_ydata(), rows["y_true"].to_numpy()[:by_seed.shape[1]])
+    assert band_at(ax, 1, 6.0) == pytest.approx((by_seed[:, 2].min(), by_seed[:, 2].max()))
+    assert len(ax.collections) == 2  # boosted trees have one seed, so no band
+    assert "range over 2 seeds (Features + GBDT: one seed, no band)" in figure.get_suptitle().replace("\n", " ")
+
+
+def test_the_second_pair_of_dimensions_is_figure_5(deap: Material, dreamer: Material) -> None:
+    labels = [ax.get_ylabel() for ax in drawn("figure5", deap).axes if ax.get_ylabel()]
+    assert labels == ["Dominance (rating 1 to 9)", "Liking (rating 1 to 9)"]
+    labels = [ax.get_ylabel() for ax in drawn("figure5", dreamer).axes if ax.get_ylabel()]
+    assert labels == ["Dominance (rating 1 to 5)"]
+
+
+def test_one_seed_and_one_rating_a_trial_are_said(deap: Material, dreamer: Material) -> None:
+    text = drawn("figure2", dreamer).get_suptitle()
+    assert "one seed, so there is no band" in text
+    assert "one rating a trial, so the truth is a constant" in text
+    assert all(not ax.collections for ax in drawn("figure2", dreamer).axes)
+    assert "constant" not in drawn("figure2", deap).get_suptitle()
+
+
+def test_other_ratings_in_a_baseline_are_refused(dreamer: Material, tmp_path: Path) -> None:
+    results, settings, cost = dreamer
+    runs = dict(results)
+    name = "dreamer-late_fusion"
+    shutil.copytree(runs[name].folder, tmp_path / name)
+    frame = runs[name].part("predictions")
+    frame.assign(y_true=frame["y_true"] + 1).to_parquet(tmp_path / name / "predictions.parquet")
+    runs[name] = RunResult(name, runs[name].metrics, runs[name].info, tmp_path / name)
+    with pytest.raises(InputError, match=r"dreamer-late_fusion.*the same test trial in every run"):
+        draw("figure2", runs, settings, cost)
+
+
+def test_trials_must_be_common_to_all_methods() -> None:
+    one = pd.DataFrame({"subject": ["s1", "s1", "s2", "s3"], "trial": ["1", "2", "1", "1"]})
+    other = pd.DataFrame({"subject": ["s3", "s1"], "trial": ["1", "2"]})
+    assert common_trials({"a": one, "b": other}) == [("s1", "2"), ("s3", "1")]
+    assert common_trials({"a": one}, most=2) == [("s1", "1"), ("s1", "2")]
+    with pytest.raises(InputError, match="a, b: found no test trial"):
+        common_trials({"a": one.iloc[:1], "b": other})
+
+
+# --- figures 3, 6, 7 ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("name", "run", "methods", "table", "modalities"), [
+    ("figure3", "deap-himoe", 12, 3, "ALL"), ("figure6", "deap-himoe", 12, 8, "EEG+PPS"),
+    ("figure7", "deap4-himoe", 4, 9, "EEG+EOG+EMG+EDA")])
+def test_missing_rates_draw_ours_and_published_apart(name: str, run: str, methods: int, table: int, modalities: str,
+                                                     deap: Material) -> None:
+    ours, published = drawn(name, deap).axes
+    sweep = deap[0][run].part("sweep")
+    scores = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean")]
+    expected = [scores.loc[scores["missing_rate"] == rate, "value"].mean() for rate in RATES]
+    np.testing.assert_allclose(line(ours, "Hi-MoE").get_ydata(), expected, rtol=1e-12)
+    np.testing.assert_allclose(line(ours, "Hi-MoE").get_xdata(), RATES)
+    assert len(ours.lines) == methods
+    values = [paper_value(table, "deap", "himoe", modalities, "ccc", "mean", rate) for rate in RATES]
+    assert all(values)
+    np.testing.assert_array_equal(line(published, "Hi-MoE (paper)").get_ydata(), [v.value for v in values if v])
+    assert "simulated" in ours.get_title()
+    assert "simulated" not in published.get_title()
+    assert "not our results" in published.get_title()
+    assert all(label.endswith("(paper)") for label in published.get_legend_handles_labels()[1])
+    assert not any("paper" in label for label in ours.get_legend_handles_labels()[1])
+
+
+def test_the_band_of_missing_rates_is_the_sd_over_mask_seeds(deap: Material) -> None:
+    ax = drawn("figure3", deap).axes[0]
+    sweep = deap[0]["deap-himoe"].part("sweep")
+    rows = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean") & (sweep["missing_rate"] == 0.4)]
+    means = [rows.loc[rows["mask_seed"] == mask, "value"].mean() for mask in range(3)]
+    low, high = band_at(ax, 0, 0.4)
+    assert low == pytest.approx(np.mean(means) - np.std(means, ddof=1))
+    assert high == pytest.approx(np.mean(means) + np.std(means, ddof=1))
+
+
+def test_a_set_that_the_paper_lacks_has_no_published_panel(dreamer: Material) -> None:
+    assert len(drawn("figure3", dreamer).axes) == 1
+
+
+def test_methods_keep_their_colour_and_marker(deap: Material) -> None:
+    ax = drawn("figure3", deap).axes[0]
+    for run in deap[0].values():
+        method = run.metrics["method"]
+        if run.run == f"deap-{method}":
+            found = line(ax, run.label)
+            assert (to_hex(found.get_color()).upper(), found.get_marker()) == (LOOKS[method].colour,
+                                                                               LOOKS[method].marker)
+
+
+# --- figure 4 -----------------------------------------------------------------------------------------------------
+
+def test_routing_shows_weights_in_place(deap: Material) -> None:
+    figure = drawn("figure4a", deap)
+    frame = deap[0]["deap-himoe"].part("routing")
+    fusion, experts = (ax.images[0].get_array() for ax in figure.axes[:2])
+    columns = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    assert fusion.shape == (7, 15)
+    assert experts.shape == (21, 15)
+    assert columns[0] == "1111111"
+    column = columns.index("1101111")
+    weights = frame[frame["combination"] == "1101111"].set_index(["modality", "expert"])["weight"]
+    assert fusion[2, column] == weights["EMG", -1]
+    assert experts[3 * 3 + 1, column] == weights["EDA", 1]
+
+
+def test_of_too_many_combinations_the_extremes_are_shown() -> None:
+    every = [format(i, "04b") for i in range(1, 16)]
+    assert shown_combinations(every, 4) == (sorted(every, key=lambda c: (c.count("0"), shown_order(c))), 0)
+    shown, left_out = shown_combinations(every, 4, most=9)
+    assert shown == ["1111", "0111", "1011", "1101", "1110", "1000", "0100", "0010", "0001"]
+    assert left_out == 6
+    with pytest.raises(InputError, match="'012'"):
+        shown_combinations(["012"], 3)
+
+
+def shown_order(combination: str) -> list[int]:
+    """Positions of the modalities that are fewer: absent ones of full combinations, else present ones."""
+    rare = "0" if combination.count("0") <= combination.count("1") else "1"
+    digits = [digit != rare for digit in combination]
+    return [int(digit) for digit in digits]
+
+
+def test_emotion_experts_are_ordered_by_number(deap: Material) -> None:
+    figure = drawn("figure4b", deap)
+    ax = figure.axes[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "4", "8", "16"]
+    runs = [deap[0][name] for name in ("deap-experts1", "deap-experts4", "deap-himoe", "deap-experts16")]
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [run.metrics["ccc"] for run in runs])
+    ends = np.array([path.vertices[:, 1] for path in ax.collections[0].get_paths()])
+    np.testing.assert_allclose((ends[:, 1] - ends[:, 0]) / 2, [run.metrics["ccc_sd"] for run in runs])
+    assert "SD over folds and seeds" in figure.get_suptitle()
+
+
+# --- beyond the paper ---------------------------------------------------------------------------------------------
+
+def test_leak_audit_groups_runs_by_split_and_names_the_leaky_one(deap: Material) -> None:
+    axes = drawn("leak_audit", deap).axes
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        "Whole trials held out (trial)", "People held out (loso)", "Windows shuffled between folds (leaky)",
+        "Whole trials held out (trial), ratings shuffled between trials",
+        "Windows shuffled between folds (leaky), ratings shuffled between trials"]
+    shown = [["himoe", "features_gbdt", "mean", "mean_subject", "mean_stimulus"],
+             ["loso-himoe", "loso-features_gbdt", "loso-mean", "loso-mean_stimulus"], ["leaky"], ["shuffled"],
+             ["leaky-shuffled"]]
+    for ax, names in zip(axes, shown, strict=True):
+        runs = [deap[0][f"deap-{name}"] for name in names]
+        np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [run.metrics["ccc"] for run in runs])
+        assert [label.get_text() for label in ax.get_yticklabels()] == [run.label for run in runs]
+        spans = [path.vertices[:, 0].tolist() for path in ax.collections[0].get_paths()]
+        np.testing.assert_allclose(spans, [[run.metrics["ccc_low"], run.metrics["ccc_high"]] for run in runs])
+        assert [bar.get_hatch() for bar in ax.patches] == ["////" if run.metrics["protocol"] == "leaky" else ""
+                                                           for run in runs]
+
+
+def test_an_undefined_score_leaves_its_bar_out(deap: Material) -> None:
+    figure = drawn("leak_audit", with_metrics(deap, ccc=None, ccc_low=None, ccc_high=None))
+    assert all(np.isnan(bar.get_width()) for ax in figure.axes for bar in ax.patches)
+
+
+def test_combinations_are_those_of_the_largest_complete_set(deap: Material) -> None:
+    figure = drawn("combinations", deap)
+    above, below = figure.axes
+    assert "all 15 combinations" in figure.get_suptitle()
+    assert [label.get_text() for label in below.get_yticklabels()] == ["EEG", "EOG", "EMG", "EDA"]
+    present = {tuple(point) for point in below.collections[1].get_offsets().astype(int).tolist()}
+    columns = ["".join("1" if (column, row) in present else "0" for row in range(4)) for column in range(15)]
+    assert sorted(columns) == [format(i, "04b") for i in range(1, 16)]
+    for method, container in zip(("himoe", "late_fusion", "features_gbdt"), above.containers, strict=True):
+        frame = deap[0][f"deap4-{method}"].part("combinations")
+        scores = frame[(frame["metric"] == "ccc") & (frame["dimension"] == "mean")]
+        expected = [scores.loc[scores["combination"] == column, "value"].mean() for column in columns]
+        np.testing.assert_allclose(container.lines[0].get_ydata(orig=False), expected, rtol=1e-12)
+        assert np.abs(container.lines[0].get_xdata(orig=False) - np.arange(15)).max() < 0.5
+
+
+def test_an_incomplete_set_says_how_many_combinations_it_shows(deap: Material) -> None:
+    results, settings, cost = deap
+    large = {name: run for name, run in results.items() if not name.startswith("deap4")}
+    figure = drawn("combinations", (large, settings, cost))
+    assert "15 of 127 combinations" in figure.get_suptitle()
+
+
+def test_calibration_has_a_panel_a_method_and_a_line_a_dimension(deap: Material) -> None:
+    axes = drawn("calibration", deap).axes
+    assert len(axes) == 12
+    ax = next(ax for ax in axes if ax.get_title() == "IANet (2024)")
+    predictions = deap[0]["deap-ianet"].part("predictions")
+    rows = predictions[predictions["dimension"] == "dominance"]
+    slices = np.array_split(rows.sort_values("y_pred")[["y_pred", "y_true"]].to_numpy(), 10)
+    expected = np.array([part.mean(0) for part in slices])
+    np.testing.assert_allclose(line(ax, "Dominance").get_xydata(), expected, rtol=1e-9)
+    assert ax.lines[0].get_xydata().tolist() == [[1.0, 1.0], [9.0, 9.0]]
+    constant = next(ax for ax in axes if ax.get_title() == "Training mean")
+    assert len(line(constant, "Valence").get_xdata()) == 1
+
+
+def test_reliability_curves_are_of_classification_runs(deap: Material) -> None:
+    figure = drawn("calibration_classes", deap)
+    shown = [ax.get_title() for ax in figure.axes if ax.get_visible()]
+    assert shown == ["Hi-MoE", "Late Fusion (2017)", "TACOFormer (2023)", "MFST-RNN (2023)", "Features + GBDT",
+                     "Training mean"]
+    predictions = deap[0]["deap-class-himoe"].part("predictions")
+    rows = predictions[predictions["dimension"] == "liking"].sort_values("y_pred")
+    found = line(figure.axes[0], "Liking")
+    np.testing.assert_allclose(found.get_ydata()[0], rows["y_true"].iloc[:len(rows) // 10].mean())
+    assert np.max(found.get_ydata()) <= 1
+
+
+def test_training_curves_are_of_methods_with_epochs(deap: Material) -> None:
+    figure = drawn("training_curves", deap)
+    assert len(figure.axes) == 8
+    history = deap[0]["deap-husformer"].part("history")
+    ax = next(ax for ax in figure.axes if ax.get_title() == "Husformer (2022)")
+    at = history[history["epoch"] == 4]
+    assert line(ax, "Training").get_ydata()[4] == pytest.approx(at["train_loss"].mean())
+    assert ax.lines[1].get_ydata()[4] == pytest.approx(at["validation_loss"].mean())
+    assert band_at(ax, 1, 4) == pytest.approx((at["validation_loss"].min(), at["validation_loss"].max()))
+
+
+def test_cost_shows_methods_without_multiply_adds_by_seconds_alone(deap: Material) -> None:
+    results, _, cost = deap
+    figure = drawn("cost", deap)
+    left, right = figure.axes
+    assert len(right.lines) == 12
+    assert len(left.lines) == 8
+    rows = cost[(cost["modality_set"] == "EEG+PPS") & (cost["set"] == "deap")].set_index("method")
+    label = f"Hi-MoE: {int(rows.loc['himoe', 'parameters']):,} parameters"
+    ccc = results["deap-himoe"].metrics["ccc"]
+    assert line(left, label).get_xydata().tolist() == [[rows.loc["himoe", "multiply_adds"], ccc]]
+    assert line(right, label).get_xydata().tolist() == [[rows.loc["himoe", "seconds_per_window"], ccc]]
+    assert left.get_xscale() == right.get_xscale() == "log"
+    for ax in (left, right):
+        low, high = ax.get_xlim()
+        assert all(low < point.get_xdata()[0] < high for point in ax.lines)
+    assert "on the right only: 4" in figure.get_suptitle()
+
+
+def test_cost_needs_its_columns_and_rows(deap: Material) -> None:
+    results, settings, cost = deap
+    with pytest.raises(InputError, match=r"cost\.csv: found no column parameters"):
+        draw("cost", results, settings, cost.drop(columns="parameters"))
+    assert draw("cost", results, settings, cost.iloc[:0]) is None
+    assert len(cost_points({"himoe": results["deap4-himoe"]}, cost)) == 1
+
+
+def test_a_missing_file_is_named(deap: Material, tmp_path: Path) -> None:
+    _, settings, cost = deap
+    source = deap[0]["deap-himoe"].folder
+    shutil.copytree(source, tmp_path / "runs" / "deap-himoe")
+    (tmp_path / "runs" / "deap-himoe" / "routing.csv").unlink()
+    results = load_results(["deap-himoe"], tmp_path / "runs", source.parent.parent / "metrics")
+    with pytest.raises(InputError, match=r"deap-himoe.*routing\.csv"):
+        draw("figure4a", results, settings, cost)

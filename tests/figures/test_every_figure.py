@@ -1,0 +1,157 @@
+"""What holds for every figure: the same bytes twice, honest titles, nothing cut or overlapping, no warnings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+
+from himoe.errors import InputError
+from himoe.figures import FIGURES, draw, save
+from himoe.figures.style import COLUMN_IN, PAGE_IN, wrapped
+from himoe.params import ReportParams
+from himoe.results import RunResult
+
+Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
+
+NOT_OF_DREAMER = {"figure4b", "figure7", "leak_audit", "calibration_classes"}
+
+
+def drawn(name: str, material: Material) -> Figure:
+    figure = draw(name, *material)
+    assert figure is not None
+    return figure
+
+
+def texts(figure: Figure) -> list[Text]:
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def test_the_registry_names_the_papers_figures_and_those_beyond() -> None:
+    assert set(FIGURES) == {"figure2", "figure3", "figure4a", "figure4b", "figure5", "figure6", "figure7",
+                            "leak_audit", "combinations", "calibration", "calibration_classes", "training_curves",
+                            "cost"}
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_same_bytes_twice_and_no_warning(name: str, deap: Material, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = save(drawn(name, deap), tmp_path / "a" / name)
+        second = save(drawn(name, deap), tmp_path / "b" / name)
+    for one, other in zip(first, second, strict=True):
+        assert one.stat().st_size > 5_000
+        assert one.read_bytes() == other.read_bytes()
+    assert [path.suffix for path in first] == [".svg", ".png"]
+    assert b"<dc:date>" not in first[0].read_bytes()
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_the_title_says_simulated(name: str, deap: Material) -> None:
+    assert "DEAP (simulated)" in drawn(name, deap).get_suptitle()
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_width_is_a_column_or_the_page(name: str, deap: Material) -> None:
+    assert drawn(name, deap).get_figwidth() in (COLUMN_IN, PAGE_IN)
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_nothing_overlaps_or_is_cut(name: str, deap: Material) -> None:
+    check_layout(drawn(name, deap))
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in NOT_OF_DREAMER])
+def test_nothing_overlaps_or_is_cut_in_a_small_set(name: str, dreamer: Material) -> None:
+    check_layout(drawn(name, dreamer))
+
+
+@pytest.mark.parametrize("name", ["figure2", "figure3", "figure4a", "combinations", "calibration", "training_curves",
+                                  "cost"])
+def test_nothing_overlaps_or_is_cut_with_long_names(name: str, amigos: Material) -> None:
+    check_layout(drawn(name, amigos))
+
+
+def test_titles_are_wrapped_between_words() -> None:
+    text = "EEG+ECG+EDA and some more words with a hyphen-ated one"
+    lines = wrapped(text, 1.0).split("\n")
+    assert " ".join(lines) == text
+    assert len(lines) > 2
+    figure = Figure()
+    canvas = FigureCanvasAgg(figure)
+    for part in lines:
+        drawn_text = figure.text(0, 0, part, fontsize=8)
+        assert drawn_text.get_window_extent(canvas.get_renderer()).width / figure.dpi < 1.03
+    assert wrapped(text, 100.0) == text
+    assert wrapped("", 1.0) == ""
+
+
+def check_layout(figure: Figure) -> None:
+    figure.set_dpi(200)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    every = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in texts(figure)]
+    hidden = hidden_labels(figure)
+    boxes = [(text, box) for text, box in every if box.width > 0 and (text, box.bounds) not in hidden]
+    assert len(boxes) > 5
+    inside = figure.bbox
+    for text, box in boxes:
+        assert min(box.x0 - inside.x0, inside.x1 - box.x1, box.y0 - inside.y0, inside.y1 - box.y1) >= -1, text
+    for i, (text, box) in enumerate(boxes):
+        for other, other_box in boxes[i + 1:]:
+            assert not box.padded(-1).overlaps(other_box.padded(-1)), (text, other)
+    for legend in figure.findobj(Legend):
+        for ax in figure.axes:
+            assert not legend.get_window_extent().padded(-1).overlaps(ax.bbox.padded(-1))
+
+
+def hidden_labels(figure: Figure) -> set[tuple[str, Any]]:
+    """Labels that are made but carry no ink: of ticks outside their axis' limits, or in hidden panels."""
+    found = set()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            shown = {tick.label1 for tick in axis._update_ticks()} if ax.get_visible() else set()
+            found |= {(label.get_text(), label.get_window_extent().bounds)
+                      for label in set(axis.get_majorticklabels()) - shown}
+        if not ax.get_visible():
+            found |= {(text.get_text(), text.get_window_extent().bounds) for text in ax.findobj(Text)}
+    return found
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_none_without_runs(name: str, deap: Material) -> None:
+    results, settings, cost = deap
+    assert draw(name, {}, settings, cost) is None
+    assert draw(name, results, ReportParams("seed", settings.baselines), cost) is None
+
+
+@pytest.mark.parametrize("name", sorted(NOT_OF_DREAMER))
+def test_none_where_the_runs_lack_what_is_shown(name: str, dreamer: Material) -> None:
+    assert draw(name, *dreamer) is None
+
+
+@pytest.mark.parametrize("name", ["figure2", "figure4a", "figure4b", "leak_audit", "combinations"])
+def test_none_without_hi_moe(name: str, deap: Material) -> None:
+    results, settings, cost = deap
+    others = {run: result for run, result in results.items() if result.metrics["method"] != "himoe"}
+    assert draw(name, others, settings, cost) is None
+
+
+def test_an_unknown_figure_is_named(deap: Material) -> None:
+    with pytest.raises(InputError, match="'figure9'"):
+        draw("figure9", *deap)
+
+
+def test_figures_do_not_need_torch() -> None:
+    code = "import sys, himoe.figures; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from himoe.batches import Batch
+from himoe.methods import build_method
+from himoe.methods.base import Method, Spec
+from himoe.methods.cafnet import CrossAttention, split_sides
+
+MakeSpec = Callable[..., Spec]
+MakeBatch = Callable[..., Batch]
+Params = dict[str, np.ndarray]
+
+
+def params_of(module: torch.nn.Module) -> Params:
+    return {name: p.detach().double().numpy() for name, p in module.named_parameters()}
+
+
+def normed(x: np.ndarray, p: Params, name: str) -> np.ndarray:
+    return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
+def ask(query: np.ndarray, keys: list[np.ndarray], p: Params, heads: int) -> np.ndarray:
+    """The block for one query (F,) and the keys that are there, head by head, key by key."""
+    answer = np.zeros_like(query)
+    if keys:
+        w_q, w_k, w_v = np.split(p["attention.in_proj_weight"], 3)
+        b_q, b_k, b_v = np.split(p["attention.in_proj_bias"], 3)
+        width, parts = len(query) // heads, []
+        for h in range(heads):
+            rows = slice(h * width, (h + 1) * width)
+            q = w_q[rows] @ query + b_q[rows]
+            scores = np.array([q @ (w_k[rows] @ key + b_k[rows]) / np.sqrt(width) for key in keys])
+            weights = np.exp(scores - scores.max())
+            weights /= weights.sum()
+            parts.append(sum(w * (w_v[rows] @ key + b_v[rows]) for w, key in zip(weights, keys, strict=True)))
+        answer = p["attention.out_proj.weight"] @ np.concatenate(parts) + p["attention.out_proj.bias"]
+    hidden = normed(query + answer, p, "norm")
+    inner = np.maximum(p["network.0.weight"] @ hidden + p["network.0.bias"], 0.0)
+    return normed(hidden + p["network.3.weight"] @ inner + p["network.3.bias"], p, "last_norm")
+
+
+def timed(code: np.ndarray, step: int) -> np.ndarray:
+    """sqrt(F) times the code, plus sin and cos of the step at frequencies that fall with the feature's number."""
+    features = len(code)
+    wave = [(np.sin if i % 2 == 0 else np.cos)(step / 10000.0 ** (2 * (i // 2) / features)) for i in range(features)]
+    return np.sqrt(features) * code + np.array(wave)
+
+
+def part(batch: Batch, sequences: list[int] | slice, steps: slice = slice(None)) -> Batch:
+    return Batch({m: x[sequences, steps] for m, x in batch.x.items()}, batch.present[sequences, steps],
+                 batch.y[sequences, steps], batch.valid[sequences, steps], batch.subject[sequences],
+                 batch.stimulus[sequences])
+
+
+def only(names: list[str], spec: Spec, batch: Batch) -> tuple[Spec, Batch]:
+    places = [spec.modalities.index(name) for name in names]
+    return (dataclasses.replace(spec, shapes={name: spec.shapes[name] for name in names}),
+            dataclasses.replace(batch, x={name: batch.x[name] for name in names}, present=batch.present[..., places]))
+
+
+def restless(method: Method) -> Method:
+    """All parameters random: biases and layer norms start at 0 and 1, where mistakes would hide."""
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return method.eval()
+
+
+@pytest.fixture
+def method(make_spec: MakeSpec) -> Method:
+    torch.manual_seed(0)
+    return restless(build_method("cafnet", make_spec()))
+
+
+def test_sides() -> None:
+    assert split_sides(("EEG", "FACE")) == ([0], [1])
+    assert split_sides(("ECG", "FACE", "EEG", "EDA")) == ([2], [0, 1, 3])
+    assert split_sides(("ECG", "FACE", "EDA")) == ([0], [1, 2])
+    assert split_sides(("EEG",)) == split_sides(("FACE",)) == ([0], [0])
+
+
+@pytest.mark.parametrize("features,heads", [(7, 1), (6, 2), (8, 4), (12, 4)])
+def test_block_equals_loops_over_present_keys(features: int, heads: int) -> None:
+    torch.manual_seed(0)
+    block = CrossAttention(features, 0.3).eval()
+    assert block.attention.num_heads == heads
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    query, source = torch.randn(3, 5, features), torch.randn(3, 9, features)
+    usable = torch.rand(3, 9) < 0.5
+    usable[1] = False
+    answer = block(query, source, usable)
+    p = params_of(block)
+    for b in range(3):
+        keys = [source[b, k].double().numpy() for k in range(9) if usable[b, k]]
+        for n in range(5):
+            expected = ask(query[b, n].double().numpy(), keys, p, heads)
+            np.testing.assert_allclose(answer[b, n].detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("names", [["EEG", "EDA", "PPG", "TEMP"], ["EDA", "PPG", "EEG"], ["PPG", "TEMP"], ["EDA"]])
+def test_prediction_is_both_sides_answers_concatenated(names: list[str], make_spec: MakeSpec,
+                                                       make_batch: MakeBatch) -> None:
+    spec, batch = only(names, make_spec(), make_batch(share=0.6))
+    torch.manual_seed(0)
+    method = restless(build_method("cafnet", spec))
+    codes = method.encode(batch)
+    prediction = method.decode(codes, batch).prediction.detach().numpy()
+    blocks, sides = [params_of(method.first_asks), params_of(method.second_asks)], split_sides(spec.modalities)
+    linear = params_of(method.heads.linear)
+    for b in (0, 4, 7):
+        there = batch.present[b].numpy()
+        for t in range(5):
+            pooled = []
+            for p, own, other in zip(blocks, sides, sides[::-1], strict=True):
+                keys = [timed(codes[b, s, m].detach().double().numpy(), s)
+                        for s in range(5) for m in other if there[s, m]]
+                voters = [m for m in own if there[t, m]] or own
+                pooled.append(np.mean([ask(timed(codes[b, t, m].detach().double().numpy(), t), keys, p, 1)
+                                       for m in voters], axis=0))
+            expected = linear["weight"] @ np.concatenate(pooled) + linear["bias"]
+            np.testing.assert_allclose(prediction[b, t], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_padding_is_not_attended_to(method: Method, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    padded = method(batch).prediction[-1, :3]
+    trimmed = method(part(batch, [7], slice(3))).prediction[0]
+    torch.testing.assert_close(padded, trimmed, atol=1e-5, rtol=1e-5)
+    # Even if padded steps claimed to hold something.
+    codes = method.encode(batch)
+    junk = torch.where(batch.valid[..., None, None], codes, 9.0)
+    claimed = dataclasses.replace(batch, present=batch.present | ~batch.valid[..., None])
+    assert torch.equal(method.decode(junk, claimed).prediction[-1, :3], method.decode(codes, batch).prediction[-1, :3])
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("names", [["EEG"], ["TEMP"], ["PPG", "EDA"], ["EDA", "TEMP", "EEG"]])
+@pytest.mark.parametrize("steps", [2, 37])
+def test_any_modalities_and_length(names: list[str], kind: str, steps: int, make_spec: MakeSpec,
+                                   make_batch: MakeBatch) -> None:
+    spec, batch = only(names, make_spec(kind), make_batch(kind=kind, steps=steps, sequences=6))
+    batch.present[2] = False  # nothing at all, in a sequence that is not padded
+    method = build_method("cafnet", spec)
+    for candidate in (batch, part(batch, slice(0, 5), slice(1))):
+        output = method(candidate)
+        assert output.prediction.shape == (*candidate.valid.shape, 3)
+        output.losses["emotion"].backward()
+        assert torch.isfinite(output.raw).all()
+        assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+def test_sequences_do_not_mix(method: Method, make_batch: MakeBatch) -> None:
+    batch, order = make_batch(), [3, 7, 0, 1, 6, 2, 5, 4]
+    torch.testing.assert_close(method(part(batch, order)).prediction, method(batch).prediction[order],
+                               atol=1e-5, rtol=1e-5)
+
+
+def test_a_side_hears_the_other_at_all_steps(method: Method, make_batch: MakeBatch) -> None:
+    batch, other = make_batch(share=1.1), make_batch(share=1.1)
+    other.x["PPG"][2, 4] += 2.0
+    moved = (method(batch).prediction - method(other).prediction).abs().amax(-1)
+    assert (moved[2] > 1e-6).all()
+    assert moved[[0, 1, 3, 4, 5, 6, 7]].max() == 0
+
+
+def test_dropout_only_in_training(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    method = build_method("cafnet", make_spec(model={"dropout": 0.5}))
+    codes, batch = torch.randn(8, 5, 4, 7), make_batch()
+    assert not torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)
+    method.eval()
+    assert torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)

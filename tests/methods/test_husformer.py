@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from himoe.batches import Batch
+from himoe.methods import build_method
+from himoe.methods.base import Method, Spec
+from himoe.methods.husformer import AttentionLayer
+
+MakeSpec = Callable[..., Spec]
+MakeBatch = Callable[..., Batch]
+Params = dict[str, np.ndarray]
+Token = tuple[int, int]  # modality, step
+
+
+def params_of(module: torch.nn.Module) -> Params:
+    return {name: p.detach().double().numpy() for name, p in module.named_parameters()}
+
+
+def normed(x: np.ndarray, p: Params, name: str) -> np.ndarray:
+    return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
+def layer_loop(query: np.ndarray, keys: list[np.ndarray], p: Params, heads: int) -> np.ndarray:
+    """One layer for one query (F,) and the keys that are there, head by head, key by key."""
+    width, parts = len(query) // heads, []
+    if keys:
+        w_q, w_k, w_v = np.split(p["attention.in_proj_weight"], 3)
+        b_q, b_k, b_v = np.split(p["attention.in_proj_bias"], 3)
+        asked, heard = normed(query, p, "norm"), [normed(key, p, "norm") for key in keys]
+        for h in range(heads):
+            rows = slice(h * width, (h + 1) * width)
+            q = w_q[rows] @ asked + b_q[rows]
+            scores = np.array([q @ (w_k[rows] @ key + b_k[rows]) / np.sqrt(width) for key in heard])
+            weights = np.exp(scores - scores.max())
+            weights /= weights.sum()
+            parts.append(sum(w * (w_v[rows] @ key + b_v[rows]) for w, key in zip(weights, heard, strict=True)))
+        query = query + p["attention.out_proj.weight"] @ np.concatenate(parts) + p["attention.out_proj.bias"]
+    hidden = normed(query, p, "network_norm")
+    inner = np.maximum(p["network.0.weight"] @ hidden + p["network.0.bias"], 0.0)
+    return query + p["network.3.weight"] @ inner + p["network.3.bias"]
+
+
+def timed(token: np.ndarray, step: int) -> np.ndarray:
+    """sqrt(F) times the token, plus sin and cos of the step at frequencies that fall with the feature's number."""
+    features = len(token)
+    wave = [(np.sin if i % 2 == 0 else np.cos)(step / 10000.0 ** (2 * (i // 2) / features)) for i in range(features)]
+    return np.sqrt(features) * token + np.array(wave)
+
+
+def convolved(codes: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Codes (T, M, F) of one sequence → tokens (M, T, F); each modality has its own rows of *weight* (M·F, F, 3)."""
+    n_steps, n_modalities, features = codes.shape
+    tokens = np.zeros((n_modalities, n_steps, features))
+    for m in range(n_modalities):
+        for t in range(n_steps):
+            for tap in range(3):
+                if 0 <= t + tap - 1 < n_steps:
+                    tokens[m, t] += weight[m * features:(m + 1) * features, :, tap] @ codes[t + tap - 1, m]
+    return tokens
+
+
+def husformer_loop(method: Method, codes: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """The whole decoder for one sequence: codes (T, M, F), presence (T, M) → features before the heads (T, F)."""
+    n_steps, n_modalities, _ = codes.shape
+    tokens = convolved(codes, params_of(method.convolution)["weight"])
+    places = [(m, t) for m in range(n_modalities) for t in range(n_steps)]
+    keys = [timed(tokens[m, t], t) for m, t in places if there[t, m]]
+    hidden: dict[Token, np.ndarray] = {}
+    for m, t in places:
+        x = timed(tokens[m, t], t)
+        for layer in method.cross_modal[m].layers:
+            x = layer_loop(x, keys, params_of(layer), layer.attention.num_heads)
+        hidden[m, t] = timed(normed(x, params_of(method.cross_modal[m]), "norm"), t)
+    for layer in method.self_attention.layers:
+        p, keys = params_of(layer), [hidden[m, t] for m, t in places if there[t, m]]
+        hidden = {place: layer_loop(x, keys, p, layer.attention.num_heads) for place, x in hidden.items()}
+    last = {place: normed(x, params_of(method.self_attention), "norm") for place, x in hidden.items()}
+    return np.array([np.mean([last[m, t] for m in range(n_modalities) if there[t, m] or not there[t].any()], axis=0)
+                     for t in range(n_steps)])
+
+
+def part(batch: Batch, sequences: list[int] | slice, steps: slice = slice(None)) -> Batch:
+    return Batch({m: x[sequences, steps] for m, x in batch.x.items()}, batch.present[sequences, steps],
+                 batch.y[sequences, steps], batch.valid[sequences, steps], batch.subject[sequences],
+                 batch.stimulus[sequences])
+
+
+def only(names: list[str], spec: Spec, batch: Batch) -> tuple[Spec, Batch]:
+    places = [spec.modalities.index(name) for name in names]
+    return (dataclasses.replace(spec, shapes={name: spec.shapes[name] for name in names}),
+            dataclasses.replace(batch, x={name: batch.x[name] for name in names}, present=batch.present[..., places]))
+
+
+def restless(method: Method) -> Method:
+    """All parameters random: biases and layer norms start at 0 and 1, where mistakes would hide."""
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return method.eval()
+
+
+@pytest.fixture
+def method(make_spec: MakeSpec) -> Method:
+    torch.manual_seed(0)
+    return restless(build_method("husformer", make_spec()))
+
+
+@pytest.mark.parametrize("features,heads", [(7, 1), (6, 2), (8, 4), (12, 4)])
+def test_layer_equals_loops_over_present_keys(features: int, heads: int) -> None:
+    torch.manual_seed(0)
+    layer = AttentionLayer(features, 0.3).eval()
+    assert layer.attention.num_heads == heads
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    query, source, usable = torch.randn(3, 5, features), torch.randn(3, 9, features), torch.rand(3, 9) < 0.5
+    usable[1] = False
+    p = params_of(layer)
+    for asked, n_queries in ((query, 5), (source, 9)):  # cross-modal; self-attention
+        answer = layer(asked, source, usable).detach()
+        for b in range(3):
+            keys = [source[b, k].double().numpy() for k in range(9) if usable[b, k]]
+            for n in range(n_queries):
+                expected = layer_loop(asked[b, n].double().numpy(), keys, p, heads)
+                np.testing.assert_allclose(answer[b, n].numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("names", [["EEG", "EDA", "TEMP"], ["PPG", "EDA"], ["TEMP"]])
+def test_prediction_equals_the_slow_model(names: list[str], make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    spec, batch = only(names, make_spec(), make_batch(share=0.6))
+    torch.manual_seed(0)
+    method = restless(build_method("husformer", spec))
+    assert [len(transformer.layers) for transformer in method.cross_modal] == [3] * len(names)
+    assert len(method.self_attention.layers) == 5
+    codes = method.encode(batch)
+    prediction = method.decode(codes, batch).prediction.detach().numpy()
+    linear = params_of(method.heads.linear)
+    for b in (0, 7):  # a step without any modality; two steps of padding
+        features = husformer_loop(method, codes[b].detach().double().numpy(), batch.present[b].numpy())
+        np.testing.assert_allclose(prediction[b], features @ linear["weight"].T + linear["bias"], rtol=1e-3, atol=1e-3)
+
+
+def test_convolution_does_not_carry_absent_codes(method: Method, make_batch: MakeBatch) -> None:
+    batch, codes = make_batch(share=0.5), torch.randn(8, 5, 4, 7)
+    junk = torch.where(batch.present[..., None], codes, 9.0)
+    assert torch.equal(method.decode(codes, batch).prediction, method.decode(junk, batch).prediction)
+    tokens = method.tokens(codes)
+    changed = codes.clone()
+    changed[:, 2, 1] += 1.0
+    moved = (method.tokens(changed) - tokens).abs().amax((0, 3)) > 1e-6
+    assert moved.nonzero().tolist() == [[1, 1], [1, 2], [1, 3]]  # that modality only, one step either side
+
+
+def test_padding_is_not_attended_to(method: Method, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    padded = method(batch).prediction[-1, :3]
+    trimmed = method(part(batch, [7], slice(3))).prediction[0]
+    torch.testing.assert_close(padded, trimmed, atol=1e-4, rtol=1e-4)
+    # Even if padded steps claimed to hold something.
+    codes = method.encode(batch)
+    junk = torch.where(batch.valid[..., None, None], codes, 9.0)
+    claimed = dataclasses.replace(batch, present=batch.present | ~batch.valid[..., None])
+    assert torch.equal(method.decode(junk, claimed).prediction[-1, :3], method.decode(codes, batch).prediction[-1, :3])
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("names", [["EEG"], ["TEMP"], ["PPG", "EDA"], ["EDA", "TEMP", "EEG"]])
+@pytest.mark.parametrize("steps", [2, 37])
+def test_any_modalities_and_length(names: list[str], kind: str, steps: int, make_spec: MakeSpec,
+                                   make_batch: MakeBatch) -> None:
+    spec, batch = only(names, make_spec(kind), make_batch(kind=kind, steps=steps, sequences=6))
+    batch.present[2] = False  # nothing at all, in a sequence that is not padded
+    method = build_method("husformer", spec)
+    for candidate in (batch, part(batch, slice(0, 5), slice(1))):
+        output = method(candidate)
+        assert output.prediction.shape == (*candidate.valid.shape, 3)
+        output.losses["emotion"].backward()
+        assert torch.isfinite(output.raw).all()
+        assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+def test_sequences_do_not_mix(method: Method, make_batch: MakeBatch) -> None:
+    batch, order = make_batch(), [3, 7, 0, 1, 6, 2, 5, 4]
+    torch.testing.assert_close(method(part(batch, order)).prediction, method(batch).prediction[order],
+                               atol=1e-4, rtol=1e-4)
+
+
+def test_every_step_hears_every_modality(method: Method, make_batch: MakeBatch) -> None:
+    batch, other = make_batch(share=1.1), make_batch(share=1.1)
+    other.x["PPG"][2, 4] += 2.0
+    moved = (method(batch).prediction - method(other).prediction).abs().amax(-1)
+    assert (moved[2] > 1e-6).all()
+    assert moved[[0, 1, 3, 4, 5, 6, 7]].max() == 0
+
+
+def test_dropout_only_in_training(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    method = build_method("husformer", make_spec(model={"dropout": 0.5}))
+    codes, batch = torch.randn(8, 5, 4, 7), make_batch()
+    assert not torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)
+    method.eval()
+    assert torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)

@@ -1,0 +1,101 @@
+"""The page made from small folders, once; a headless browser, where there is one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from report_folders import SETTINGS, write_reports
+
+from himoe.report import build_page, build_readme
+from himoe.results import RunResult
+from himoe.tables import TABLES, Table, build_table
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything the page is made from, and the page."""
+
+    results: dict[str, RunResult]
+    comparisons: pd.DataFrame
+    cost: pd.DataFrame
+    tables: dict[str, Table]
+    page: str
+    readme: str
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Runs that cover every chart and table, their page and readme."""
+    results, comparisons, cost = write_reports(tmp_path_factory.mktemp("reports"))
+    built = {name: build_table(name, results, comparisons, cost, SETTINGS) for name in TABLES}
+    tables = {name: table for name, table in built.items() if table is not None}
+    digests = {f"runs/{run}/predictions.parquet": "0" * 64 for run in results}
+    page = build_page(results, comparisons, tables, cost, SETTINGS, {"himoe": "0.1.0"}, digests)
+    return Made(results, comparisons, cost, tables, page, build_readme(results, comparisons, tables, ["figure2"]))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a head, logging its console and its requests."""
+    binary, driver = (shutil.which("chromium") or shutil.which("google-chrome")), shutil.which("chromedriver")
+    if not (binary and driver):
+        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture(scope="session")
+def page_file(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page on disk."""
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_text(made.page, encoding="utf-8", newline="\n")
+    return path
+
+
+@pytest.fixture
+def opened(browser: Any, page_file: Path) -> Callable[[int], Any]:
+    """Open the page at a width in pixels; gives the browser when every chart is drawn."""
+
+    def open_at(width: int) -> Any:
+        browser.get_log("browser")
+        browser.get_log("performance")
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
+        browser.get(page_file.as_uri())
+        end = time.monotonic() + 30
+        while not browser.execute_script("return document.documentElement.dataset.drawn"):
+            assert time.monotonic() < end, f"charts not drawn: {browser.get_log('browser')}"
+            time.sleep(0.1)
+        return browser
+
+    return open_at
+
+
+def requests(browser: Any) -> list[str]:
+    """The addresses asked for since the log was last read."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [message["params"]["request"]["url"] for message in messages
+            if message["method"] == "Network.requestWillBeSent"]
+
+
+@pytest.fixture
+def asked_for() -> Callable[[Any], list[str]]:
+    """``requests``."""
+    return requests

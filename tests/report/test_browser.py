@@ -1,0 +1,190 @@
+"""The page in headless Chromium: it draws, sorts, toggles, fits and prints, without a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from himoe.recordings import DIMENSIONS
+
+pytestmark = pytest.mark.slow
+Opened = Callable[[int], Any]
+VIEW = "document.getElementById('{chart}').view"
+
+
+def rows(chrome: Any, chart: str, data: str) -> list[dict[str, Any]]:
+    """The rows of one data stream of a chart's view, after its filters."""
+    return chrome.execute_async_script(
+        f"const done = arguments[0]; const view = {VIEW.format(chart=chart)};"
+        f"view.runAsync().then(() => done(JSON.parse(JSON.stringify(view.data('{data}')))))")
+
+
+def texts(chrome: Any, table: str, column: int) -> list[str]:
+    return chrome.execute_script(
+        "return [...document.getElementById(arguments[0]).tBodies[0].rows].map(r => r.cells[arguments[1]].textContent)",
+        table, column)
+
+
+def bar_names(chrome: Any) -> list[str]:
+    """The names down the ranking's side, top first."""
+    return chrome.execute_script(
+        "return [...document.querySelectorAll('#chart-missing-ranking .role-axis-label text')]"
+        ".filter(t => isNaN(Number(t.textContent.replace('\u2212', '-'))))"
+        ".map(t => [t.getBoundingClientRect().top, t.textContent]).sort((a, b) => a[0] - b[0]).map(p => p[1])")
+
+
+def choose(chrome: Any, selector: str, value: Any) -> None:
+    """Set a picker as a reader would, with its event."""
+    chrome.execute_async_script(
+        "const done = arguments[2], e = document.querySelector(arguments[0]); e.value = arguments[1];"
+        "e.dispatchEvent(new Event('input', {bubbles: true})); setTimeout(done, 200);", selector, value)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_opens_clean_and_fits(opened: Opened, asked_for: Callable[[Any], list[str]], width: int) -> None:
+    chrome = opened(width)
+    assert [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert {url.split(":")[0] for url in asked_for(chrome)} <= {"file", "data"}
+    assert chrome.execute_script("return document.scrollingElement.scrollWidth <= window.innerWidth")
+    sizes = chrome.execute_script(
+        "return [...document.querySelectorAll('.chart')].map(c => { const s = c.querySelector('svg'),"
+        " b = s && s.getBoundingClientRect(); return [c.id, b ? b.width : 0, b ? b.height : 0]; })")
+    assert len(sizes) == 11
+    assert [name for name, w, h in sizes if not (100 < w <= width and h > 60)] == []
+    out = chrome.execute_script(  # nothing but the inside of a scroll box reaches over the edge
+        "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, svg, #vg-tooltip-element')"
+        " && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + '.' + e.className)")
+    assert out == []
+
+
+def test_every_chart_draws_marks_of_its_data(opened: Opened) -> None:
+    chrome = opened(1280)
+    marks = chrome.execute_script(
+        "return [...document.querySelectorAll('.chart')].map(c => [c.id,"
+        " c.querySelectorAll('.mark-symbol path, .mark-rect path, .mark-line path').length])")
+    assert [name for name, count in marks if count < 3] == []
+
+
+def test_tables_sort_both_ways_by_number(opened: Opened) -> None:
+    chrome = opened(1280)
+    head = chrome.find_elements("css selector", "#table-scores th button")
+    column = [h.text.strip() for h in head].index("CCC")
+    before = texts(chrome, "table-scores", column)
+    states = []
+    for sign in (1, -1):
+        chrome.execute_script("arguments[0].click()", head[column])
+        cells = texts(chrome, "table-scores", column)
+        values = [float(cell.split()[0]) for cell in cells if cell not in ("—", "undefined")]
+        assert len(values) > 20
+        assert values == sorted(values, key=lambda v, s=sign: s * v)
+        assert all(cell in ("—", "undefined") for cell in cells[len(values):])
+        assert sorted(cells) == sorted(before)
+        states.append(chrome.execute_script("return arguments[0].closest('th').getAttribute('aria-sort')",
+                                            head[column]))
+    assert states == ["ascending", "descending"]
+
+
+def test_sorting_goes_by_value_not_by_digits_and_works_from_the_keyboard(opened: Opened) -> None:
+    chrome = opened(1280)
+    head = chrome.find_elements("css selector", "#table-cost th button")
+    column = next(i for i, h in enumerate(head) if "ultiply" in h.text)
+    chrome.execute_script("arguments[0].focus()", head[column])
+    head[column].send_keys("\ue007")  # Enter
+    keys = chrome.execute_script(
+        "return [...document.getElementById('table-cost').tBodies[0].rows]"
+        ".map(r => r.cells[arguments[0]].dataset.key ?? r.cells[arguments[0]].textContent)", column)
+    values = [float(key) for key in keys if key]
+    assert len({len(str(int(value))) for value in values}) > 1  # by digits the order would be another one
+    assert values == sorted(values)
+
+
+def test_the_legend_hides_a_method_everywhere_in_its_block(opened: Opened) -> None:
+    chrome = opened(1280)
+    button = chrome.find_element("css selector", "#view-missing .legend button[data-method='late_fusion']")
+    assert "Late Fusion (2017)" in bar_names(chrome)
+    lines = "return document.querySelectorAll('#chart-missing .mark-line path').length"
+    before = chrome.execute_script(lines)
+    chrome.execute_script("arguments[0].click()", button)
+    chrome.execute_async_script("setTimeout(arguments[0], 300)")
+    assert "Late Fusion (2017)" not in bar_names(chrome)
+    assert chrome.execute_script(lines) == before - 1
+    assert button.get_attribute("aria-pressed") == "false"
+    chrome.execute_script("arguments[0].click()", button)
+    chrome.execute_async_script("setTimeout(arguments[0], 300)")
+    assert "Late Fusion (2017)" in bar_names(chrome)
+    assert chrome.execute_script(lines) == before
+
+
+def test_the_rate_picker_shows_the_ranking_at_that_rate(opened: Opened, made: Any) -> None:
+    chrome = opened(1280)
+    picker = "#view-missing input[type=range]"
+    rates = [float(v) for v in chrome.find_element("css selector", picker).get_attribute("data-values").split()]
+    last = len(rates) - 1
+    choose(chrome, picker, last)
+    assert float(chrome.find_element("css selector", "#view-missing output").text) == rates[last]
+    expected = {}  # recomputed from the sweep
+    for run in made.results.values():
+        m = run.metrics
+        if (m["set"], m["protocol"], m["task"], m["modality_set"], m["variant"], m["shuffled_labels"]) == (
+                "deap", "trial", "regression", "EEG+PPS", "", False):
+            sweep = run.part("sweep")
+            here = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean")
+                         & ((sweep["missing_rate"] - rates[last]).abs() < 1e-9)]
+            expected[run.label] = here["value"].mean()
+    names = bar_names(chrome)
+    assert sorted(names) == sorted(expected)
+    assert [expected[name] for name in names] == sorted(expected.values(), reverse=True)
+
+
+def test_the_trial_and_dimension_pickers_change_the_trajectory(opened: Opened) -> None:
+    chrome = opened(1280)
+    path = "return document.querySelector('#chart-trajectories .mark-line path').getAttribute('d')"
+    seen = [chrome.execute_script(path)]
+    choose(chrome, "#view-trajectories select[data-signal=dimension]", f'"{DIMENSIONS[3]}"')
+    seen.append(chrome.execute_script(path))
+    values = chrome.execute_script(
+        "return [...document.querySelector('#view-trajectories select[data-signal=trial]').options].map(o => o.value)")
+    assert len(values) == 18
+    choose(chrome, "#view-trajectories select[data-signal=trial]", values[-1])
+    seen.append(chrome.execute_script(path))
+    assert len(set(seen)) == 3
+
+
+def test_hovering_a_trajectory_shows_truth_and_methods(opened: Opened) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    chrome = opened(1280)
+    chart = chrome.find_element("css selector", "#chart-trajectories svg")
+    chrome.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chart)
+    for step in (0, 6):
+        ActionChains(chrome).move_to_element_with_offset(chart, step, step).pause(0.3).perform()
+    tip = chrome.find_element("id", "vg-tooltip-element")
+    assert "visible" in tip.get_attribute("class")
+    assert all(word in tip.text for word in ("time (s)", "truth", "Hi-MoE", "Late Fusion", "Features + GBDT"))
+
+
+def test_it_prints_without_controls_and_within_the_paper(opened: Opened) -> None:
+    chrome = opened(1040)  # A4 on its side, less margins, at 96 pixels an inch
+    pdf = base64.b64decode(chrome.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
+    assert pdf.startswith(b"%PDF")
+    assert len(pdf) > 50_000
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        hidden = chrome.execute_script(
+            "return [...document.querySelectorAll('.pickers input, nav, details.numbers')]"
+            ".every(e => getComputedStyle(e).display === 'none')"
+            " && [...document.querySelectorAll('.pickers select')]"  # what was picked stays, as text
+            ".every(e => getComputedStyle(e).appearance === 'none' && getComputedStyle(e).borderTopWidth === '0px')")
+        wide = chrome.execute_script(
+            "return [...document.querySelectorAll('table')].filter(t => t.offsetParent && "
+            "t.getBoundingClientRect().right > innerWidth + 1).map(t => t.id)")
+        opened_all = chrome.execute_script(
+            "return [...document.querySelectorAll('details.open-in-print')].every(d => d.open)")
+    finally:
+        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert hidden
+    assert wide == []
+    assert opened_all

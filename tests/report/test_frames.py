@@ -1,0 +1,170 @@
+"""The charts' numbers against slow recomputations from the files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_folders import SETTINGS
+
+from himoe.metrics import ccc
+from himoe.params import ReportParams
+from himoe.report import frames
+from himoe.results import RunResult
+
+
+def run_of(made: Any, **wanted: Any) -> RunResult:
+    plain = {"set": "deap", "protocol": "trial", "task": "regression", "modality_set": "EEG+PPS", "variant": "",
+             "shuffled_labels": False} | wanted
+    [found] = [run for run in made.results.values() if all(run.metrics[k] == v for k, v in plain.items())]
+    return found
+
+
+def test_figure_runs_are_the_largest_modality_set_of_the_figure_set(made: Any) -> None:
+    runs = frames.figure_runs(made.results, SETTINGS)
+    assert len(runs) == 12
+    assert {(r.metrics["set"], r.metrics["modality_set"], r.metrics["protocol"]) for r in runs.values()} == {
+        ("deap", "EEG+PPS", "trial")}
+    assert frames.figure_runs(made.results, ReportParams("seed", ("mean",))) == {}
+
+
+def test_scores_leave_out_variants_leaks_and_shuffled_labels(made: Any) -> None:
+    frame = frames.score_frame(made.results, "regression")
+    names = set(frame["run"])
+    assert {"deap-leaky", "deap-shuffled", "deap-leaky-shuffled", "deap-no_alignment", "deap-experts4"} & names == set()
+    assert "deap-himoe" in names
+    assert set(frames.score_frame(made.results, "classification")["run"]) == {
+        name for name, run in made.results.items() if run.metrics["task"] == "classification"}
+
+
+def test_missing_curve_is_the_mean_over_masks_of_the_mean_over_folds_and_seeds(made: Any) -> None:
+    frame = frames.missing_frame(made.results)
+    run = run_of(made, method="ianet")
+    sweep = run.part("sweep")
+    for rate in (0.0, 0.2):
+        here = sweep[(sweep.missing_rate == rate) & (sweep.metric == "ccc") & (sweep.dimension == "mean")]
+        by_mask = [part["value"].sum() / len(part) for _, part in here.groupby("mask_seed")]
+        [row] = frame[(frame.family == frames.family(run)) & (frame.method == "ianet")
+                      & (frame.rate == rate)].to_dict("records")
+        assert row["ccc"] == pytest.approx(np.mean(by_mask), rel=1e-12)
+        if len(by_mask) > 1:
+            assert row["high"] - row["low"] == pytest.approx(2 * np.std(by_mask, ddof=1), rel=1e-9)
+        else:
+            assert row["high"] == row["low"] == row["ccc"]
+
+
+def test_a_trajectory_is_the_mean_over_seeds_at_the_middle_of_each_window(made: Any) -> None:
+    frame = frames.trajectory_frame(made.results, SETTINGS)
+    rows = run_of(made, method="late_fusion").part("predictions")
+    one = rows[(rows.subject == "s02") & (rows.trial == "03") & (rows.dimension == "arousal") & (rows.window == 4)]
+    assert len(one) == 2  # seeds
+    found = frame[(frame.trial == "person s02, trial 03") & (frame.dimension == "arousal") & (frame.time_s == 8 + 2)]
+    assert len(found) == 1
+    assert found["late_fusion"].iloc[0] == pytest.approx(one["y_pred"].sum() / 2)
+    assert found["truth"].iloc[0] == one["y_true"].iloc[0]
+
+
+def test_at_most_so_many_trials_are_drawn_evenly_spaced(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MAX_TRIALS", 3)
+    frame = frames.trajectory_frame(made.results, SETTINGS)
+    every = sorted({(s, t) for s, t in run_of(made, method="himoe").part("predictions")[["subject", "trial"]]
+                    .itertuples(index=False)})
+    middle = every[round((len(every) - 1) / 2)]
+    assert list(dict.fromkeys(frame["trial"])) == [f"person {s}, trial {t}" for s, t in (every[0], middle, every[-1])]
+
+
+def test_the_trajectory_summary_is_the_mean_absolute_error(made: Any) -> None:
+    frame = frames.trajectory_frame(made.results, SETTINGS)
+    summary = frames.trajectory_summary(frame)
+    part = frame[(frame.trial == frame.trial.iloc[-1]) & (frame.dimension == "liking")]
+    error = sum(abs(p - t) for p, t in zip(part["himoe"], part["truth"], strict=True)) / len(part)
+    [row] = summary[(summary.trial == frame.trial.iloc[-1]) & (summary.dimension == "liking")].to_dict("records")
+    assert row["MAE Hi-MoE"] == pytest.approx(error)
+
+
+@pytest.mark.parametrize(("bits", "modalities", "label"), [
+    ("101", ("EEG", "ECG", "EDA"), "EEG+EDA"), ("111", ("EEG", "ECG", "EDA"), "all 3"),
+    ("1011", ("EEG", "ECG", "EDA", "RSP"), "all but ECG"), ("0100", ("EEG", "ECG", "EDA", "RSP"), "ECG")])
+def test_combinations_are_named(bits: str, modalities: tuple[str, ...], label: str) -> None:
+    assert frames.combination_label(bits, modalities) == label
+
+
+def test_combination_means(made: Any) -> None:
+    run = run_of(made, method="himoe", modality_set="EEG+EOG+EMG+EDA")
+    table = run.part("combinations")
+    here = table[(table.combination == "0101") & (table.metric == "ccc") & (table.dimension == "mean")]
+    frame = frames.combination_frame(made.results, SETTINGS)
+    found = frame[(frame.family == frames.family(run)) & (frame.method == "himoe") & (frame.combination == "EOG+EDA")]
+    assert found["ccc"].tolist() == pytest.approx([sum(here["value"]) / len(here)])
+    assert set(frame["method"]) == {"himoe", "late_fusion", "features_gbdt"}
+
+
+def test_routing_rows_keep_every_weight(made: Any) -> None:
+    frame = frames.routing_frame(made.results, SETTINGS)
+    runs = [run_of(made, method="himoe"), run_of(made, method="himoe", modality_set="EEG+EOG+EMG+EDA")]
+    assert len(frame) == sum(len(run.part("routing")) for run in runs)
+    fusion = frame[frame["view"] == "fusion weights"]
+    np.testing.assert_allclose(fusion.groupby(["family", "combination"])["weight"].sum(), 1, atol=1e-5)
+    gates = frame[frame["view"] == "experts of EOG"]
+    np.testing.assert_allclose(gates.groupby(["family", "combination"])["weight"].sum(), 1, atol=1e-5)
+
+
+def test_calibration_bins_hold_every_window_and_a_constant_is_one_point(made: Any) -> None:
+    frame = frames.calibration_frame(made.results, SETTINGS)
+    rows = run_of(made, method="himoe").part("predictions")
+    rows = rows[rows.dimension == "valence"].sort_values("y_pred")
+    found = frame[(frame.method == "himoe") & (frame.dimension == "valence")]
+    assert found["n"].sum() == len(rows)
+    first = rows.head(int(found["n"].iloc[0]))  # the lowest predictions
+    assert found["predicted"].iloc[0] == pytest.approx(first["y_pred"].mean())
+    assert found["true"].iloc[0] == pytest.approx(first["y_true"].mean())
+    assert len(frame[(frame.method == "mean") & (frame.dimension == "valence")]) == 1
+
+
+def test_training_means_count_the_fits(made: Any) -> None:
+    frame = frames.training_frame(made.results, SETTINGS)
+    history = run_of(made, method="bilstm").part("history")
+    here = history[history.epoch == 4]
+    [row] = frame[(frame.method == "bilstm") & (frame.epoch == 4) & (frame.part == "validation loss")].to_dict(
+        "records")
+    assert row["fits"] == len(here) == 8
+    assert row["loss"] == pytest.approx(np.mean(here["validation_loss"]))
+    assert set(frame["method"]) & {"mean", "features_gbdt"} == set()
+
+
+def test_cost_leaves_out_what_is_not_there(made: Any) -> None:
+    frame = frames.cost_frame(made.results, made.cost, SETTINGS)
+    adds = frame[frame.measure == "multiply-adds a window"]
+    assert "mean" not in set(adds["method"])
+    assert "mean" in set(frame[frame.measure.str.startswith("seconds")]["method"])
+    run = run_of(made, method="cafnet")
+    assert adds.set_index("method").loc["cafnet", ["cost", "ccc"]].tolist() == [
+        run.metrics["multiply_adds"], run.metrics["ccc"]]
+
+
+def test_leaks_show_each_kind(made: Any) -> None:
+    frame = frames.leak_frame(made.results, SETTINGS)
+    kinds = frame.groupby("kind").size().to_dict()
+    assert kinds == {"honest split": 6, "leaky split": 1, "labels shuffled between trials": 2}
+    only_honest = {name: run for name, run in made.results.items() if "leaky" not in name and "shuffled" not in name}
+    assert frames.leak_frame(only_honest, SETTINGS).empty
+
+
+def test_the_score_drawn_is_that_of_the_predictions(made: Any) -> None:
+    frame = frames.score_frame(made.results, "regression").set_index("run")
+    rows = run_of(made, method="tacoformer").part("predictions")
+    by_fit = [np.mean([ccc(p["y_true"].to_numpy(), p["y_pred"].to_numpy()) for _, p in part.groupby("dimension")])
+              for _, part in rows.groupby(["fold", "seed"])]
+    assert frame.loc["deap-tacoformer", "score"] == pytest.approx(float(np.mean(by_fit)), abs=1e-5)
+
+
+def test_no_runs_give_empty_frames() -> None:
+    nothing: dict[str, RunResult] = {}
+    for frame in (frames.score_frame(nothing, "regression"), frames.missing_frame(nothing),
+                  frames.trajectory_frame(nothing, SETTINGS), frames.routing_frame(nothing, SETTINGS),
+                  frames.combination_frame(nothing, SETTINGS), frames.calibration_frame(nothing, SETTINGS),
+                  frames.training_frame(nothing, SETTINGS), frames.leak_frame(nothing, SETTINGS),
+                  frames.cost_frame(nothing, pd.DataFrame(columns=["method"]), SETTINGS)):
+        assert frame.empty

@@ -1,0 +1,322 @@
+"""Small runs/ and metrics/ folders, as the train and evaluate stages write them, for tests of what prints and draws.
+
+Every score in them is computed from the predictions in them. All numbers are seeded random ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from himoe.metrics import METRICS, TASK_METRICS, bootstrap_interval
+from himoe.params import BootstrapParams, ReportParams
+from himoe.results import RunResult, load_comparisons, load_cost, load_results
+from himoe.statistics import compare
+
+BOOTSTRAP = BootstrapParams(draws=50, seed=0, level=0.95)
+SETTINGS = ReportParams(figure_set="deap", baselines=("late_fusion", "features_gbdt"))
+RATES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
+MASK_SEEDS = (0, 1, 2)
+CLOSED_FORM = ("features_gbdt", "mean", "mean_subject", "mean_stimulus")
+NETWORKS = ("himoe", "late_fusion", "bilstm", "tacoformer", "ianet", "mfst_rnn", "cafnet", "husformer")
+SUBJECTS, FOLDS, WINDOWS, TRIALS = 3, 4, 5, 6
+MODALITIES: dict[str, dict[str, tuple[str, ...]]] = {
+    "deap": {"EEG+PPS": ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP"),
+             "EEG+PPS+FACE": ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "FACE")},
+    "dreamer": {"EEG+PPS": ("EEG", "ECG")},
+}
+DIMENSIONS = {"deap": ("valence", "arousal", "dominance", "liking"), "dreamer": ("valence", "arousal", "dominance")}
+SCALES = {"deap": (1.0, 9.0), "dreamer": (1.0, 5.0), "seed": (1.0, 3.0), "hku956": (-10.0, 10.0)}
+LABELS = {"deap": "DEAP", "dreamer": "DREAMER", "seed": "SEED", "hku956": "HKU956"}
+SFREQ_HZ = {"EEG": 512.0, "EOG": 512.0, "EMG": 512.0, "EDA": 64.0, "RSP": 64.0, "PPG": 128.0, "TEMP": 16.0,
+            "ECG": 256.0, "FACE": 5.0}
+DEFAULTS: dict[str, Any] = {"set": "deap", "protocol": "trial", "task": "regression", "method": "himoe",
+                            "modalities": "EEG+PPS", "variant": "", "model": {}, "alignment": {},
+                            "shuffle_labels": False}
+
+
+def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tuple[int, ...] = (0, 1),
+              simulated: bool = True, facts: bool = True, missing: str = "sampled",
+              metrics: dict[str, Any] | None = None, **attributes: Any) -> None:
+    """Write ``folder/runs/<name>/`` and ``folder/metrics/runs/<name>.json``.
+
+    *attributes* are those of a run in params.yaml (``DEFAULTS`` holds the rest). *skill* in 0..1 is how close
+    predictions come to the truth (default: by method); *metrics* overrides fields of the metrics file;
+    closed-form methods get one seed; ``facts=False`` writes null.
+    """
+    unknown = set(attributes) - set(DEFAULTS)
+    assert not unknown, f"unknown attributes {unknown}"
+    run = DEFAULTS | attributes
+    seeds = seeds[:1] if run["method"] in CLOSED_FORM else seeds
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    predictions = make_predictions(name, run, _skill(run, rng) if skill is None else skill, seeds, rng)
+    sweep = make_sweep(name, run["task"], predictions, rng)
+    info = make_info(name, run, seeds, simulated, facts, missing)
+    target = folder / "runs" / name
+    target.mkdir(parents=True)
+    (folder / "metrics" / "runs").mkdir(parents=True, exist_ok=True)
+    predictions.to_parquet(target / "predictions.parquet", index=False)
+    tables = {"sweep": sweep, "history": make_history(run, predictions, rng), "search": make_search(run, seeds, rng),
+              "combinations": make_combinations(name, run, info["modalities"], sweep, rng),
+              "routing": make_routing(name, run, info["modalities"], rng)}
+    for part, frame in tables.items():
+        frame.to_csv(target / f"{part}.csv", index=False)
+    _write_json(target / "run.json", info)
+    _write_json(folder / "metrics" / "runs" / f"{name}.json",
+                make_metrics(name, run, info, predictions, sweep) | (metrics or {}))
+
+
+def write_reports(tmp_path: Path) -> tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]:
+    """A small set of runs that covers every table and figure; gives (results, comparisons, cost) as read back."""
+    runs = report_runs()
+    for name, attributes in runs.items():
+        write_run(tmp_path, name, **attributes)
+    return finish_reports(tmp_path, list(runs))
+
+
+def finish_reports(folder: Path, names: list[str]) -> tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]:
+    """Write comparisons.csv and cost.csv of the runs that stand in *folder*, and read everything back."""
+    results = load_results(names, folder / "runs", folder / "metrics")
+    compare(results, BOOTSTRAP).to_csv(folder / "metrics" / "comparisons.csv", index=False)
+    make_cost(results).to_csv(folder / "metrics" / "cost.csv", index=False)
+    return results, load_comparisons(folder / "metrics"), load_cost(folder / "metrics")
+
+
+def report_runs() -> dict[str, dict[str, Any]]:
+    """Run name -> attributes: two sets, two modality sets, three protocols, both tasks, variants, shuffled labels."""
+    some = ("himoe", "late_fusion", "bilstm", "tacoformer", "ianet", "features_gbdt", "mean", "mean_stimulus")
+    runs: dict[str, dict[str, Any]] = {}
+    for method in (*NETWORKS, *CLOSED_FORM):
+        runs[f"deap-{method}"] = {"method": method}
+    for method in ("himoe", "late_fusion", "ianet", "features_gbdt"):
+        runs[f"deap4-{method}"] = {"method": method, "modalities": "EEG+EOG+EMG+EDA"}
+    for method in ("himoe", "late_fusion", "tacoformer", "features_gbdt", "mean"):
+        runs[f"dreamer-{method}"] = {"method": method, "set": "dreamer"}
+    for method in some:
+        runs[f"deap-loso-{method}"] = {"method": method, "protocol": "loso"}
+    for method in ("himoe", "late_fusion", "tacoformer", "mfst_rnn", "features_gbdt", "mean"):
+        runs[f"deap-class-{method}"] = {"method": method, "task": "classification"}
+    for method in ("himoe", "husformer", "ianet", "features_gbdt"):
+        runs[f"deap4-class-{method}"] = {"method": method, "task": "classification",
+                                         "modalities": "EEG+EOG+EMG+EDA"}
+    for variant, changes in (("no_emotion_experts", {"model": {"emotion_experts": 0}}),
+                             ("no_alignment", {"alignment": {"weight": 0.0}}),
+                             ("no_soft_routing", {"model": {"soft_routing": False}}),
+                             *((f"experts{n}", {"model": {"emotion_experts": n}}) for n in (1, 4, 16))):
+        runs[f"deap-{variant}"] = {"variant": variant, **changes}
+    runs["deap-leaky"] = {"protocol": "leaky", "skill": 0.97}
+    runs["deap-shuffled"] = {"shuffle_labels": True, "skill": 0.0}
+    runs["deap-leaky-shuffled"] = {"protocol": "leaky", "shuffle_labels": True, "skill": 0.9}
+    return runs
+
+
+# --- the files, one function each ---------------------------------------------------------------------------------
+
+def make_predictions(name: str, run: dict[str, Any], skill: float, seeds: tuple[int, ...],
+                     rng: np.random.Generator) -> pd.DataFrame:
+    """Truth moves within a trial and is the same in every run of a set and task; predictions follow it by *skill*."""
+    dimensions = DIMENSIONS.get(run["set"], ("valence", "arousal"))
+    low, high = SCALES.get(run["set"], (1.0, 9.0))
+    index = pd.DataFrame([(f"s{s + 1:02d}", f"{t + 1:02d}", w, 2.0 * w, _fold(run["protocol"], s, t, w), d)
+                          for s, t, w, d in itertools.product(range(SUBJECTS), range(TRIALS), range(WINDOWS),
+                                                              dimensions)],
+                         columns=["subject", "trial", "window", "start_s", "fold", "dimension"])
+    truth = np.random.default_rng(zlib.crc32(f"{run['set']}{run['shuffle_labels']}".encode()))
+    middle, reach = (low + high) / 2, (high - low) / 2
+    steps = truth.normal(0, 0.35, (SUBJECTS, TRIALS, WINDOWS, len(dimensions))).cumsum(axis=2)
+    y = np.tanh(truth.normal(0, 0.6, (SUBJECTS, TRIALS, 1, len(dimensions))) + steps).ravel()
+    frames = []
+    for seed in seeds:
+        guess = np.tanh(skill * y + (1 - skill) * rng.normal(0, 0.5, len(y)))
+        if run["method"] == "mean":
+            guess = np.full(len(y), y.mean())
+        scores = ((y > 0).astype(float), 1 / (1 + np.exp(-4 * guess))) if run["task"] == "classification" else (
+            (middle + reach * y).round(6), (middle + reach * guess).round(6))
+        frames.append(index.assign(run=name, seed=seed, missing_rate=0.0, y_true=scores[0], y_pred=scores[1]))
+    columns = ["run", "fold", "seed", "missing_rate", "subject", "trial", "window", "start_s", "dimension", "y_true",
+               "y_pred"]
+    return pd.concat(frames, ignore_index=True)[columns]
+
+
+def make_sweep(name: str, task: str, predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Scores of the predictions at rate 0; at other rates these, worse by the rate and a random bit."""
+    rows: list[tuple[Any, ...]] = []
+    for metric in TASK_METRICS[task]:
+        sign = 1.0 if metric == "mae" else -1.0
+        for (seed, fold), part in predictions.groupby(["seed", "fold"]):
+            values = {str(d): METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
+                      for d, g in part.groupby("dimension", sort=False)}
+            defined = [value for value in values.values() if not np.isnan(value)]
+            values["mean"] = float(np.mean(defined)) if defined else float("nan")
+            for rate, mask in itertools.product(RATES, MASK_SEEDS):
+                if rate == 0 and mask > 0:
+                    continue
+                for dimension, value in values.items():
+                    changed = value if rate == 0 else value * (1 + sign * rate * rng.uniform(0.5, 1.0))
+                    rows.append((name, rate, mask, seed, fold, dimension, metric, round(changed, 6)))
+    return pd.DataFrame(rows, columns=["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric",
+                                       "value"])
+
+
+def make_combinations(name: str, run: dict[str, Any], modalities: list[str], sweep: pd.DataFrame,
+                      rng: np.random.Generator) -> pd.DataFrame:
+    """Scores by modality combination: the full one as in the sweep, others worse by what they lack."""
+    rows: list[tuple[Any, ...]] = []
+    m = len(modalities)
+    if not run["method"].startswith("mean"):
+        full = sweep[sweep["missing_rate"] == 0]
+        for bits in itertools.product("10", repeat=m):
+            count = bits.count("1")
+            if count == 0 or (m > 6 and count not in (1, m - 1, m)):
+                continue
+            factor = 1.0 if count == m else (0.3 + 0.6 * count / m) * rng.uniform(0.9, 1.0)
+            rows += [(name, seed, fold, "".join(bits), dimension, metric, round(value * factor, 6))
+                     for seed, fold, dimension, metric, value in zip(
+                         full["seed"], full["fold"], full["dimension"], full["metric"], full["value"], strict=True)]
+    return pd.DataFrame(rows, columns=["run", "seed", "fold", "combination", "dimension", "metric", "value"])
+
+
+def make_routing(name: str, run: dict[str, Any], modalities: list[str], rng: np.random.Generator) -> pd.DataFrame:
+    """Gate (experts 0..2) and fusion (-1) weights; a header alone for methods without routing."""
+    rows: list[tuple[Any, ...]] = []
+    if run["method"] == "himoe":
+        m = len(modalities)
+        for bits in itertools.product("10", repeat=m):
+            if bits.count("1") not in ((1, m - 1, m) if m > 6 else range(1, m + 1)):
+                continue
+            fusion = rng.dirichlet([4.0 if bit == "1" else 1.0 for bit in bits])
+            for modality, weight in zip(modalities, fusion, strict=True):
+                rows.append((name, "".join(bits), modality, -1, round(float(weight), 6)))
+                rows += [(name, "".join(bits), modality, k, round(float(w), 6))
+                         for k, w in enumerate(rng.dirichlet(np.ones(3)))]
+    return pd.DataFrame(rows, columns=["run", "combination", "modality", "expert", "weight"])
+
+
+def make_history(run: dict[str, Any], predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Seven epochs a fold and seed; the lowest validation loss is marked. Closed-form methods: none."""
+    columns = ["epoch", "train_loss", "train_alignment", "validation_loss", "best", "fold", "seed"]
+    rows: list[tuple[Any, ...]] = []
+    if run["method"] not in CLOSED_FORM:
+        for fold, seed in predictions[["fold", "seed"]].drop_duplicates().itertuples(index=False):
+            train = 2.0 * np.exp(-np.arange(7) / 3) + 0.5 + rng.normal(0, 0.02, 7)
+            validation = train + 0.2 + 0.03 * np.arange(7) + rng.normal(0, 0.05, 7)
+            rows += [(epoch, round(train[epoch], 6), round(1.5 - 0.1 * epoch, 6), round(validation[epoch], 6),
+                      epoch == int(np.argmin(validation)), fold, seed) for epoch in range(7)]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame if run["method"] == "himoe" else frame.drop(columns="train_alignment")
+
+
+def make_search(run: dict[str, Any], seeds: tuple[int, ...], rng: np.random.Generator) -> pd.DataFrame:
+    """Three settings a fold and seed, the best one chosen. Closed-form methods: a header alone."""
+    rows: list[tuple[Any, ...]] = []
+    if run["method"] not in CLOSED_FORM:
+        folds = SUBJECTS if run["protocol"] == "loso" else FOLDS
+        for fold, seed in itertools.product(range(folds), seeds):
+            losses = rng.uniform(0.5, 1.5, 3).round(6)
+            rows += [(fold, seed, trial, rate, dropout, losses[trial], trial == int(np.argmin(losses)))
+                     for trial, (rate, dropout) in enumerate(((0.001, 0.25), (0.003, 0.25), (0.003, 0.5)))]
+    return pd.DataFrame(rows, columns=["fold", "seed", "trial", "learning_rate", "dropout", "validation_loss",
+                                       "chosen"])
+
+
+def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated: bool, facts: bool,
+              missing: str) -> dict[str, Any]:
+    """run.json."""
+    label = LABELS.get(run["set"], run["set"])
+    modalities = MODALITIES.get(run["set"], {}).get(run["modalities"], tuple(run["modalities"].split("+")))
+    small = run["method"].startswith("mean")
+    size = 1000 + zlib.crc32(run["method"].encode()) % 90000
+    model = {"emotion_experts": 8, "modality_experts": 4, "soft_routing": True} | run["model"]
+    return {
+        "run": name, "method": run["method"], "set": run["set"], "protocol": run["protocol"], "task": run["task"],
+        "modalities": list(modalities), "modality_set": run["modalities"], "variant": run["variant"],
+        "shuffle_labels": run["shuffle_labels"], "model": model, "alignment": {"weight": 0.1} | run["alignment"],
+        "training": {"epochs": 7, "batch_sequences": 16, "missing": missing, "seeds": list(seeds),
+                     "search": {"trials": 3}},
+        "source": "simulate" if simulated else "local", "simulated": simulated,
+        "data": f"{label} (simulated)" if simulated else label, "label_source": "continuous",
+        "dimensions": list(DIMENSIONS.get(run["set"], ("valence", "arousal"))),
+        "scale": list(SCALES.get(run["set"], (1.0, 9.0))), "threshold": 5.0, "length_s": 4.0, "step_s": 2.0,
+        "parameters": None if small else size, "multiply_adds": None if small else 37 * size,
+        "facts": make_facts(run["set"], modalities) if facts else None,
+    }
+
+
+def make_facts(dataset: str, used: tuple[str, ...]) -> dict[str, Any]:
+    """The data set as read: every modality it has, whatever the run uses."""
+    recorded = dict.fromkeys((*MODALITIES.get(dataset, {}).get("EEG+PPS", ()), *used))
+    low, high = SCALES.get(dataset, (1.0, 9.0))
+    return {
+        "subjects": SUBJECTS, "trials_min": TRIALS, "trials_max": TRIALS, "recordings": SUBJECTS * TRIALS,
+        "modalities": {name: {"channels": 32 if name == "EEG" else 2, "sfreq_hz": SFREQ_HZ[name], "unit": "uV",
+                              "recordings": SUBJECTS * TRIALS} for name in recorded},
+        "dimensions": {d: [low + 0.25, high - 0.5] for d in DIMENSIONS.get(dataset, ("valence", "arousal"))},
+        "scale": [low, high], "annotation": "continuous", "length_s": [12.0, 14.0],
+    }
+
+
+def make_metrics(name: str, run: dict[str, Any], info: dict[str, Any], predictions: pd.DataFrame,
+                 sweep: pd.DataFrame) -> dict[str, Any]:
+    """metrics/runs/<run>.json, every score computed from the sweep and the predictions."""
+    flat: dict[str, Any] = {
+        "run": name, **{key: run[key] for key in ("method", "set", "protocol", "task")},
+        "modalities": "+".join(info["modalities"]), "modality_set": run["modalities"], "variant": run["variant"],
+        "data": info["data"], "simulated": info["simulated"], "label_source": info["label_source"],
+        "shuffled_labels": run["shuffle_labels"], "missing_rate": 0.0,
+        "training_missing": info["training"]["missing"], "folds": int(predictions["fold"].nunique()),
+        "seeds": int(predictions["seed"].nunique()), "scale_low": info["scale"][0], "scale_high": info["scale"][1],
+        "n_windows": len(predictions.drop_duplicates(["subject", "trial", "window"])),
+        "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
+        "parameters": info["parameters"], "multiply_adds": info["multiply_adds"]}
+    first = predictions[predictions["seed"] == predictions["seed"].min()]
+    wide = first.pivot(index=["subject", "trial", "window"], columns="dimension", values=["y_true", "y_pred"])
+    trials = np.array([f"{subject}/{trial}" for subject, trial, _ in wide.index])
+    for metric in TASK_METRICS[run["task"]]:
+        rows = sweep[(sweep["missing_rate"] == 0) & (sweep["metric"] == metric)]
+        pooled = [METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
+                  for _, g in predictions.groupby(["dimension", "seed"])]
+        flat[f"{metric}_pooled"] = _number(float(np.nanmean(pooled)) if np.isfinite(pooled).any() else np.nan)
+        interval = bootstrap_interval(wide["y_true"].to_numpy(), wide["y_pred"].to_numpy(), trials, metric,
+                                      BOOTSTRAP.draws, BOOTSTRAP.level, BOOTSTRAP.seed)
+        flat[f"{metric}_low"], flat[f"{metric}_high"] = _number(interval.low), _number(interval.high)
+        for dimension, part in rows.groupby("dimension"):
+            key = metric if dimension == "mean" else f"{metric}_{dimension}"
+            flat[key], flat[f"{key}_sd"] = _number(part["value"].mean()), _number(part["value"].std(ddof=1))
+    return flat
+
+
+def make_cost(results: dict[str, RunResult]) -> pd.DataFrame:
+    """cost.csv: one row a method, modality set and data set; seconds are made up from the multiply-adds."""
+    found: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+    for result in results.values():
+        m = result.metrics
+        key = (m["method"], m["modality_set"], m["set"])
+        adds = m["multiply_adds"]
+        found.setdefault(key, (*key, m["parameters"], adds, 1e-4 + (adds or 0) * 1e-10))
+    return pd.DataFrame(list(found.values()), columns=["method", "modality_set", "set", "parameters",
+                                                       "multiply_adds", "seconds_per_window"])
+
+
+def _fold(protocol: str, subject: int, trial: int, window: int) -> int:
+    if protocol == "loso":
+        return subject
+    return (window if protocol == "leaky" else subject + trial) % FOLDS
+
+
+def _skill(run: dict[str, Any], rng: np.random.Generator) -> float:
+    base = {"himoe": 0.7, "features_gbdt": 0.6, "mean": 0.0, "mean_subject": 0.1, "mean_stimulus": 0.3}
+    return base.get(run["method"], 0.5) - (0.15 if run["protocol"] == "loso" else 0.0) + 0.05 * rng.random()
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")

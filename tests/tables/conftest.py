@@ -1,0 +1,47 @@
+"""One small set of runs for all table tests."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_folders import SETTINGS, write_reports
+
+from himoe.params import ReportParams
+from himoe.results import RunResult
+from himoe.tables import Table, build_table, to_csv
+
+Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
+
+
+@pytest.fixture(scope="session")
+def report_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reports")
+
+
+@pytest.fixture(scope="session")
+def reports(report_root: Path) -> Reports:
+    return write_reports(report_root)
+
+
+@pytest.fixture(scope="session")
+def table(reports: Reports) -> Callable[..., Table]:
+    """Build a table from the shared runs, or from those of them that are named."""
+
+    def build(name: str, runs: list[str] | None = None, settings: ReportParams = SETTINGS) -> Table:
+        results, comparisons, cost = reports
+        chosen = results if runs is None else {run: results[run] for run in runs}
+        made = build_table(name, chosen, comparisons, cost, settings)
+        assert made is not None
+        return made
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def frame() -> Callable[[Table], pd.DataFrame]:
+    """A table as pandas reads its CSV."""
+    return lambda made: pd.read_csv(io.StringIO(to_csv(made)), float_precision="round_trip")

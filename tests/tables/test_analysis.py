@@ -1,0 +1,105 @@
+"""Modality combinations, calibration, what the search chose, compute cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_folders import SETTINGS, finish_reports, write_run
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import brier_score_loss
+
+from himoe.results import RunResult
+from himoe.tables import Table, build_table
+
+Build = Callable[..., Table]
+Frame = Callable[[Table], pd.DataFrame]
+Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
+
+
+def test_combinations_are_complete_and_ordered(table: Build, frame: Frame, report_root: Path) -> None:
+    made = frame(table("combinations"))
+    four = made[made["Modality set"] == "EEG+EOG+EMG+EDA"]
+    assert len(four) == 15
+    assert four["Number"].tolist() == [4] + [3] * 4 + [2] * 6 + [1] * 4
+    assert four["Present"].tolist()[:3] == ["EEG+EOG+EMG+EDA", "EEG+EOG+EMG", "EEG+EOG+EDA"]
+    seven = made[made["Modality set"] == "EEG+PPS"]
+    assert seven["Number"].tolist() == [7] + [6] * 7 + [1] * 7
+    assert made["Modality set"].iloc[0] == "EEG+EOG+EMG+EDA"  # the complete one first
+    raw = pd.read_csv(report_root / "runs" / "deap4-ianet" / "combinations.csv", dtype={"combination": str})
+    for bits, present in (("1011", "EEG+EMG+EDA"), ("0100", "EOG")):
+        values = raw[(raw["combination"] == bits) & (raw["metric"] == "ccc") & (raw["dimension"] == "mean")]["value"]
+        row = four[four["Present"] == present].iloc[0]
+        assert row["IANet (2024) †"] == pytest.approx(np.mean(values.to_numpy()), rel=1e-12)
+        assert row["IANet (2024) † sd"] == pytest.approx(np.std(values.to_numpy(), ddof=1), rel=1e-12)
+    assert four["Bi-LSTM (2021) †"].isna().all()
+    assert "Training mean" not in made  # looks at no signal
+
+
+def test_calibration_is_sklearn_by_seed_and_dimension(table: Build, frame: Frame, report_root: Path) -> None:
+    made = frame(table("calibration")).set_index(["Set", "Method", "Modalities", "Task"])
+    raw = pd.read_parquet(report_root / "runs" / "deap-bilstm" / "predictions.parquet")
+    slopes, intercepts, biases = [], [], []
+    for _, rows in raw.groupby(["seed", "dimension"]):
+        y, p = rows["y_true"].to_numpy(), rows["y_pred"].to_numpy()
+        model = LinearRegression().fit(p[:, None], y)
+        slopes.append(model.coef_[0])
+        intercepts.append(model.intercept_)
+        biases.append(p.mean() - y.mean())
+    assert len(slopes) == 8
+    row = made.loc[("DEAP", "Bi-LSTM (2021) †", "EEG+PPS", "regression")]
+    assert row[["Slope", "Intercept", "Bias"]].tolist() == pytest.approx(
+        [np.mean(slopes), np.mean(intercepts), np.mean(biases)], rel=1e-9)
+    assert np.isnan(row["Brier"])
+    raw = pd.read_parquet(report_root / "runs" / "deap-class-himoe" / "predictions.parquet")
+    brier = [brier_score_loss(rows["y_true"], rows["y_pred"]) for _, rows in raw.groupby(["seed", "dimension"])]
+    row = made.loc[("DEAP", "Hi-MoE", "EEG+PPS", "classification")]
+    assert row["Brier"] == pytest.approx(np.mean(brier), rel=1e-9)
+    assert np.isnan(row["Slope"])
+    assert 0 < row["ECE"] < 1
+
+
+def test_a_constant_has_no_line_but_an_error(table: Build) -> None:
+    row = next(row for row in table("calibration").rows if row[1] == "Training mean" and row[3] == "regression")
+    slope, error = row[5], row[8]
+    assert slope is not None
+    assert slope.mean is None  # type: ignore[union-attr]
+    assert error.mean > 0  # type: ignore[union-attr]
+
+
+def test_search_counts_choices(table: Build, reports: Reports) -> None:
+    made = table("search")
+    runs = [run for run in reports[0].values() if run.metrics["method"] == "ianet"]
+    assert len(runs) == 4
+    raw = pd.concat([run.part("search") for run in runs])
+    rows = [row for row in made.rows if row[1] == "IANet (2024) †"]
+    assert [row[2:4] for row in rows] == [(0.001, 0.25), (0.003, 0.25), (0.003, 0.5)]
+    for row in rows:
+        tried = raw[(raw["learning_rate"] == row[2]) & (raw["dropout"] == row[3])]
+        assert row[4:] == (len(tried), list(tried["chosen"]).count(True), raw["chosen"].sum())
+    assert {row[1] for row in made.rows}.isdisjoint({"Training mean", "Features + GBDT"})
+
+
+def test_cost_stands_beside_ccc(table: Build, reports: Reports) -> None:
+    made = table("cost")
+    results, _, cost = reports
+    assert len(made.rows) == len(cost)
+    row = next(row for row in made.rows if row[:3] == ("DEAP", "IANet (2024) †", "EEG+EOG+EMG+EDA"))
+    metrics = results["deap4-ianet"].metrics
+    assert row[3:5] == (metrics["parameters"], metrics["multiply_adds"])
+    assert row[7].mean == metrics["ccc"]  # type: ignore[union-attr]
+    floor = next(row for row in made.rows if row[:3] == ("DEAP", "Training mean", "EEG+PPS"))
+    assert floor[3:5] == (None, None)
+    only_classes = next(row for row in made.rows if row[1] == "Husformer (2022) †" and row[2] == "EEG+EOG+EMG+EDA")
+    assert only_classes[6:] == (None, None)
+
+
+def test_nothing_to_show_is_no_table(tmp_path: Path) -> None:
+    write_run(tmp_path, "floor", method="mean", protocol="loso")
+    results, comparisons, cost = finish_reports(tmp_path, ["floor"])
+    for name in ("combinations", "calibration", "search"):
+        assert build_table(name, results, comparisons, cost, SETTINGS) is None
+    assert build_table("cost", results, comparisons, cost.iloc[:0], SETTINGS) is None

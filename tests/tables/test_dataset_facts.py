@@ -1,0 +1,78 @@
+"""Tables 1 and 7: facts of the data as read beside the published ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from report_folders import SETTINGS, finish_reports, write_run
+
+from himoe.tables import Table, build_table
+
+Build = Callable[..., Table]
+
+
+def column(made: Table, head: str) -> dict[str, object]:
+    k = made.columns.index(head)
+    return {str(row[0]): row[k] for row in made.rows}
+
+
+def test_ours_are_counted_and_the_papers_printed_as_they_are(table: Build) -> None:
+    made = table("table7")
+    ours, paper = column(made, "DREAMER (simulated), as read"), column(made, "DREAMER, paper")
+    assert ours["Subjects"] == 3
+    assert ours["Signals"] == "EEG, ECG"
+    assert ours["Recorded rates"] == "EEG 512 Hz, ECG 256 Hz"
+    assert ours["Channels"] == "EEG 32, ECG 2"
+    assert ours["Rating scale"] == "1 to 5"
+    assert ours["Trials a subject"] == "6"
+    assert ours["Length of a trial (s)"] == "12 to 14"
+    assert ours["Dimensions"] == (
+        "valence (1.25 to 4.5 seen), arousal (1.25 to 4.5 seen), dominance (1.25 to 4.5 seen)")
+    assert (paper["Subjects"], paper["Trials a subject"], paper["Signals"], paper["Dimensions"]) == (
+        "23", "18", "EEG, ECG, Video", "V, A")
+    assert paper["Rating scale"] == "Continuous (1-5)"
+
+
+def test_a_set_we_have_not_read_says_so(table: Build) -> None:
+    made = table("table7")
+    assert set(column(made, "SEED, not read").values()) == {"not read"}
+    assert column(made, "SEED, paper")["Rating scale"] == "Discrete (3 levels)"
+    assert column(made, "AMIGOS, paper")["Subjects"] == "40"
+    assert not any(head.startswith(("SEED", "AMIGOS")) for head in table("table1").columns)
+    assert column(table("table1"), "DREAMER, paper")["Signals"] == "2"
+
+
+def test_notes_name_simulation_and_contradictions(table: Build) -> None:
+    notes = "\n".join(table("table7").notes)
+    assert "DEAP (simulated), DREAMER (simulated): the numbers of people and trials are those simulated" in notes
+    assert "SEED's labels discrete" in notes
+    assert "Table 1 lists no face video for DREAMER" in notes
+    assert "it was recorded at 128 Hz" in notes
+    assert "face video for DREAMER" in "\n".join(table("table1").notes)
+
+
+def test_gaps_face_and_our_own_sets_are_counted(tmp_path: Path) -> None:
+    write_run(tmp_path, "nofacts", facts=False)
+    write_run(tmp_path, "face", modalities="EEG+PPS+FACE", simulated=False)
+    write_run(tmp_path, "own", set="hku956", modalities="EDA+PPG", simulated=False)
+    path = tmp_path / "runs" / "face" / "run.json"
+    info = json.loads(path.read_text())
+    info["facts"]["modalities"]["FACE"]["recordings"] = 11
+    info["facts"]["modalities"]["EDA"]["recordings"] = 17
+    info["facts"] |= {"trials_min": 4, "annotation": "trial", "scale": None, "dimensions": {"valence": [None, None]}}
+    path.write_text(json.dumps(info))
+    read = finish_reports(tmp_path, ["nofacts", "face", "own"])
+    made = build_table("table7", *read, SETTINGS)
+    assert made is not None
+    ours = column(made, "DEAP, as read")
+    assert ours["Face video"] == "11 of 18 recordings"
+    assert ours["Signals"] == "EEG, EOG, EMG, EDA (17 of 18 recordings), RSP, PPG, TEMP"
+    assert ours["Trials a subject"] == "4 to 6"
+    assert ours["Annotation"] == "one rating a trial"
+    assert (ours["Rating scale"], ours["Dimensions"]) == (None, "valence")
+    assert column(made, "HKU956, as read")["Signals"] == "EDA, PPG"
+    assert "HKU956, paper" not in made.columns
+    assert not any("those simulated" in note for note in made.notes)
+    assert build_table("table1", {"nofacts": read[0]["nofacts"]}, *read[1:], SETTINGS) is None

@@ -1,0 +1,77 @@
+"""Leak audit, scores of every run, numbers of experts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from report_folders import SETTINGS, finish_reports, write_run
+
+from himoe.tables import Ours, Table, build_table
+
+Build = Callable[..., Table]
+
+
+def test_leak_audit_holds_honest_runs_against_leaky_ones(table: Build) -> None:
+    made = table("leak_audit")
+    assert [row[:3] for row in made.rows] == [
+        ("trials held out", "trial", "Hi-MoE"),
+        ("trials held out", "trial", "Features + GBDT"),
+        ("trials held out", "trial", "Training mean"),
+        ("people held out", "loso", "Hi-MoE"),
+        ("people held out", "loso", "Features + GBDT"),
+        ("people held out", "loso", "Training mean"),
+        ("windows shuffled", "leaky", "Hi-MoE (leaky split)"),
+        ("trials held out, labels shuffled between trials", "trial", "Hi-MoE (labels shuffled)"),
+        ("windows shuffled, labels shuffled between trials", "leaky", "Hi-MoE (leaky split) (labels shuffled)")]
+    assert {row[3:7] for row in made.rows} == {("EEG+PPS", "DEAP (simulated)", 18, 90)}
+    assert any("leaky" in note and "measures the leak" in note for note in made.notes)
+
+
+def test_without_a_leak_there_is_no_audit(tmp_path: Path) -> None:
+    write_run(tmp_path, "a")
+    read = finish_reports(tmp_path, ["a"])
+    assert build_table("leak_audit", *read, SETTINGS) is None
+    assert build_table("experts", *read, SETTINGS) is None
+    assert build_table("scores", {}, *read[1:], SETTINGS) is None
+
+
+def test_scores_has_every_run_and_every_number(table: Build, frame: Callable[[Table], pd.DataFrame], reports: tuple,
+                                               report_root: Path) -> None:
+    made = frame(table("scores")).set_index("Run")
+    assert list(made.index) == list(reports[0])
+    for run in reports[0]:
+        values = json.loads((report_root / "metrics" / "runs" / f"{run}.json").read_text())
+        regression = values["task"] == "regression"
+        for head, key in (("CCC", "ccc"), ("PCC", "pcc"), ("MAE", "mae")):
+            printed = made.loc[run, head]
+            assert printed == values[key] if regression and values[key] is not None else pd.isna(printed)
+        if not regression:
+            assert made.loc[run, "ACC"] == 100 * values["accuracy"]
+            assert made.loc[run, "Arousal sd"] == 100 * values["accuracy_arousal_sd"]
+        elif values["ccc_valence_sd"] is not None:
+            assert (made.loc[run, "Valence"], made.loc[run, "Valence sd"]) == (values["ccc_valence"],
+                                                                              values["ccc_valence_sd"])
+    assert pd.isna(made.loc["dreamer-himoe", "Liking"])
+    assert made.loc["dreamer-himoe", "Held out"] == "trials held out"
+
+
+def test_experts_are_ordered_by_their_number(table: Build, frame: Callable[[Table], pd.DataFrame],
+                                             report_root: Path) -> None:
+    made = frame(table("experts"))
+    assert made["Emotion experts"].tolist() == [1, 4, 8, 16]
+    for run, row in zip(("deap-experts1", "deap-experts4", "deap-himoe", "deap-experts16"), made.itertuples(),
+                        strict=True):
+        values = json.loads((report_root / "metrics" / "runs" / f"{run}.json").read_text())
+        assert (row.CCC, row.Parameters) == (values["ccc"], values["parameters"])
+
+
+def test_rows_with_our_numbers_say_simulated(table: Build) -> None:
+    for name in ("leak_audit", "scores", "experts", "combinations", "calibration", "cost", "search"):
+        made = table(name)
+        assert "(simulated)" in made.title
+        for row in made.rows:
+            if any(isinstance(cell, Ours) for cell in row):
+                assert any(isinstance(cell, str) and "(simulated)" in cell for cell in row)

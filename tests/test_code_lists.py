@@ -1,0 +1,190 @@
+"""The code lists: what they hold, and which of them a change of the tree changes."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pipeline_helpers import ROOT, environment
+
+from himoe.methods import method_names
+from pipeline import code
+
+# What a script has loaded once it is imported, and a method's module by name if one is given.
+LOADED = """
+import importlib, json, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(json.dumps(sorted(m.__file__ for n, m in sys.modules.items()
+                        if n.split(".")[0] in ("himoe", "pipeline") and getattr(m, "__file__", None))))
+"""
+
+
+def files_in(listed: str) -> set[str]:
+    """The paths of a code list."""
+    return {line.split("  ")[1] for line in listed.splitlines()}
+
+
+def loaded(*modules: str) -> set[str]:
+    """This project's files that a fresh Python has loaded after importing *modules*."""
+    done = subprocess.run([sys.executable, "-c", LOADED, *modules], cwd=ROOT, env=environment(), text=True,
+                          capture_output=True, timeout=120, check=True)
+    return {Path(file).relative_to(ROOT).as_posix() for file in json.loads(done.stdout)}
+
+
+def lazily_imported(path: Path) -> set[str]:
+    """Dotted names that a file imports inside a function."""
+    found = set()
+    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(function, ast.FunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                elif isinstance(node, ast.Import):
+                    found |= {alias.name for alias in node.names}
+    return {name for name in found if name.split(".")[0] in ("himoe", "pipeline")}
+
+
+def modules_of(name: str) -> list[str]:
+    """The modules behind a list's name: the script's, and the method's where the list has one."""
+    script, _, method = name.partition("-")
+    return [f"pipeline.{script}", *([f"himoe.methods.{method}"] if method else [])]
+
+
+LISTS = code.code_lists(ROOT)
+SAMPLE = sorted(name for name in LISTS if "-" not in name) + ["train-husformer", "evaluate_main-mean"]
+
+
+# --- what they hold -----------------------------------------------------------------------------------------------
+
+def test_every_script_with_parameters_of_its_own_has_a_list() -> None:
+    single = {*code.SCRIPTS, *code.WITH_EVERY_METHOD}
+    assert set(LISTS) == single | {f"{s}-{m}" for s in code.WITH_ONE_METHOD for m in method_names()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLE)
+def test_all_that_is_really_imported_is_listed(name: str) -> None:
+    really = loaded(*modules_of(name))
+    assert len(really) > 3
+    assert really - files_in(LISTS[name]) == set()
+
+
+@pytest.mark.parametrize("name", sorted(LISTS))
+def test_modules_imported_inside_functions_are_listed(name: str) -> None:
+    listed = files_in(LISTS[name])
+    for path in [ROOT / file for file in listed if file.endswith(".py")]:
+        for module in lazily_imported(path):
+            file = module.replace(".", "/")
+            for candidate in (f"{file}.py", f"{file}/__init__.py"):
+                assert candidate in listed or not (ROOT / candidate).is_file(), f"{path} imports {module} in a function"
+
+
+@pytest.mark.parametrize("name", sorted(LISTS))
+def test_a_line_is_digest_and_path_of_a_file_of_the_tree(name: str) -> None:
+    lines = [line.split("  ") for line in LISTS[name].splitlines()]
+    assert [path for _, path in lines] == sorted({path for _, path in lines})
+    assert f"pipeline/{modules_of(name)[0].split('.')[1]}.py" in files_in(LISTS[name])
+    for digest, path in lines:
+        assert digest == hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
+
+
+def test_a_training_stage_lists_its_own_method_and_no_other() -> None:
+    for method in method_names():
+        others = {f"himoe/methods/{name}.py" for name in method_names()} - {f"himoe/methods/{method}.py"}
+        for script in code.WITH_ONE_METHOD:
+            listed = files_in(LISTS[f"{script}-{method}"])
+            assert f"himoe/methods/{method}.py" in listed
+            assert listed & others == set()
+
+
+def test_the_report_lists_its_templates_and_training_does_not() -> None:
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "himoe/report/templates").iterdir()}
+    assert len(templates) >= 4
+    assert templates <= files_in(LISTS["report"])
+    assert "himoe/data/paper_results.csv" in files_in(LISTS["tables"])
+    assert not [path for path in files_in(LISTS["train-himoe"]) if not path.endswith(".py")]
+
+
+# --- small trees --------------------------------------------------------------------------------------------------
+
+def write_tree(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+
+
+def test_the_closure_follows_lazy_imports_and_packages(tmp_path: Path) -> None:
+    write_tree(tmp_path, {
+        "pipeline/__init__.py": "", "pipeline/go.py": "def f() -> None:\n    from himoe.a import thing\n",
+        "himoe/__init__.py": "", "himoe/a/__init__.py": "from himoe.a import b\n", "himoe/a/b.py": "import os\n",
+        "himoe/unused.py": ""})
+    assert code.import_closure([tmp_path / "pipeline" / "go.py"], tmp_path) == [
+        "himoe/__init__.py", "himoe/a/__init__.py", "himoe/a/b.py", "pipeline/go.py"]
+
+
+@pytest.mark.parametrize("call", ["resources.files('himoe.a')", "files('himoe.a')", "jinja2.PackageLoader('himoe.a')"])
+def test_the_closure_holds_the_data_of_a_package_that_is_read(tmp_path: Path, call: str) -> None:
+    write_tree(tmp_path, {
+        "pipeline/go.py": "import himoe.a.reader\n", "himoe/__init__.py": "", "himoe/other.csv": "",
+        "himoe/a/__init__.py": "", "himoe/a/reader.py": f"x = {call}\n", "himoe/a/table.csv": "",
+        "himoe/a/templates/page.html": "", "himoe/a/__pycache__/x.pyc": "",
+        "himoe/a/inner/__init__.py": "", "himoe/a/inner/own.csv": ""})
+    assert code.import_closure([tmp_path / "pipeline" / "go.py"], tmp_path) == [
+        "himoe/__init__.py", "himoe/a/__init__.py", "himoe/a/reader.py", "himoe/a/table.csv",
+        "himoe/a/templates/page.html", "pipeline/go.py"]
+
+
+# --- a change of the tree -----------------------------------------------------------------------------------------
+
+def append(path: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        with (root / path).open("a", encoding="utf-8") as stream:
+            stream.write("\n# changed\n")
+    return change
+
+
+def changed_lists(tmp_path: Path, change: Callable[[Path], None]) -> tuple[set[str], set[str]]:
+    """Names of the lists that a change of a copy of the tree changes, and of those that it adds."""
+    for package in code.PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = code.code_lists(tmp_path)
+    change(tmp_path)
+    after = code.code_lists(tmp_path)
+    return {name for name in before if after.get(name) != before[name]}, set(after) - set(before)
+
+
+def test_a_new_method_runs_no_existing_training_again(tmp_path: Path) -> None:
+    def add(root: Path) -> None:
+        shutil.copy(root / "himoe" / "methods" / "husformer.py", root / "himoe" / "methods" / "newcomer.py")
+
+    changed, new = changed_lists(tmp_path, add)
+    assert changed == {"cost"}
+    assert new == {"train-newcomer", "evaluate_main-newcomer"}
+
+
+@pytest.mark.parametrize(("path", "expected"), [
+    ("himoe/methods/husformer.py", {"train-husformer", "evaluate_main-husformer", "cost"}),
+    ("himoe/methods/base.py", {name for name in LISTS if "-" in name} | {"cost"}),
+    ("himoe/errors.py", set(LISTS)),
+    ("himoe/tables/scores.py", {"tables", "report"}),
+    ("himoe/report/templates/page.css", {"report"}),
+    ("pipeline/split.py", {"split"}),
+    ("pipeline/lock_check.py", set()),
+])
+def test_a_change_changes_the_lists_of_those_that_import_it(tmp_path: Path, path: str, expected: set[str]) -> None:
+    assert changed_lists(tmp_path, append(path)) == (expected, set())
+
+
+def test_the_stage_writes_the_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    code.code(str(tmp_path / "code"))
+    assert {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "code").iterdir()} == {
+        f"{name}.txt": text for name, text in LISTS.items()}

@@ -1,0 +1,230 @@
+"""Results: what is read, what is refused, and how runs are chosen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_folders import MASK_SEEDS, RATES, finish_reports, write_run
+
+from himoe.errors import InputError
+from himoe.results import (
+    PARTS,
+    RunResult,
+    load_comparisons,
+    load_cost,
+    load_results,
+    provenance,
+    select,
+    sweep_curve,
+    trajectories,
+)
+
+
+def load(folder: Path, *names: str) -> dict[str, RunResult]:
+    return load_results(names, folder / "runs", folder / "metrics")
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_run_is_read_whole(tmp_path: Path) -> None:
+    write_run(tmp_path, "a")
+    result = load(tmp_path, "a")["a"]
+    assert result.metrics == json.loads((tmp_path / "metrics" / "runs" / "a.json").read_text())
+    assert result.info == json.loads((tmp_path / "runs" / "a" / "run.json").read_text())
+    assert (result.label, result.data) == ("Hi-MoE", "DEAP (simulated)")
+    for name, (file, columns) in PARTS.items():
+        part = result.part(name)
+        assert set(columns) <= set(part), name
+        assert len(part) > 0, name
+        assert result.part(name) is part, "read once"
+        assert (tmp_path / "runs" / "a" / file).is_file()
+
+
+def test_digits_stay_text_and_numbers_keep_every_digit(tmp_path: Path) -> None:
+    write_run(tmp_path, "7", modalities="EEG+EDA")
+    value = 0.1 + 0.2
+    pd.DataFrame({"run": ["7"], "combination": ["01"], "modality": ["EEG"], "expert": [-1], "weight": [value]}).to_csv(
+        tmp_path / "runs" / "7" / "routing.csv", index=False)
+    result = load(tmp_path, "7")["7"]
+    routing = result.part("routing").iloc[0]
+    assert (routing["run"], routing["combination"], routing["weight"]) == ("7", "01", value)
+    assert set(result.part("predictions")["trial"]) == {"01", "02", "03", "04", "05", "06"}
+
+
+def test_a_header_alone_is_an_empty_part(tmp_path: Path) -> None:
+    write_run(tmp_path, "floor", method="mean")
+    result = load(tmp_path, "floor")["floor"]
+    assert [name for name in PARTS if result.part(name).empty] == ["history", "search", "combinations", "routing"]
+
+
+@pytest.mark.parametrize("file", ["metrics/runs/a.json", "runs/a/run.json", "runs/a/sweep.csv"])
+def test_a_missing_file_names_run_file_and_remedy(tmp_path: Path, file: str) -> None:
+    write_run(tmp_path, "a")
+    (tmp_path / file).unlink()
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, "a")["a"].part("sweep")
+    message = str(caught.value)
+    assert file in message
+    assert "run 'a'" in message
+    assert "dvc repro train@a" in message
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    write_run(tmp_path, "a")
+    path = tmp_path / "runs" / "a" / "sweep.csv"
+    pd.read_csv(path).drop(columns="mask_seed").to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"sweep\.csv: found no column mask_seed"):
+        load(tmp_path, "a")["a"].part("sweep")
+    (tmp_path / "runs" / "a" / "predictions.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"predictions\.parquet: found a file that cannot be read"):
+        load(tmp_path, "a")["a"].part("predictions")
+    with pytest.raises(InputError, match="no part 'weights'"):
+        load(tmp_path, "a")["a"].part("weights")
+    (tmp_path / "metrics" / "runs" / "a.json").write_text("[1]")
+    with pytest.raises(InputError, match="metrics of run 'a': found list"):
+        load(tmp_path, "a")
+
+
+@pytest.mark.parametrize("file, key", [("metrics/runs/a.json", "variant"), ("runs/a/run.json", "length_s")])
+def test_a_missing_field_is_named(tmp_path: Path, file: str, key: str) -> None:
+    write_run(tmp_path, "a")
+    values = json.loads((tmp_path / file).read_text())
+    del values[key]
+    (tmp_path / file).write_text(json.dumps(values))
+    with pytest.raises(InputError, match=f"no field '{key}'"):
+        load(tmp_path, "a")
+
+
+@pytest.mark.parametrize("data, simulated", [
+    ("DEAP", True), ("DEAP (simulated)", False), ("DEAP (simulated)", None), (None, True)])
+def test_provenance_must_agree(tmp_path: Path, data: str | None, simulated: bool | None) -> None:
+    write_run(tmp_path, "odd")
+    edit(tmp_path / "metrics" / "runs" / "odd.json", data=data, simulated=simulated)
+    with pytest.raises(InputError, match=r"'odd': simulated and data: found .* the word simulated exactly where"):
+        load(tmp_path, "odd")
+
+
+def test_metrics_and_run_json_must_agree(tmp_path: Path) -> None:
+    write_run(tmp_path, "a")
+    edit(tmp_path / "runs" / "a" / "run.json", data="DEAP", simulated=False)
+    with pytest.raises(InputError, match=r"run\.json of run 'a': data"):
+        load(tmp_path, "a")
+    edit(tmp_path / "metrics" / "runs" / "a.json", run="b")
+    with pytest.raises(InputError, match="metrics of run 'a': run: found 'b'"):
+        load(tmp_path, "a")
+
+
+@pytest.mark.parametrize("attributes, label", [
+    ({"method": "tacoformer"}, "TACOFormer (2023)"),
+    ({"variant": "no_alignment", "alignment": {"weight": 0.0}}, "Hi-MoE without Cross-Modal Alignment"),
+    ({"alignment": {"weight": 0.0}}, "Hi-MoE without Cross-Modal Alignment"),
+    ({"model": {"emotion_experts": 0, "soft_routing": False}},
+     "Hi-MoE without Emotion Expert Bank without Soft Routing"),
+    ({"variant": "experts1"}, "Hi-MoE with 1 emotion expert"),
+    ({"variant": "experts16"}, "Hi-MoE with 16 emotion experts"),
+    ({"variant": "cosine_similarity"}, "Hi-MoE, cosine similarity"),
+    ({"protocol": "leaky"}, "Hi-MoE (leaky split)"),
+    ({"protocol": "leaky", "shuffle_labels": True}, "Hi-MoE (leaky split) (labels shuffled)"),
+])
+def test_labels_say_what_a_run_is(tmp_path: Path, attributes: dict[str, Any], label: str) -> None:
+    write_run(tmp_path, "a", **attributes)
+    assert load(tmp_path, "a")["a"].label == label
+
+
+def test_select_by_every_attribute(tmp_path: Path) -> None:
+    runs: dict[str, dict[str, Any]] = {
+        "z": {}, "method": {"method": "ianet"}, "set": {"set": "dreamer"}, "protocol": {"protocol": "loso"},
+        "task": {"task": "classification"}, "modality_set": {"modalities": "EEG+EDA"},
+        "variant": {"variant": "experts4"}, "shuffled": {"shuffle_labels": True}}
+    for name, attributes in runs.items():
+        write_run(tmp_path, name, **attributes)
+    results = load(tmp_path, *runs)
+
+    def names(**asked: Any) -> list[str]:
+        return [run.run for run in select(results, **asked)]
+
+    plain = {"set": "deap", "protocol": "trial", "task": "regression", "modality_set": "EEG+PPS", "method": "himoe",
+             "variant": ""}
+    assert names(**plain) == ["z"]
+    for key in plain:  # one condition less lets exactly that run in, in the order of the results
+        assert names(**{k: v for k, v in plain.items() if k != key}) == ["z", key]
+    assert names(**plain, shuffled=None) == ["z", "shuffled"]
+    assert names(**plain, shuffled=True) == ["shuffled"]
+    assert names() == [name for name in runs if name != "shuffled"]
+    assert [run.run for run in select(select(results, method="himoe"), variant="experts4")] == ["variant"]
+    assert provenance(results.values()) == "DEAP (simulated), DREAMER (simulated)"
+
+
+def test_comparisons_and_cost_are_read_back(tmp_path: Path) -> None:
+    write_run(tmp_path, "a")
+    write_run(tmp_path, "b", method="mean")
+    _, comparisons, cost = finish_reports(tmp_path, ["a", "b"])
+    assert comparisons[["reference", "run", "pairs"]].to_numpy().tolist() == [["a", "b", 8]]
+    assert cost["method"].tolist() == ["himoe", "mean"]
+    assert cost["parameters"].isna().tolist() == [False, True]
+    (tmp_path / "metrics" / "comparisons.csv").write_text("family\n")
+    with pytest.raises(InputError, match=r"comparisons\.csv: found no column reference, run"):
+        load_comparisons(tmp_path / "metrics")
+    (tmp_path / "metrics" / "cost.csv").unlink()
+    with pytest.raises(InputError, match=r"cost\.csv: found no file"):
+        load_cost(tmp_path / "metrics")
+
+
+def test_sweep_curve_is_a_slow_loop(tmp_path: Path) -> None:
+    write_run(tmp_path, "a")
+    sweep = load(tmp_path, "a")["a"].part("sweep").copy()
+    lost = ((sweep["missing_rate"] == 0.3) & (sweep["mask_seed"] == 1) & (sweep["fold"] == 2)
+            & (sweep["metric"] == "pcc") & (sweep["dimension"] == "arousal"))
+    sweep.loc[lost, "value"] = np.nan
+    curve = sweep_curve(sweep, "pcc", "arousal").set_index("missing_rate")
+    assert list(curve.index) == list(RATES)
+    for rate in RATES:
+        by_mask = []
+        for mask in MASK_SEEDS if rate else (0,):
+            values = [row.value for row in sweep.itertuples() if row.missing_rate == rate and row.mask_seed == mask
+                      and row.metric == "pcc" and row.dimension == "arousal" and not np.isnan(row.value)]
+            by_mask.append(sum(values) / len(values))
+        assert curve.loc[rate, "mean"] == pytest.approx(np.mean(by_mask), rel=1e-12)
+        expected = np.std(by_mask, ddof=1) if rate else np.nan
+        assert curve.loc[rate, "sd"] == pytest.approx(expected, rel=1e-9, nan_ok=True)
+        assert curve.loc[rate, "undefined"] == (2 if rate == 0.3 else 0)
+    with pytest.raises(InputError, match="no rows for accuracy of mean"):
+        sweep_curve(sweep, "accuracy")
+
+
+def test_nothing_here_needs_torch_or_matplotlib() -> None:
+    code = ("import sys, himoe.results, himoe.statistics, himoe.tables; "
+            "print(sorted({'torch', 'matplotlib'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_trajectories_are_of_the_trials_that_move_most(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", seeds=(3, 4, 5))
+    result = load(tmp_path, "a")["a"]
+    predictions = result.part("predictions")
+    made = trajectories(result)
+    one = predictions[predictions["seed"] == 3]
+    moves: dict[str, dict[str, float]] = {}
+    for (subject, trial), rows in one.groupby(["subject", "trial"]):
+        sds = [np.std(part["y_true"], ddof=1) for _, part in rows.groupby("dimension")]
+        moves.setdefault(subject, {})[trial] = float(np.mean(sds))
+    # Over seeds the same labels repeat, which scales every SD alike: the order is that of one seed.
+    assert {tuple(pair) for pair in made[["subject", "trial"]].to_numpy().tolist()} == {
+        (subject, max(trials, key=lambda trial: trials[trial])) for subject, trials in moves.items()}
+    row = made[(made["subject"] == "s02") & (made["window"] == 3) & (made["dimension"] == "liking")].iloc[0]
+    same = predictions[(predictions["subject"] == "s02") & (predictions["trial"] == row["trial"])
+                       & (predictions["window"] == 3) & (predictions["dimension"] == "liking")]
+    assert len(same) == 3
+    assert (row["time_s"], row["y_true"]) == (3 * 2.0 + 2.0, same["y_true"].iloc[0])
+    assert (row["y_low"], row["y_high"]) == (same["y_pred"].min(), same["y_pred"].max())
+    assert row["y_pred"] == pytest.approx(same["y_pred"].to_numpy().mean(), rel=1e-12)
