@@ -292,8 +292,9 @@ class ReportParams:
 class RunParams:
     """One run: data set x protocol x task x modalities x method, with what it changes.
 
-    ``model``, ``alignment`` override single keys of the reference values and ``variant`` names what that changes;
-    ``shuffle_labels`` permutes labels between trials (leak audit).
+    ``model``, ``alignment`` override single keys of the reference values, ``seeds`` the profile's seeds, and
+    ``variant`` names what that changes (``seeds`` for more seeds alone); ``shuffle_labels`` permutes labels between
+    trials (leak audit).
     """
 
     set: str
@@ -305,12 +306,13 @@ class RunParams:
     model: dict = field(default_factory=dict)
     alignment: dict = field(default_factory=dict)
     shuffle_labels: bool = False
+    seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.protocol in PROTOCOLS, "runs.protocol", self.protocol, " or ".join(PROTOCOLS))
         _check(self.task in TASKS, "runs.task", self.task, " or ".join(TASKS))
-        _check(bool(self.variant) == bool(self.model or self.alignment), "runs.variant", self.variant,
-               "a name exactly where model or alignment are overridden")
+        _check(bool(self.variant) == bool(self.model or self.alignment or self.seeds), "runs.variant", self.variant,
+               "a name exactly where model, alignment or seeds are overridden")
         _check(len(self.modalities) > 0, "runs.modalities", self.modalities, "at least one modality")
         for name in self.modalities:
             check_modality(name)

@@ -195,6 +195,8 @@ def _variant_label(method: str, variant: str, info: Mapping[str, Any]) -> str:
     if variant:
         experts = _EXPERTS.fullmatch(variant)
         count = f"{plain} with {experts[1]} emotion expert{'' if experts[1] == '1' else 's'}" if experts else ""
+        if variant == "seeds":
+            return f"{plain}, {len(info['training']['seeds'])} seeds"
         return METHOD_LABELS.get(f"{method}-{variant}") or count or f"{plain}, {variant.replace('_', ' ')}"
     return plain + ("".join(_switched_off(info)) if method == "himoe" else "")
 

@@ -46,10 +46,8 @@ def complete_task(config: RunConfig, data: RunData, task: FoldTask, kept: Path, 
         folder.mkdir(parents=True)
         save_file(fitted.tensors, folder / "weights.safetensors")
         write_csv(fitted.history.assign(fold=task.fold, seed=task.seed, **_rate(task)), folder / "history.csv")
-        search = fitted.search
-        search.insert(0, "seed", task.seed)
-        search.insert(0, "fold", task.fold)
-        write_csv(search, folder / "search.csv")
+        search = pd.DataFrame({"fold": task.fold, "seed": task.seed, **_rate(task)}, index=fitted.search.index)
+        write_csv(search.join(fitted.search), folder / "search.csv")
         if score:
             encoded = encode_fold(config, data, task, fitted.tensors)
             write_scores(score_task(config, data, task, encoded, config.missing), folder)
@@ -100,7 +98,7 @@ def read_scores(folder: Path) -> Scores:
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """A table with the same bytes everywhere."""
-    frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+    frame.to_csv(path, index=False, float_format="%.7g", lineterminator="\n")
 
 
 def _results(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]], jobs: int,

@@ -120,12 +120,14 @@ def compare(results: Mapping[str, RunResult], bootstrap: BootstrapParams) -> pd.
     """Hi-MoE against each other run of its family, columns ``COMPARISON_COLUMNS``.
 
     A family is set/protocol/task/modality set; Hi-MoE's own variants make a second one (``.../variants``).
-    Leaky runs and runs with shuffled labels are in none. Pairs are folds x seeds at missing rate 0; a run
-    with one seed (closed form) meets every seed of the other by fold. A pair with an undefined score is
-    left out. Holm's correction is within the family; ``difference`` is Hi-MoE minus the other.
+    Leaky runs, runs with shuffled labels and the same method with more seeds are in none. Pairs are folds x
+    seeds at missing rate 0; a run with one seed (closed form) meets every seed of the other by fold. A pair
+    with an undefined score is left out. Holm's correction is within the family; ``difference`` is Hi-MoE minus
+    the other.
     """
     families: dict[str, list[tuple[RunResult, RunResult]]] = {}
-    honest = [run for run in select(results) if run.metrics["protocol"] != "leaky"]
+    honest = [run for run in select(results)
+              if run.metrics["protocol"] != "leaky" and run.metrics["variant"] != "seeds"]
     for reference in _references(honest):
         for run in honest:
             if run is not reference and _family(run) == _family(reference):

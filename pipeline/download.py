@@ -38,7 +38,8 @@ def download(name: str, out: str) -> None:
 def require_simulator(name: str) -> None:
     """Refuse to simulate a set that has no simulator."""
     if name not in SIMULATORS:
-        raise bad_input(f"params.yaml: sets.{name}.source", "'simulate'", "local or download: this set has no simulator",
+        raise bad_input(f"params.yaml: sets.{name}.source", "'simulate'",
+                        "local or download: this set has no simulator",
                         f"set sets.{name}.source and sets.{name}.path")
 
 
@@ -52,10 +53,10 @@ def refuse_sharing(name: str, source: SourceParams, remote: str, redistributable
     """Real data that may not be passed on must not go to the shared DVC remote."""
     if source.source != "simulate" and not redistributable and remote == "shared" and not source.redistribute:
         raise bad_input(
-            f"params.yaml: remote, with sets.{name}.source = {source.source}", "'shared'", "another DVC remote, such as "
-            "'licensed': this data set's licence does not let you pass on what is made from it",
-            f"set remote: licensed (dvc push then refuses until you define such a remote), or sets.{name}.redistribute: "
-            "true if you have the right")
+            f"params.yaml: remote, with sets.{name}.source = {source.source}", "'shared'",
+            "another DVC remote, such as 'licensed': the licence does not let you pass on what is made from this data",
+            "set remote: licensed (dvc push then refuses until you define such a remote), or "
+            f"sets.{name}.redistribute: true if you have the right")
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ def dvc_md5(path: Path) -> str | None:
         return _md5(path.read_bytes())
     if not path.is_dir():
         return None
-    files = {tuple(p.relative_to(path).parts): p for p in path.rglob("*") if p.is_file()}
-    listed = [{"md5": _md5(files[parts].read_bytes()), "relpath": "/".join(parts)} for parts in sorted(files)]
+    files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
+    listed = [{"md5": _md5(files[name].read_bytes()), "relpath": name} for name in sorted(files)]
     return _md5(json.dumps(listed, sort_keys=True).encode()) + ".dir"
 
 

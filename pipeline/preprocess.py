@@ -39,7 +39,8 @@ def preprocess(name: str, raw: str, out: str) -> None:
         facts = merge_facts([session for _, sessions in parts for session in sessions], dataset.scale)
         write_description(folder, {
             "set": name, "provenance": {**read_provenance(root), "facts": facts},
-            "dimensions": list(dataset.dimensions), "scale": list(dataset.scale), "threshold": dataset.threshold, **description,
+            "dimensions": list(dataset.dimensions), "scale": list(dataset.scale),
+            "threshold": dataset.threshold, **description,
         })
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def run_config(stage: str, name: str, windows: Path) -> tuple[RunConfig, dict[st
     profile = params["profile"]
     training = parse(TrainingParams, params["profiles"][profile]["training"], f"profiles.{profile}.training")
     run, model, alignment = resolve_method(where, values, base, windows)
+    if run.seeds:
+        training = replace(training, seeds=run.seeds)
     missing = parse(MissingParams, params["missing"], "missing")
     return RunConfig(name, run, model, alignment, training, params["seed"], missing, values["modalities"]), params
 

@@ -39,8 +39,8 @@ def split(name: str, windows: str, out: str) -> None:
             folds.to_csv(text, index=False, lineterminator="\n")
             write_text(folder / f"{protocol}.csv", text.getvalue())
         if not any(folder.glob("*.csv")):
-            raise InputError(f"{windows}: no protocol can split this set: "
-                             + " ".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))))
+            reasons = (path.read_text(encoding="utf-8").strip() for path in sorted(folder.glob("*.txt")))
+            raise InputError(f"{windows}: no protocol can split this set: {' '.join(reasons)}")
 
 
 def require_roles(folds: pd.DataFrame) -> None:

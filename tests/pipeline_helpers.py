@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -12,13 +13,16 @@ from typing import Any
 
 import yaml
 
+from pipeline.stage import read_yaml
+
 ROOT = Path(__file__).resolve().parent.parent
+PARAMS = read_yaml(ROOT / "params.yaml")  # read once: a file that is edited while tests run must not split a project
 STAGE_TIMEOUT_S = 300
 
 
 def tiny_params() -> dict[str, Any]:
     """The project's params.yaml, cut to two simulated people, four trials, two folds, one epoch and three runs."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = copy.deepcopy(PARAMS)
     params["sets"] = {"deap": {"source": "simulate", "path": None, "layout": "bdf", "redistribute": False}}
     profile = params["profiles"]["embedded"]
     profile["size"] = {"deap": {"subjects": 2, "trials": 4}}
@@ -71,7 +75,8 @@ def environment(**changes: str) -> dict[str, str]:
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
                 for what, value in (("NAME", "Tester"), ("EMAIL", "tester@example.org"))}
-    return kept | identity | {"DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": os.devnull, **changes}
+    fixed = {"DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    return kept | identity | fixed | changes
 
 
 def dvc_environment(project: Path, **changes: str) -> dict[str, str]:

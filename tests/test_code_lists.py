@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def loaded(*modules: str) -> set[str]:
     return {Path(file).relative_to(ROOT).as_posix() for file in json.loads(done.stdout)}
 
 
+@cache
 def lazily_imported(path: Path) -> set[str]:
     """Dotted names that a file imports inside a function."""
     found = set()
@@ -59,7 +61,7 @@ def modules_of(name: str) -> list[str]:
 
 
 LISTS = code.code_lists(ROOT)
-SAMPLE = sorted(name for name in LISTS if "-" not in name) + ["train-husformer", "evaluate_main-mean"]
+SAMPLE = [*sorted(name for name in LISTS if "-" not in name), "train-husformer", "evaluate_main-mean"]
 
 
 # --- what they hold -----------------------------------------------------------------------------------------------

@@ -8,19 +8,27 @@ import pytest
 import yaml
 
 from himoe.errors import InputError
+from himoe.methods import method_names
 from himoe.params import (
     AlignmentParams,
+    BootstrapParams,
     FilterParams,
+    MissingParams,
     ModelParams,
+    ReportParams,
     RunParams,
+    SearchParams,
     SourceParams,
     SplitParams,
     TrainingParams,
     WindowParams,
     parse,
 )
+from himoe.recordings import MODALITIES, expand_modalities
 
 PARAMS = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8"))
+
+RUN = {"set": "deap", "protocol": "trial", "method": "himoe", "modalities": ["EEG", "EDA"]}
 
 
 def test_an_unknown_key_is_named_with_the_known_ones() -> None:
@@ -49,6 +57,26 @@ def test_a_missing_key_is_named() -> None:
         (RunParams, {"set": "deap", "protocol": "random", "method": "himoe", "modalities": ["EEG"]}, "trial or loso"),
         (RunParams, {"set": "deap", "protocol": "trial", "method": "himoe", "modalities": ["EGG"]}, "modality.*'EGG'"),
         (RunParams, {"set": "deap", "protocol": "trial", "method": "himoe", "modalities": ["EEG", "EEG"]}, "once"),
+        (RunParams, {**RUN, "modalities": []}, "at least one modality"),
+        (RunParams, {**RUN, "task": "ranking"}, "regression or classification"),
+        (RunParams, {**RUN, "model": {"emotion_experts": 0}}, "runs.variant: found '', expected a name exactly where"),
+        (RunParams, {**RUN, "alignment": {"weight": 0.0}}, "runs.variant: found ''"),
+        (RunParams, {**RUN, "variant": "experts4"}, "runs.variant: found 'experts4'"),
+        (RunParams, {**RUN, "rates": [0.0]}, "unknown key 'rates'"),
+        (SearchParams, {"trials": 0}, "training.search.trials: found 0, expected 1 or more"),
+        (SearchParams, {"epochs": 0}, "training.search.epochs"),
+        (SearchParams, {"learning_rate": [0.1, 0.01]}, "0 < low <= high"),
+        (SearchParams, {"learning_rate": [0.0, 0.01]}, "0 < low <= high"),
+        (SearchParams, {"learning_rate": [0.01]}, "two values"),
+        (SearchParams, {"dropout": []}, "at least one value"),
+        (SearchParams, {"dropout": [0.1, 1.0]}, r"in \[0, 1\)"),
+        (SearchParams, {"dropout": 0.1}, "a list"),
+        (MissingParams, {"rates": [0.0, 1.0], "mask_seeds": [0]}, r"rates in \[0, 1\)"),
+        (MissingParams, {"rates": [0.0], "mask_seeds": []}, "at least one seed"),
+        (MissingParams, {"rates": [0.0]}, "no key 'mask_seeds'"),
+        (BootstrapParams, {"draws": 0, "seed": 0}, "1 or more"),
+        (BootstrapParams, {"draws": 9, "seed": 0, "level": 1.0}, r"in \(0, 1\)"),
+        (ReportParams, {"figure_set": "deap", "baselines": []}, "at least one method"),
     ],
 )
 def test_impossible_values_say_what_is_expected(cls: type, values: dict, message: str) -> None:
@@ -81,3 +109,47 @@ def test_the_paper_profile_is_the_papers_schedule() -> None:
     assert (training.epochs, training.batch_sequences, len(training.seeds), training.missing) == (75, 32, 5, "matched")
     assert part["split"]["folds"] == 10
     assert part["size"]["deap"] == {"subjects": 32, "trials": 40}
+
+
+TRAINING = {"epochs": 3, "batch_sequences": 4, "sequence_length": 5, "learning_rate": 0.01, "patience": 2,
+            "seeds": [0], "missing": "none"}
+
+
+def test_the_search_is_a_part_of_training_and_none_by_default() -> None:
+    assert parse(TrainingParams, TRAINING, "training").search.trials == 1
+    search = {"trials": 3, "epochs": 2, "seed": 7, "learning_rate": [1, 2], "dropout": [0, 0.5]}
+    parsed = parse(TrainingParams, {**TRAINING, "search": search}, "training")
+    assert parsed.search == SearchParams(3, 2, 7, (1.0, 2.0), (0.0, 0.5))
+    with pytest.raises(InputError, match=r"training\.search: found the unknown key 'trial'"):
+        parse(TrainingParams, {**TRAINING, "search": {"trial": 3}}, "training")
+
+
+def test_a_variant_stands_with_what_it_changes() -> None:
+    assert parse(RunParams, RUN, "runs.x").variant == ""
+    changed = parse(RunParams, {**RUN, "variant": "no_alignment", "alignment": {"weight": 0.0}}, "runs.x")
+    assert (changed.variant, changed.alignment, changed.model) == ("no_alignment", {"weight": 0.0}, {})
+
+
+@pytest.mark.parametrize("name", PARAMS["runs"])
+def test_every_listed_run_parses(name: str) -> None:
+    entry = {**PARAMS["runs"][name]}
+    modalities = expand_modalities(entry.pop("modalities"), MODALITIES)
+    run = parse(RunParams, {**entry, "modalities": modalities}, f"runs.{name}")
+    assert run.method in method_names()
+    parse(ModelParams, {**PARAMS["reference"]["model"], **run.model}, f"runs.{name}.model")
+    parse(AlignmentParams, {**PARAMS["reference"]["alignment"], **run.alignment}, f"runs.{name}.alignment")
+
+
+def test_no_two_runs_are_the_same() -> None:
+    entries = [yaml.safe_dump(entry, sort_keys=True) for entry in PARAMS["runs"].values()]
+    assert len(set(entries)) == len(entries) > 20
+
+
+def test_the_sections_of_scoring_and_report_parse() -> None:
+    missing = parse(MissingParams, PARAMS["missing"], "missing")
+    assert missing.rates == tuple(round(0.05 * k, 2) for k in range(9))
+    assert len(missing.mask_seeds) == 5
+    assert parse(BootstrapParams, PARAMS["bootstrap"], "bootstrap").level == 0.95
+    report = parse(ReportParams, PARAMS["report"], "report")
+    assert report.figure_set in PARAMS["sets"]
+    assert set(report.baselines) <= set(method_names())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from himoe.errors import InputError
-from himoe.recordings import Annotations, Session, Signal
+from himoe.recordings import MODALITIES, PERIPHERAL, Annotations, Session, Signal, expand_modalities
 
 
 def ramp(n_samples: int = 40, sfreq_hz: float = 4.0, start_s: float = 0.0) -> Signal:
@@ -47,3 +47,42 @@ def test_unknown_names_and_unsorted_times_are_refused() -> None:
         Annotations(np.array([1.0, 0.5]), {})
     with pytest.raises(InputError, match="dimension: found 'joy'"):
         Annotations(np.array([1.0]), {"joy": np.array([1.0])})
+
+
+DEAP = ("TEMP", "EEG", "PPG", "EOG", "EMG", "EDA", "RSP")  # in no special order
+
+
+@pytest.mark.parametrize(("text", "available", "expected"), [
+    ("EEG+PPS", DEAP, ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP")),
+    ("PPS+EEG", DEAP, ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP")),
+    ("EEG+PPS", ("ECG", "EEG"), ("EEG", "ECG")),
+    ("PPS", ("ECG", "EEG"), ("ECG",)),
+    ("EDA+EEG", DEAP, ("EEG", "EDA")),
+    ("EDA+PPS+EDA", ("EDA", "FACE", "GAZE"), ("EDA",)),
+    ("EEG+FACE", ("FACE", "EEG", "EDA"), ("EEG", "FACE")),
+    ("ALL", ("LUM", "FACE", "EEG", "TEMP"), ("EEG", "TEMP", "FACE", "LUM")),
+    ("ALL+EEG", {"EEG": 1, "HR": 2}, ("EEG", "HR")),
+])
+def test_modality_sets_are_expanded_in_one_order(
+    text: str, available: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert expand_modalities(text, available) == expected
+
+
+def test_the_peripheral_group_is_made_of_modalities() -> None:
+    assert [m for m in MODALITIES if m in PERIPHERAL] == ["EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "ECG"]
+    assert expand_modalities("ALL", MODALITIES) == MODALITIES
+
+
+@pytest.mark.parametrize(("text", "available", "message"), [
+    ("EEG+EGG", ("EEG",), "modality: found 'EGG'"),
+    ("", ("EEG",), "modality: found ''"),
+    ("EEG+", ("EEG",), "modality: found ''"),
+    ("EEG+pps", ("EEG", "EDA"), "modality: found 'pps'"),
+    ("EEG+ECG", ("PPG", "EEG"), r"modalities 'EEG\+ECG': ECG: found nothing.*expected some of EEG PPG"),
+    ("EEG+PPS", ("EEG", "FACE"), r"modalities 'EEG\+PPS': PPS: found nothing.*expected some of EEG FACE"),
+    ("ALL", (), "ALL: found nothing"),
+])
+def test_modality_sets_that_the_data_lacks_are_refused(text: str, available: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        expand_modalities(text, available)

@@ -12,6 +12,7 @@ from toysets import make_config, make_data, make_index, make_store, write_store
 
 from himoe.errors import InputError
 from himoe.folds import make_folds
+from himoe.methods import method_names
 from himoe.params import SplitParams
 from himoe.rundata import FoldTask, load_run_data, make_spec, run_tasks, trained_by_gradient
 from himoe.windows import WindowStore
@@ -46,6 +47,13 @@ def test_closed_form_methods_are_fitted_once_a_fold(method: str) -> None:
     config = make_config(method, missing="matched", seeds=(5, 7))
     assert not trained_by_gradient(config)
     assert run_tasks(config, folds_of(make_store())) == [FoldTask(f, 5) for f in range(3)]
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_networks_are_trained_by_gradient_and_floors_are_not(method: str) -> None:
+    config = make_config(method)
+    closed = {"features_gbdt", "mean", "mean_stimulus", "mean_subject"}
+    assert trained_by_gradient(config) == (method not in closed)
 
 
 def test_unknown_method_is_refused() -> None:
@@ -120,5 +128,7 @@ def test_spec_names_shapes_and_step() -> None:
     spec = make_spec(config, make_data(config, make_store()))
     assert spec.modalities == ("EEG", "EDA")
     assert [(s.channels, s.samples, s.sfreq_hz) for s in spec.shapes.values()] == [(3, 64, 32.0), (1, 16, 4.0)]
+    assert spec.shapes["EEG"].ch_names == ("EEG0", "EEG1", "EEG2")
     assert spec.step_s == 2.0
+    assert (spec.model, spec.alignment) == (config.model, config.alignment)
     assert spec.task.dimensions == ("valence", "arousal")

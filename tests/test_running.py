@@ -83,7 +83,7 @@ def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> No
         parts.append(score_task(config, data, task, encode_fold(config, data, task, weights), config.missing))
         rate = {} if task.rate is None else {"rate": task.rate}
         histories.append(fitted.history.assign(fold=task.fold, seed=task.seed, **rate))
-        searches.append(fitted.search.assign(fold=task.fold, seed=task.seed))
+        searches.append(fitted.search.assign(fold=task.fold, seed=task.seed, **rate))
     expected = join(parts)
     written = read_scores(tmp_path / "out")
     pd.testing.assert_frame_equal(written.predictions, expected.predictions, check_exact=True)

@@ -10,7 +10,7 @@ import pytest
 from toysets import make_config, make_data, make_index, make_meta
 
 from himoe.batches import WindowStore
-from himoe.evaluation import combination_tables, sweep_table
+from himoe.evaluation import sweep_table
 from himoe.inference import encode_fold
 from himoe.params import MissingParams
 from himoe.rundata import FoldTask
@@ -32,15 +32,21 @@ def deap_like(subjects: int, trials: int, windows: int) -> WindowStore:
     return WindowStore(index, arrays, make_meta(DEAP))
 
 
+# Their transformers run after the mask: the sweep repeats most of their work and takes about a fifth.
+HEAVY_AFTER_THE_MASK = pytest.mark.xfail(reason="decoding is most of the work", strict=True)
+METHODS = ["himoe", "late_fusion", "bilstm", "tacoformer", "mfst_rnn", "cafnet",
+           pytest.param("ianet", marks=HEAVY_AFTER_THE_MASK), pytest.param("husformer", marks=HEAVY_AFTER_THE_MASK)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["himoe", "late_fusion"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_sweep_costs_less_than_a_tenth_of_the_training(method: str) -> None:
     """Nine rates and five mask seeds after the embedded schedule; seconds of this process, one thread."""
     config = make_config(method, epochs=8, patience=8, batch_sequences=8, sequence_length=8, model=EMBEDDED,
                          search={"trials": 3, "epochs": 1, "learning_rate": (0.003, 0.012)}, learning_rate=0.006)
     config = replace(config, run=replace(config.run, modalities=tuple(DEAP)),
                      missing=MissingParams(RATES, tuple(range(5))))
-    data = make_data(config, deap_like(2, 12, 29), n_folds=4)
+    data = make_data(config, deap_like(4, 12, 29), n_folds=4)
     task = FoldTask(1, 0)
     marks = [time.process_time()]
     tensors = fit_task(config, data, task).tensors
@@ -49,9 +55,6 @@ def test_the_sweep_costs_less_than_a_tenth_of_the_training(method: str) -> None:
     marks.append(time.process_time())
     rows, _ = sweep_table(config, data, task, encoded, RATES, config.missing.mask_seeds, 0.0)
     marks.append(time.process_time())
-    combination_tables(config, data, task, encoded)
-    marks.append(time.process_time())
-    print(method, len(rows), np.diff(marks))
-    training, encoding, sweeping, _ = np.diff(marks)
+    training, encoding, sweeping = np.diff(marks)
     assert len(rows) == (1 + 8 * 5) * 3 * 3  # masks; metrics; two dimensions and their mean
     assert encoding + sweeping < 0.1 * training

@@ -15,13 +15,16 @@ from himoe.errors import InputError
 from himoe.params import WindowParams
 from himoe.recordings import Annotations, Recording, Signal
 from himoe.windows import (
+    ModalityShape,
     WindowStore,
     completeness,
     continuous_label,
     cut_windows,
+    folder_meta,
     read_meta,
     read_shard,
     samples_of,
+    shard_paths,
     window_starts,
     window_table,
     write_shard,
@@ -115,6 +118,30 @@ def test_a_shard_gives_back_what_went_in_and_opens_with_pandas(tmp_path: Path) -
     first = np.frombuffer(frame["EEG"][0], "<f4").reshape(3, 64)
     np.testing.assert_array_equal(first, arrays["EEG"][0])
     assert frame["EDA"][absent].isna().all()
+
+
+def test_a_modalitys_shape_names_its_channels() -> None:
+    shape = META.shape("EEG")
+    assert (shape.channels, shape.samples, shape.sfreq_hz, shape.ch_names) == (3, 64, 16.0, ("EEG0", "EEG1", "EEG2"))
+    assert META.shape("EDA").ch_names == ("EDA0",)
+    assert ModalityShape(2, 8, 4.0).ch_names == ()
+    with pytest.raises(InputError, match="'toy': modality: found 'ECG', expected one of EEG EDA"):
+        META.shape("ECG")
+
+
+def test_a_folders_description_is_its_shards(shard_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folder = shard_folder(subjects=3)
+    assert [path.name for path in shard_paths(folder)] == ["s00.parquet", "s01.parquet", "s02.parquet"]
+    assert folder_meta(folder) == make_meta() == read_meta(folder / "s02.parquet")
+    (folder / "notes.txt").write_text("not a shard", encoding="utf-8")
+    assert len(shard_paths(folder)) == 3
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for read in (folder_meta, shard_paths):
+        with pytest.raises(InputError, match=r"empty: found no shard \(\*\.parquet\)"):
+            read(empty)
+        with pytest.raises(InputError, match="the folder is missing"):
+            read(tmp_path / "nowhere")
 
 
 def test_reading_a_whole_column_makes_no_copy(tmp_path: Path) -> None:

@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
-from himoe.batches import Normaliser, Task, WindowStore, codes, label_matrix, shuffle_between_trials
+from himoe.batches import Task, WindowStore, codes, label_matrix, shuffle_between_trials
 from himoe.folds import make_folds, role_rows
-from himoe.methods import build_method
 from himoe.params import (
     AlignmentParams,
     MissingParams,
@@ -24,7 +21,7 @@ from himoe.params import (
     SplitParams,
     TrainingParams,
 )
-from himoe.rundata import FoldTask, RunData, make_spec
+from himoe.rundata import RunData
 from himoe.windows import ShardMeta, write_shard
 
 SHAPES = {"EEG": (3, 64, 32.0), "EDA": (1, 16, 4.0)}  # channels, samples, rate
@@ -107,15 +104,6 @@ def poisoned(data: RunData, rows: np.ndarray, value: float) -> RunData:
         arrays[modality] = np.array(array)
         arrays[modality][rows] = value
     return replace(data, store=replace(data.store, arrays=arrays))
-
-
-def untrained(config: RunConfig, data: RunData, task: FoldTask) -> dict[str, Tensor]:
-    """What a fit leaves, without fitting: first weights and the training rows' normaliser."""
-    torch.manual_seed(task.seed)
-    method = build_method(config.run.method, make_spec(config, data))
-    train = rows_of(data, "train", task.fold)
-    normaliser = Normaliser.fit(data.store, train, data.present, data.subject, True)
-    return {**method.state_dict(), **normaliser.tensors()}
 
 
 def write_store(folder: Path, store: WindowStore, reverse: bool = False) -> Path:

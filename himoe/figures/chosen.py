@@ -66,6 +66,15 @@ def with_baselines(results: Mapping[str, RunResult], settings: ReportParams,
     return {method: found[method] for method in (OWN_METHOD, *settings.baselines) if method in found}
 
 
+def with_seeds(runs: Mapping[str, RunResult], results: Mapping[str, RunResult]) -> dict[str, RunResult]:
+    """Each method's run with more seeds (the variant ``seeds``) where there is one, else the run itself."""
+    found = {}
+    for method, run in runs.items():
+        same = {key: run.metrics[key] for key in ("set", "protocol", "task", "modality_set", "method")}
+        found[method] = next(iter(select(results, variant="seeds", **same)), run)
+    return found
+
+
 def expert_runs(results: Mapping[str, RunResult], settings: ReportParams) -> dict[int, RunResult]:
     """Hi-MoE by its number of emotion experts: the plain run and the variants ``experts<N>``."""
     modality_set = own_modality_set(results, settings)

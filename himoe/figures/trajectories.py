@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from himoe.errors import bad_input
-from himoe.figures.chosen import OWN_METHOD, listed, with_baselines
+from himoe.figures.chosen import OWN_METHOD, listed, with_baselines, with_seeds
 from himoe.figures.style import COLUMN_IN, PAGE_IN, legend_below, line_style, new_figure, title, value_grid
 from himoe.palette import TRUTH_COLOUR, look
 from himoe.params import ReportParams
@@ -30,7 +30,7 @@ def figure5(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.D
 
 
 def _figure(results: Mapping[str, RunResult], settings: ReportParams, asked: Sequence[str]) -> Figure | None:
-    runs = with_baselines(results, settings)
+    runs = with_seeds(with_baselines(results, settings), results)
     if not runs:
         return None
     dimensions = [dimension for dimension in asked if dimension in runs[OWN_METHOD].info["dimensions"]]

@@ -2,7 +2,8 @@
 
 A group is a layer with weights of its own; groups of equal shape run in one call.
 
-Legend: B sequences, T time steps, Q queries, K keys, S things pooled, F features, G groups, H heads, E features a head.
+Legend: B sequences, T time steps, Q queries, K keys, N rows (tokens of all sequences), S things pooled,
+F features, G groups, H heads, E features a head.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Dropout(nn.Module):
             return x
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-2**63, None)
         # Comparing floats in place is far cheaper than turning bools into floats.
-        share = words.view(torch.int16)[:x.numel()].float().lt_(self.kept - 32768).mul_(65536 / self.kept)
+        share = words.view(torch.int16)[:x.numel()].float().lt_(self.kept - 32768).mul_(65536 / max(self.kept, 1))
         return x * share.to(x.dtype).view(x.shape)
 
 
@@ -96,10 +97,8 @@ class GroupedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(groups, 1, outputs).uniform_(-bound, bound)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(G, ..., inputs) → (G, ..., outputs)."""
-        rows = x.flatten(1, -2)
-        out = rows @ self.weight if self.bias is None else torch.baddbmm(self.bias, rows, self.weight)
-        return out.unflatten(1, x.shape[1:-1])
+        """(G, N, inputs) → (G, N, outputs)."""
+        return torch.bmm(x, self.weight) if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
 
 
 class GroupedNorm(nn.Module):
@@ -111,9 +110,10 @@ class GroupedNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(groups, 1, features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(G, ..., F) → (G, ..., F)."""
-        rows = functional.layer_norm(x, x.shape[-1:]).flatten(1, -2)
-        return torch.addcmul(self.bias, rows, self.weight).unflatten(1, x.shape[1:-1])
+        """(G, N, F) → (G, N, F)."""
+        if len(x) == 1:
+            return functional.layer_norm(x, x.shape[-1:], self.weight.view(-1), self.bias.view(-1))
+        return torch.addcmul(self.bias, functional.layer_norm(x, x.shape[-1:]), self.weight)
 
 
 class GroupedAttention(nn.Module):
@@ -139,24 +139,24 @@ class GroupedAttention(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, query: Tensor, source: Tensor, usable: Tensor) -> Tensor:
-        """Query (G, B, Q, F), source (G, B, K, F), its usable tokens (B, K) or (G, B, K) bool → (G, B, Q, F).
+        """Query (G, B·Q, F), source (G, B·K, F), its usable tokens (1 or G, B, K) bool → (G, B·Q, F).
 
         Zeros for a sequence without any usable token.
         """
-        n_groups, n_sequences, n_keys, _ = source.shape
-        asked = self._split(self.query(query) * self.width ** -0.5)[0]
-        key, value = self._split(self.key_value(source))
-        bias = torch.where(usable, 0.0, torch.finfo(asked.dtype).min).to(asked.dtype)[..., None, None, :]
-        bias = bias.expand(n_groups, n_sequences, self.heads, 1, n_keys).reshape(-1, 1, n_keys)
-        weights = torch.softmax(torch.baddbmm(bias, asked, key.transpose(1, 2)), -1)
-        answer = torch.bmm(self.drop(weights), value)
-        answer = answer.view(n_groups, n_sequences, self.heads, -1, self.width).transpose(2, 3).flatten(3)
-        return self.out(answer) * usable.any(-1)[..., None, None]
+        n_groups, n_sequences = len(query), usable.shape[1]
+        asked, = self._split(self.query(query) * self.width**-0.5, n_sequences)
+        key, value = self._split(self.key_value(source), n_sequences)
+        scores = torch.bmm(asked, key.transpose(1, 2)).view(n_groups, n_sequences, self.heads, -1, key.shape[1])
+        lowest = scores.new_zeros(usable.shape).masked_fill_(~usable, torch.finfo(scores.dtype).min)
+        weights = self.drop(torch.softmax(scores + lowest[..., None, None, :], -1))
+        answer = torch.bmm(weights.flatten(0, 2), value).view(*scores.shape[:-1], self.width)
+        answer = self.out(answer.transpose(2, 3).reshape(query.shape))
+        some = usable.any(-1, keepdim=True).repeat_interleave(scores.shape[3], 1)
+        return answer * some
 
-    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(G, B, T, n·F) → n times (G·B·H, T, E)."""
-        n_groups, n_sequences, n_tokens, _ = x.shape
-        parts = x.view(n_groups, n_sequences, n_tokens, -1, self.heads, self.width)
+    def _split(self, x: Tensor, n_sequences: int) -> tuple[Tensor, ...]:
+        """(G, B·T, n·F) → n times (G·B·H, T, E)."""
+        parts = x.view(len(x), n_sequences, x.shape[1] // n_sequences, -1, self.heads, self.width)
         return parts.permute(3, 0, 1, 4, 2, 5).flatten(1, 3).unbind(0)
 
 
@@ -190,15 +190,13 @@ class GroupedLayer(nn.Module):
         self.narrow = GroupedLinear(groups, widening * features, features)
 
     def forward(self, x: Tensor, source: Tensor, usable: Tensor) -> Tensor:
-        """Tokens (G, B, Q, F), source (G, B, K, F), its usable tokens (B, K) or (G, B, K) bool → (G, B, Q, F).
+        """Tokens (G, B, Q, F), source (G, B, K, F), its usable tokens (1 or G, B, K) bool → (G, B, Q, F).
 
         A sequence without any usable token gets nothing from the attention.
         """
-        asked = self.norm(x)
-        if self.source_norm is not None:
-            heard = self.source_norm(source)
-        else:
-            heard = asked if source is x else self.norm(source)
-        x = x + self.dropout(self.attention(asked, heard, usable))
-        hidden = self.dropout(self.activation(self.wide(self.network_norm(x))))
-        return x + self.dropout(self.narrow(hidden))
+        rows, norm = x.flatten(1, 2), self.source_norm or self.norm
+        asked = self.norm(rows)
+        heard = asked if source is x and self.source_norm is None else norm(source.flatten(1, 2))
+        rows = rows + self.dropout(self.attention(asked, heard, usable))
+        hidden = self.dropout(self.activation(self.wide(self.network_norm(rows))))
+        return (rows + self.dropout(self.narrow(hidden))).view(x.shape)

@@ -7,13 +7,12 @@ Legend: B sequences, T time steps, M modalities, N tokens of a side (T·M of tha
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.methods._attention import Dropout, GroupedAttention, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
 
 
@@ -25,23 +24,20 @@ class CrossAttention(nn.Module):
 
     def __init__(self, features: int, dropout: float) -> None:
         super().__init__()
-        heads = next(n for n in (4, 2, 1) if features % n == 0)
-        self.attention = nn.MultiheadAttention(features, heads, dropout, batch_first=True)
+        self.attention = GroupedAttention(1, features, dropout)
         self.norm = nn.LayerNorm(features)
-        self.network = nn.Sequential(nn.Linear(features, 4 * features), nn.ReLU(), nn.Dropout(dropout),
+        self.network = nn.Sequential(nn.Linear(features, 4 * features), nn.ReLU(), Dropout(dropout),
                                      nn.Linear(4 * features, features))
         self.last_norm = nn.LayerNorm(features)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, query_BNF: Tensor, source_BNF: Tensor, usable_BN: Tensor) -> Tensor:
         """Query (B, N, F), source (B, N', F) and which of the source is usable (B, N') → (B, N, F).
 
         Without any usable source the attention adds nothing.
         """
-        some_B1 = usable_BN.any(-1, keepdim=True)
-        answer_BNF, _ = self.attention(query_BNF, source_BNF, source_BNF, need_weights=False,
-                                       key_padding_mask=~(usable_BN | ~some_B1))
-        answer_BNF = torch.where(some_B1[..., None], answer_BNF, 0.0)
+        rows = self.attention(query_BNF.flatten(0, 1)[None], source_BNF.flatten(0, 1)[None], usable_BN[None])
+        answer_BNF = rows[0].view(query_BNF.shape)
         hidden_BNF = self.norm(query_BNF + self.dropout(answer_BNF))
         return self.last_norm(hidden_BNF + self.dropout(self.network(hidden_BNF)))
 
@@ -62,7 +58,7 @@ class CAFNet(Method):
         self.encoders = ModalityEncoders(spec.shapes, spec.model)
         self.first_asks = CrossAttention(features, dropout)
         self.second_asks = CrossAttention(features, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.heads = Heads(2 * features, spec.task)
 
     def encode(self, batch: Batch) -> Tensor:
@@ -73,8 +69,7 @@ class CAFNet(Method):
         """Let both sides ask each other, from codes (B, T, M, F)."""
         usable_BTM = batch.present & batch.valid[..., None]
         codes_BTMF = mask_codes(codes, usable_BTM)
-        n_steps, _, features = codes.shape[1:]
-        tokens_BTMF = math.sqrt(features) * codes_BTMF + time_code(n_steps, features)[:, None].to(codes)
+        tokens_BTMF = with_time(codes_BTMF.transpose(1, 2)).transpose(1, 2)
         tokens, usable = zip(*((tokens_BTMF[:, :, side], usable_BTM[:, :, side]) for side in self.sides), strict=True)
         answers = []
         for own, other, asks in ((0, 1, self.first_asks), (1, 0, self.second_asks)):
@@ -87,18 +82,6 @@ def split_sides(modalities: tuple[str, ...]) -> tuple[list[int], list[int]]:
     """Places of the modalities on either side: EEG (else the first) and the others (itself if alone)."""
     first = modalities.index("EEG") if "EEG" in modalities else 0
     return [first], [place for place in range(len(modalities)) if place != first] or [first]
-
-
-def time_code(n_steps: int, features: int) -> Tensor:
-    """Sines and cosines of the step number (Vaswani et al. 2017, arXiv:1706.03762): (T, F)."""
-    angles = torch.arange(n_steps)[:, None] * 10000.0 ** (-torch.arange(0, features, 2) / features)
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :features]
-
-
-def pool(tokens_BTMF: Tensor, usable_BTM: Tensor) -> Tensor:
-    """Mean over the usable modalities of each step, over all where none is usable: (B, T, F)."""
-    votes_BTM = (usable_BTM | ~usable_BTM.any(-1, keepdim=True)).to(tokens_BTMF.dtype)
-    return torch.einsum("btm,btmf->btf", votes_BTM / votes_BTM.sum(-1, keepdim=True), tokens_BTMF)
 
 
 METHOD = CAFNet

@@ -21,7 +21,8 @@ from himoe.methods.resizable import FittedMethod
 MAX_TREES = 200
 PATIENCE = 10
 CHUNK_ROWS = 4096
-SETTINGS = {"learning_rate": 0.1, "max_depth": 6, "min_samples_leaf": 20, "random_state": 0}
+SETTINGS = {"learning_rate": 0.1, "max_depth": 6, "min_samples_leaf": 20, "max_bins": 63,
+            "random_state": 0}
 
 
 class FeaturesGBDT(FittedMethod):

@@ -1,12 +1,11 @@
 """Husformer (Wang et al. 2022, arXiv:2209.15182): cross-modal attention, then self-attention; our implementation.
 
-Legend: B sequences, T time steps, M modalities, N tokens, F features, G groups (stacks
-of equal shape with weights of their own, run as one), Q modalities a group asks with.
+Legend: B sequences, T time steps, M modalities, N tokens, F features, G groups (stacks of equal shape
+with weights of their own, run as one), Q modalities a group asks with.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from himoe.batches import Batch
@@ -36,11 +35,11 @@ class Transformers(nn.Module):
 
         Without a source ``usable`` speaks of the tokens themselves (B, Q, T).
         """
-        hidden_GBNF, usable_BN = self._timed(tokens), usable.flatten(1)
+        hidden_GBNF, usable_1BN = self._timed(tokens), usable.flatten(1)[None]
         source_GBNF = None if source is None else self._timed(source.expand(len(tokens), *source.shape))
         for layer in self.layers:
-            hidden_GBNF = layer(hidden_GBNF, hidden_GBNF if source_GBNF is None else source_GBNF, usable_BN)
-        return self.norm(hidden_GBNF).unflatten(2, tokens.shape[2:4])
+            hidden_GBNF = layer(hidden_GBNF, hidden_GBNF if source_GBNF is None else source_GBNF, usable_1BN)
+        return self.norm(hidden_GBNF.flatten(1, 2)).view(tokens.shape)
 
     def _timed(self, tokens: Tensor) -> Tensor:
         """Scaled tokens plus their time code, in a row: (G, B, Q·T, F)."""

@@ -11,32 +11,17 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders, mask_codes
 from himoe.encoders.eegnet import EEGNet
+from himoe.methods._attention import Encoder, n_heads, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
 
 LAYERS = 2  # of each transformer encoder
 WIDENING = 2  # hidden units of a feed-forward block, as a multiple of F
 WAVES = 4  # a 2-D code: sine and cosine of each wave along each axis
-
-
-def n_heads(features: int) -> int:
-    """The largest of 4, 2, 1 that divides *features*."""
-    return next(heads for heads in (4, 2, 1) if features % heads == 0)
-
-
-def time_code(n_steps: int, features: int) -> Tensor:
-    """Sinusoidal code of the step's number, (T, F): sines in the even columns, cosines in the odd ones.
-
-    Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
-    """
-    rates = torch.exp(torch.arange(0, features, 2) * (-math.log(10000.0) / features))
-    angles = torch.arange(n_steps)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :features]
 
 
 @cache
@@ -92,22 +77,6 @@ class SpatialCode(nn.Module):
     def forward(self, weights: Tensor) -> Tensor:
         """Filters (S, C) → code (F,)."""
         return self.linear(self.filter_codes(weights).flatten())
-
-
-class Encoder(nn.Module):
-    """Transformer encoder of one side; tokens attend to present tokens only."""
-
-    def __init__(self, features: int, dropout: float) -> None:
-        super().__init__()
-        layer = nn.TransformerEncoderLayer(features, n_heads(features), WIDENING * features, dropout, "gelu",
-                                           batch_first=True, norm_first=True)
-        self.layers = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
-
-    def forward(self, tokens: Tensor, present: Tensor) -> Tensor:
-        """Tokens (B, T, F), present (B, T) bool → (B, T, F); zeros for a sequence without any present token."""
-        some_B11 = present.any(1)[:, None, None]
-        hidden = self.layers(tokens, src_key_padding_mask=~(present | ~some_B11[..., 0]))
-        return torch.where(some_B11, hidden, torch.zeros((), dtype=hidden.dtype, device=hidden.device))
 
 
 def compound_attention(query: Tensor, key: Tensor, value: Tensor, query_present: Tensor, key_present: Tensor) -> Tensor:
@@ -184,11 +153,11 @@ class TACOformer(Method):
         self.first = names.index("EEG") if "EEG" in names else 0
         self.others = [m for m in range(len(names)) if m != self.first]
         self.spatial_code = self._build_spatial_code()
-        self.first_encoder = Encoder(features, dropout)
+        self.first_encoder = self._build_encoder()
         self.first_asks = CompoundCrossAttention(features, dropout)
         if self.others:
             self.mix = nn.Linear(len(self.others) * features, features)
-            self.other_encoder = Encoder(features, dropout)
+            self.other_encoder = self._build_encoder()
             self.other_asks = CompoundCrossAttention(features, dropout)
         self.norm = nn.LayerNorm(features)
         self.heads = Heads(features, spec.task)
@@ -206,13 +175,15 @@ class TACOformer(Method):
             return self._predict(self.first_asks(first, first, first_present, first_present))
         other_present = batch.present[..., self.others].any(-1)
         tokens = self.mix(codes_BTMF[:, :, self.others].flatten(2))
-        other = self.other_encoder(self._with_time(tokens), other_present)
+        other = self.other_encoder(with_time(tokens), other_present)
         sides_BTSF = torch.stack([self.first_asks(first, other, first_present, other_present),
                                   self.other_asks(other, first, other_present, first_present)], 2)
-        votes_BTS = torch.stack([first_present, other_present], -1)
-        votes_BTS = (votes_BTS | ~votes_BTS.any(-1, keepdim=True)).to(sides_BTSF.dtype)
-        share_BTS = functional.normalize(votes_BTS, p=1.0, dim=-1)
-        return self._predict(torch.einsum("bts,btsf->btf", share_BTS, sides_BTSF))
+        return self._predict(pool(sides_BTSF, torch.stack([first_present, other_present], -1)))
+
+    def _build_encoder(self) -> Encoder:
+        """The transformer of one side."""
+        features = self.spec.model.features
+        return Encoder(features, n_heads(features), LAYERS, WIDENING * features, self.spec.model.dropout)
 
     def _build_spatial_code(self) -> SpatialCode | None:
         """The EEG side's 2-D code, if its electrodes and filters are known."""
@@ -224,15 +195,10 @@ class TACOformer(Method):
 
     def _first_side(self, codes: Tensor, present: Tensor) -> Tensor:
         """EEG codes (B, T, F) → tokens after the EEG transformer (B, T, F)."""
-        tokens = self._with_time(codes)
+        tokens = with_time(codes)
         if self.spatial_code is not None:
             tokens = tokens + self.spatial_code(self.encoders.encoders["EEG"].spatial)
         return self.first_encoder(tokens, present)
-
-    def _with_time(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, T, F), scaled by sqrt(F) as in Vaswani et al. 2017, plus the code of time."""
-        n_steps, features = tokens.shape[1:]
-        return tokens * math.sqrt(features) + time_code(n_steps, features).to(tokens)
 
     def _predict(self, pooled: Tensor) -> Output:
         """Pooled tokens (B, T, F) → Output."""

@@ -18,7 +18,9 @@ Params = dict[str, np.ndarray]
 
 
 def params_of(module: torch.nn.Module) -> Params:
-    return {name: p.detach().double().numpy() for name, p in module.named_parameters()}
+    """Parameters by name; the attention's, which have an axis for groups, of its one group."""
+    params = {name: p.detach().double().numpy() for name, p in module.named_parameters()}
+    return {name: p if p.ndim < 3 else p[0, 0] if name.endswith("bias") else p[0] for name, p in params.items()}
 
 
 def normed(x: np.ndarray, p: Params, name: str) -> np.ndarray:
@@ -29,8 +31,8 @@ def ask(query: np.ndarray, keys: list[np.ndarray], p: Params, heads: int) -> np.
     """The block for one query (F,) and the keys that are there, head by head, key by key."""
     answer = np.zeros_like(query)
     if keys:
-        w_q, w_k, w_v = np.split(p["attention.in_proj_weight"], 3)
-        b_q, b_k, b_v = np.split(p["attention.in_proj_bias"], 3)
+        w_q, (w_k, w_v) = p["attention.query.weight"].T, np.split(p["attention.key_value.weight"].T, 2)
+        b_q, (b_k, b_v) = p["attention.query.bias"], np.split(p["attention.key_value.bias"], 2)
         width, parts = len(query) // heads, []
         for h in range(heads):
             rows = slice(h * width, (h + 1) * width)
@@ -39,7 +41,7 @@ def ask(query: np.ndarray, keys: list[np.ndarray], p: Params, heads: int) -> np.
             weights = np.exp(scores - scores.max())
             weights /= weights.sum()
             parts.append(sum(w * (w_v[rows] @ key + b_v[rows]) for w, key in zip(weights, keys, strict=True)))
-        answer = p["attention.out_proj.weight"] @ np.concatenate(parts) + p["attention.out_proj.bias"]
+        answer = p["attention.out.weight"].T @ np.concatenate(parts) + p["attention.out.bias"]
     hidden = normed(query + answer, p, "norm")
     inner = np.maximum(p["network.0.weight"] @ hidden + p["network.0.bias"], 0.0)
     return normed(hidden + p["network.3.weight"] @ inner + p["network.3.bias"], p, "last_norm")
@@ -89,7 +91,7 @@ def test_sides() -> None:
 def test_block_equals_loops_over_present_keys(features: int, heads: int) -> None:
     torch.manual_seed(0)
     block = CrossAttention(features, 0.3).eval()
-    assert block.attention.num_heads == heads
+    assert block.attention.heads == heads
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     query, source = torch.randn(3, 5, features), torch.randn(3, 9, features)
@@ -165,6 +167,9 @@ def test_sequences_do_not_mix(method: Method, make_batch: MakeBatch) -> None:
 def test_a_side_hears_the_other_at_all_steps(method: Method, make_batch: MakeBatch) -> None:
     batch, other = make_batch(share=1.1), make_batch(share=1.1)
     other.x["PPG"][2, 4] += 2.0
+    with torch.no_grad():
+        for block in (method.first_asks, method.second_asks):
+            block.attention.query.weight.mul_(0.1)  # no attention so sharp that it passes over a key
     moved = (method(batch).prediction - method(other).prediction).abs().amax(-1)
     assert (moved[2] > 1e-6).all()
     assert moved[[0, 1, 3, 4, 5, 6, 7]].max() == 0

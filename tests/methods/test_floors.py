@@ -1,8 +1,12 @@
+"""The floors: means of the training labels, against pandas."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -15,11 +19,10 @@ MakeBatch = Callable[..., Batch]
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])
-@pytest.mark.parametrize("name,level", [("mean", None), ("mean_subject", "subject"), ("mean_stimulus", "stimulus")])
+@pytest.mark.parametrize(("name", "level"), [("mean", None), ("mean_subject", "subject"),
+                                             ("mean_stimulus", "stimulus")])
 def test_means_equal_pandas(name: str, level: str | None, kind: str, make_spec: MakeSpec,
                             make_batch: MakeBatch) -> None:
-    import pandas as pd
-
     batches = [make_batch(seed=seed, kind=kind) for seed in (0, 1)]
     method = build_method(name, make_spec(kind))
     method.fit(iter(batches), [])
@@ -58,3 +61,24 @@ def test_without_labels_the_middle(kind: str, expected: float, make_spec: MakeSp
     assert (output.prediction[..., 1] == expected).all()
     assert (output.prediction[..., 0] != expected).all()
     assert method.encode(batch).shape == (8, 5, 0)
+
+
+def test_signals_and_masks_have_no_influence(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batch = make_batch()
+    for name in ("mean", "mean_subject", "mean_stimulus"):
+        method = build_method(name, make_spec())
+        assert (method.gradient, method.looks) == (False, False)
+        method.fit([batch], [])
+        blind = replace(batch, x={m: torch.full_like(x, float("nan")) for m, x in batch.x.items()},
+                        present=torch.zeros_like(batch.present))
+        assert torch.equal(method(blind).prediction, method(batch).prediction)
+
+
+def test_validation_labels_are_not_in_the_mean(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batch, other = make_batch(seed=0), make_batch(seed=1)
+    states = []
+    for validation in ([], [other]):
+        method = build_method("mean_subject", make_spec())
+        method.fit([batch], validation)
+        states.append(method.state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in ("overall", "table"))

@@ -9,8 +9,8 @@ import torch
 
 from himoe.batches import Batch
 from himoe.methods import build_method
+from himoe.methods._attention import GroupedLayer
 from himoe.methods.base import Method, Spec
-from himoe.methods.husformer import AttentionLayer
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]
@@ -22,17 +22,23 @@ def params_of(module: torch.nn.Module) -> Params:
     return {name: p.detach().double().numpy() for name, p in module.named_parameters()}
 
 
+def group_of(module: torch.nn.Module, g: int = 0) -> Params:
+    """Parameters of one group: maps (inputs, outputs), vectors (F,)."""
+    return {name: p[0] if len(p) == 1 else p for name, p in ((n, p[g]) for n, p in params_of(module).items())}
+
+
 def normed(x: np.ndarray, p: Params, name: str) -> np.ndarray:
-    return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * p[f"{name}.weight"] + p[f"{name}.bias"]
+    """Layer norm *name*, a prefix with its dot (none: the module itself is the norm)."""
+    return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * p[f"{name}weight"] + p[f"{name}bias"]
 
 
 def layer_loop(query: np.ndarray, keys: list[np.ndarray], p: Params, heads: int) -> np.ndarray:
     """One layer for one query (F,) and the keys that are there, head by head, key by key."""
     width, parts = len(query) // heads, []
     if keys:
-        w_q, w_k, w_v = np.split(p["attention.in_proj_weight"], 3)
-        b_q, b_k, b_v = np.split(p["attention.in_proj_bias"], 3)
-        asked, heard = normed(query, p, "norm"), [normed(key, p, "norm") for key in keys]
+        w_q, (w_k, w_v) = p["attention.query.weight"].T, np.split(p["attention.key_value.weight"].T, 2)
+        b_q, (b_k, b_v) = p["attention.query.bias"], np.split(p["attention.key_value.bias"], 2)
+        asked, heard = normed(query, p, "norm."), [normed(key, p, "norm.") for key in keys]
         for h in range(heads):
             rows = slice(h * width, (h + 1) * width)
             q = w_q[rows] @ asked + b_q[rows]
@@ -40,10 +46,10 @@ def layer_loop(query: np.ndarray, keys: list[np.ndarray], p: Params, heads: int)
             weights = np.exp(scores - scores.max())
             weights /= weights.sum()
             parts.append(sum(w * (w_v[rows] @ key + b_v[rows]) for w, key in zip(weights, heard, strict=True)))
-        query = query + p["attention.out_proj.weight"] @ np.concatenate(parts) + p["attention.out_proj.bias"]
-    hidden = normed(query, p, "network_norm")
-    inner = np.maximum(p["network.0.weight"] @ hidden + p["network.0.bias"], 0.0)
-    return query + p["network.3.weight"] @ inner + p["network.3.bias"]
+        query = query + p["attention.out.weight"].T @ np.concatenate(parts) + p["attention.out.bias"]
+    hidden = normed(query, p, "network_norm.")
+    inner = np.maximum(p["wide.weight"].T @ hidden + p["wide.bias"], 0.0)
+    return query + p["narrow.weight"].T @ inner + p["narrow.bias"]
 
 
 def timed(token: np.ndarray, step: int) -> np.ndarray:
@@ -74,13 +80,13 @@ def husformer_loop(method: Method, codes: np.ndarray, there: np.ndarray) -> np.n
     hidden: dict[Token, np.ndarray] = {}
     for m, t in places:
         x = timed(tokens[m, t], t)
-        for layer in method.cross_modal[m].layers:
-            x = layer_loop(x, keys, params_of(layer), layer.attention.num_heads)
-        hidden[m, t] = timed(normed(x, params_of(method.cross_modal[m]), "norm"), t)
+        for layer in method.cross_modal.layers:
+            x = layer_loop(x, keys, group_of(layer, m), layer.attention.heads)
+        hidden[m, t] = timed(normed(x, group_of(method.cross_modal.norm, m), ""), t)
     for layer in method.self_attention.layers:
-        p, keys = params_of(layer), [hidden[m, t] for m, t in places if there[t, m]]
-        hidden = {place: layer_loop(x, keys, p, layer.attention.num_heads) for place, x in hidden.items()}
-    last = {place: normed(x, params_of(method.self_attention), "norm") for place, x in hidden.items()}
+        p, keys = group_of(layer), [hidden[m, t] for m, t in places if there[t, m]]
+        hidden = {place: layer_loop(x, keys, p, layer.attention.heads) for place, x in hidden.items()}
+    last = {place: normed(x, group_of(method.self_attention.norm), "") for place, x in hidden.items()}
     return np.array([np.mean([last[m, t] for m in range(n_modalities) if there[t, m] or not there[t].any()], axis=0)
                      for t in range(n_steps)])
 
@@ -114,20 +120,21 @@ def method(make_spec: MakeSpec) -> Method:
 @pytest.mark.parametrize("features,heads", [(7, 1), (6, 2), (8, 4), (12, 4)])
 def test_layer_equals_loops_over_present_keys(features: int, heads: int) -> None:
     torch.manual_seed(0)
-    layer = AttentionLayer(features, 0.3).eval()
-    assert layer.attention.num_heads == heads
+    layer = GroupedLayer(2, features, 0.3).eval()
+    assert layer.attention.heads == heads
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    query, source, usable = torch.randn(3, 5, features), torch.randn(3, 9, features), torch.rand(3, 9) < 0.5
-    usable[1] = False
-    p = params_of(layer)
+    query, source, usable = torch.randn(2, 3, 5, features), torch.randn(2, 3, 9, features), torch.rand(1, 3, 9) < 0.5
+    usable[0, 1] = False
     for asked, n_queries in ((query, 5), (source, 9)):  # cross-modal; self-attention
         answer = layer(asked, source, usable).detach()
-        for b in range(3):
-            keys = [source[b, k].double().numpy() for k in range(9) if usable[b, k]]
-            for n in range(n_queries):
-                expected = layer_loop(asked[b, n].double().numpy(), keys, p, heads)
-                np.testing.assert_allclose(answer[b, n].numpy(), expected, rtol=1e-4, atol=1e-4)
+        for g in range(2):
+            p = group_of(layer, g)
+            for b in range(3):
+                keys = [source[g, b, k].double().numpy() for k in range(9) if usable[0, b, k]]
+                for n in range(n_queries):
+                    expected = layer_loop(asked[g, b, n].double().numpy(), keys, p, heads)
+                    np.testing.assert_allclose(answer[g, b, n].numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("names", [["EEG", "EDA", "TEMP"], ["PPG", "EDA"], ["TEMP"]])
@@ -135,7 +142,7 @@ def test_prediction_equals_the_slow_model(names: list[str], make_spec: MakeSpec,
     spec, batch = only(names, make_spec(), make_batch(share=0.6))
     torch.manual_seed(0)
     method = restless(build_method("husformer", spec))
-    assert [len(transformer.layers) for transformer in method.cross_modal] == [3] * len(names)
+    assert [len(layer.wide.weight) for layer in method.cross_modal.layers] == [len(names)] * 3
     assert len(method.self_attention.layers) == 5
     codes = method.encode(batch)
     prediction = method.decode(codes, batch).prediction.detach().numpy()

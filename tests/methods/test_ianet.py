@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.methods import build_method
+from himoe.methods._attention import GroupedLayer, time_code
 from himoe.methods.base import Method, Spec
-from himoe.methods.ianet import CrossModalTransformers, LowRankFusion, n_heads, time_code
+from himoe.methods.ianet import LowRankFusion, cross_modal_transformers
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]
@@ -30,7 +31,7 @@ def choose(spec: Spec, batch: Batch, names: tuple[str, ...]) -> tuple[Spec, Batc
             dataclasses.replace(batch, x={name: batch.x[name] for name in names}, present=batch.present[..., columns]))
 
 
-def slow_block(block: CrossModalTransformers, g: int, target: Tensor, source: Tensor, present: Tensor) -> Tensor:
+def slow_block(block: GroupedLayer, g: int, target: Tensor, source: Tensor, present: Tensor) -> Tensor:
     """Block *g* on one sequence (T, F), with torch's own attention; only the present source tokens are handed on."""
     features = target.shape[-1]
 
@@ -39,14 +40,15 @@ def slow_block(block: CrossModalTransformers, g: int, target: Tensor, source: Te
 
     hidden = target
     if present.any():
-        attention = nn.MultiheadAttention(features, block.heads, batch_first=True).eval()
-        attention.in_proj_weight.copy_(torch.cat([block.query.weight[g].T, block.key_value.weight[g].T]))
-        attention.in_proj_bias.copy_(torch.cat([block.query.bias[g, 0], block.key_value.bias[g, 0]]))
-        attention.out_proj.weight.copy_(block.out.weight[g].T)
+        own = block.attention
+        attention = nn.MultiheadAttention(features, own.heads, batch_first=True).eval()
+        attention.in_proj_weight.copy_(torch.cat([own.query.weight[g].T, own.key_value.weight[g].T]))
+        attention.in_proj_bias.copy_(torch.cat([own.query.bias[g, 0], own.key_value.bias[g, 0]]))
+        attention.out_proj.weight.copy_(own.out.weight[g].T)
         attention.out_proj.bias.zero_()
         seen = normed(block.source_norm, source[present])[None]
-        hidden = target + attention(normed(block.target_norm, target)[None], seen, seen)[0][0]
-    wide = functional.gelu(normed(block.norm, hidden) @ block.wide.weight[g] + block.wide.bias[g])
+        hidden = target + attention(normed(block.norm, target)[None], seen, seen)[0][0]
+    wide = functional.gelu(normed(block.network_norm, hidden) @ block.wide.weight[g] + block.wide.bias[g])
     return hidden + wide @ block.narrow.weight[g] + block.narrow.bias[g]
 
 
@@ -78,8 +80,8 @@ def scramble(module: nn.Module) -> None:
 @pytest.mark.parametrize("features,heads", [(8, 4), (6, 2), (7, 1)])
 def test_cross_modal_blocks_equal_torchs_attention(features: int, heads: int) -> None:
     torch.manual_seed(1)
-    blocks = CrossModalTransformers(3, features, 0.4).eval()
-    assert blocks.heads == n_heads(features) == heads
+    blocks = cross_modal_transformers(3, features, 0.4).eval()
+    assert blocks.attention.heads == heads
     scramble(blocks)
     target, source = torch.randn(3, 5, 4, features), torch.randn(3, 5, 4, features)
     present = torch.rand(3, 5, 4) < 0.6
@@ -147,20 +149,10 @@ def test_prediction_is_the_chain_of_the_paper(make_spec: MakeSpec, make_batch: M
         some = batch.present[b].any(1)
         joint = torch.zeros(1, 5, 21)
         if some.any():
-            joint = method.self_attention(torch.cat(enhanced, 1)[None], src_key_padding_mask=~some[None])
+            joint = method.self_attention.layers(torch.cat(enhanced, 1)[None], src_key_padding_mask=~some[None])
         parts = torch.cat([joint[0], torch.cat(refined, 1) * there.any(1)[:, None]], 1)
         expected = method.heads(method.norm(parts))[0]
         torch.testing.assert_close(prediction[b], expected, atol=2e-5, rtol=2e-5)
-
-
-@pytest.mark.parametrize("features", [1, 6, 7])
-def test_time_code_equals_the_formula(features: int) -> None:
-    code = time_code(5, features)
-    assert code.shape == (5, features)
-    for t in range(5):
-        for f in range(features):
-            angle = t / 10000 ** ((f - f % 2) / features)
-            assert float(code[t, f]) == pytest.approx(math.cos(angle) if f % 2 else math.sin(angle), abs=1e-6)
 
 
 @pytest.mark.parametrize("names,pairs,auxiliaries", [(("EDA", "PPG", "TEMP"), 2, 2), (("EEG", "TEMP"), 0, 1),
@@ -169,8 +161,8 @@ def test_parts_by_number_of_modalities(names: tuple[str, ...], pairs: int, auxil
                                        make_batch: MakeBatch) -> None:
     method = built(choose(make_spec(), make_batch(), names)[0])
     assert method.primary == (names.index("EEG") if "EEG" in names else 0)
-    assert (0 if method.refine is None else len(method.refine.query.weight)) == pairs
-    assert (0 if method.enhance is None else len(method.enhance.query.weight)) == auxiliaries
+    assert (0 if method.refine is None else len(method.refine.wide.weight)) == pairs
+    assert (0 if method.enhance is None else len(method.enhance.wide.weight)) == auxiliaries
     assert (0 if method.fusion is None else len(method.fusion.bias_GF)) == auxiliaries
     assert method.heads.linear.in_features == 7 * max(1, 2 * auxiliaries)
 

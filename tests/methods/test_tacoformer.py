@@ -11,16 +11,14 @@ from torch import Tensor
 
 from himoe.batches import Batch
 from himoe.methods import build_method
+from himoe.methods._attention import time_code
 from himoe.methods.base import Method, Spec
 from himoe.methods.tacoformer import (
     CompoundCrossAttention,
-    Encoder,
     SpatialCode,
     compound_attention,
     electrode_codes,
     electrode_positions,
-    n_heads,
-    time_code,
 )
 
 MakeSpec = Callable[..., Spec]
@@ -109,21 +107,6 @@ def test_channel_attention_mixes_features() -> None:
     assert change[0, 0, 0].unique().numel() == 3
 
 
-@pytest.mark.parametrize("features,heads", [(32, 4), (6, 2), (7, 1), (1, 1)])
-def test_heads_divide_the_features(features: int, heads: int) -> None:
-    assert n_heads(features) == heads
-
-
-@pytest.mark.parametrize("features", [1, 6, 7])
-def test_time_code_equals_the_formula(features: int) -> None:
-    code = time_code(5, features)
-    assert code.shape == (5, features)
-    for t in range(5):
-        for f in range(features):
-            angle = t / 10000 ** ((f - f % 2) / features)
-            assert float(code[t, f]) == pytest.approx(math.cos(angle) if f % 2 else math.sin(angle), abs=1e-6)
-
-
 def test_positions_are_angles_from_the_vertical() -> None:
     from mne.channels import make_standard_montage
 
@@ -190,17 +173,6 @@ def test_no_spatial_code_without_known_electrodes_or_filters(make_spec: MakeSpec
     others = {name: shape for name, shape in spec.shapes.items() if name != "EEG"}
     others["EDA"] = dataclasses.replace(others["EDA"], ch_names=("Cz",))
     assert built(dataclasses.replace(spec, shapes=others)).spatial_code is None
-
-
-@torch.no_grad()
-def test_encoder_never_attends_to_absent_tokens() -> None:
-    torch.manual_seed(1)
-    encoder = Encoder(6, 0.1).eval()
-    tokens, present = torch.randn(5, 4, 6), torch.rand(5, 4) < 0.6
-    present[1] = False
-    other = torch.where(present[..., None], tokens, torch.randn(5, 4, 6))
-    torch.testing.assert_close(encoder(tokens, present)[present], encoder(other, present)[present])
-    assert (encoder(tokens, present)[1] == 0).all()
 
 
 @torch.no_grad()

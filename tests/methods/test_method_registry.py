@@ -1,0 +1,47 @@
+"""Methods are files: the file's name is the key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from himoe.errors import InputError
+from himoe.methods import method_class, method_names
+from himoe.methods.base import Method
+from himoe.methods.resizable import FittedMethod
+
+
+def test_the_names_are_those_of_the_tables() -> None:
+    assert method_names() == ("bilstm", "cafnet", "features_gbdt", "himoe", "husformer", "ianet", "late_fusion",
+                              "mean", "mean_stimulus", "mean_subject", "mfst_rnn", "tacoformer")
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_keeps_the_contract(name: str) -> None:
+    method = method_class(name)
+    assert issubclass(method, Method)
+    assert not method.__abstractmethods__
+    assert issubclass(method, FittedMethod) == (not method.gradient)
+    assert method.looks == (not name.startswith("mean"))
+
+
+def test_the_base_cannot_be_built() -> None:
+    for base in (Method, FittedMethod):
+        with pytest.raises(TypeError, match="abstract"):
+            base(None)
+
+
+@pytest.mark.parametrize("name", ["base", "floors", "resizable", "__init__", "HiMoE", ""])
+def test_helpers_are_no_methods(name: str) -> None:
+    with pytest.raises(InputError, match=r"method: found .* expected one of bilstm, cafnet"):
+        method_class(name)
+
+
+def test_a_method_is_loaded_without_the_others() -> None:
+    code = ("import sys; from himoe.methods import method_class; method_class('late_fusion'); "
+            "print(*sorted(m for m in sys.modules if m.startswith('himoe.methods.')))")
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "himoe.methods.late_fusion" in loaded
+    assert not {f"himoe.methods.{name}" for name in method_names() if name != "late_fusion"} & set(loaded)

@@ -1,0 +1,179 @@
+"""A run's flat metrics, recomputed from its tables with pandas, scipy and scikit-learn."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import pearsonr
+from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
+
+from himoe.params import BootstrapParams
+from himoe.summary import pooled, pooled_interval, run_metrics, summary
+
+BOOTSTRAP = BootstrapParams(200, 0)
+DIMENSIONS = ("valence", "arousal", "liking")
+MASK_SEEDS = {0.0: (3,), 0.4: (3, 5)}
+INFO: dict[str, Any] = {
+    "run": "toy-run", "method": "himoe", "set": "toy", "protocol": "leaky", "task": "regression",
+    "modalities": ["EEG", "EDA"], "modality_set": "EEG+PPS", "variant": "", "shuffle_labels": True,
+    "training": {"missing": "sampled"}, "simulated": True, "data": "Toy (simulated)", "label_source": "continuous",
+    "scale": [1.0, 9.0], "parameters": 123, "multiply_adds": None,
+}
+
+
+def ccc(y: np.ndarray, p: np.ndarray) -> float:
+    """Lin 1989, by Pearson's r."""
+    r = pearsonr(y, p).statistic
+    return float(2 * r * y.std() * p.std() / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
+
+
+INDEPENDENT = {
+    "ccc": ccc, "pcc": lambda y, p: float(pearsonr(y, p).statistic), "mae": mean_absolute_error,
+    "accuracy": lambda y, p: accuracy_score(y, p > 0.5), "f1": lambda y, p: f1_score(y, p > 0.5),
+}
+METRICS = {"regression": ("ccc", "pcc", "mae"), "classification": ("accuracy", "f1")}
+
+
+def predictions_at(rate: float, task: str = "regression") -> pd.DataFrame:
+    """Two folds of 2 subjects × 4 trials × 5 windows, two seeds, and the rate's mask seeds; predictions with noise."""
+    rng = np.random.default_rng(round(rate * 100))
+    rows = []
+    for s in range(2):
+        for t in range(4):
+            for w in range(5):
+                truth = rng.uniform(1, 9, 3)
+                for seed in (0, 1):
+                    for mask_seed in MASK_SEEDS[rate]:
+                        for dimension, y in zip(DIMENSIONS, truth, strict=True):
+                            p = 5 + 0.5 * (y - 5) + rng.standard_normal()
+                            if task == "classification":
+                                y, p = float(y > 5), float(np.clip(p / 10, 0, 1))
+                            rows.append((t % 2, seed, rate, f"s{s}", f"v{t}", w, dimension, y, p, mask_seed))
+    return pd.DataFrame(rows, columns=["fold", "seed", "missing_rate", "subject", "trial", "window", "dimension",
+                                       "y_true", "y_pred", "mask_seed"])
+
+
+def sweep_of(task: str = "regression") -> pd.DataFrame:
+    """The sweep that belongs to :func:`predictions_at`, by independent metrics."""
+    rows = []
+    for rate in MASK_SEEDS:
+        keys = ["mask_seed", "seed", "fold"]
+        for (mask_seed, seed, fold), part in predictions_at(rate, task).groupby(keys):
+            for metric in METRICS[task]:
+                values = {d: INDEPENDENT[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
+                          for d, g in part.groupby("dimension")}
+                values["mean"] = float(np.mean(list(values.values())))
+                rows += [("toy-run", rate, mask_seed, seed, fold, d, metric, v) for d, v in values.items()]
+    return pd.DataFrame(rows, columns=["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric",
+                                       "value"])
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_flat_metrics_are_mean_and_sd_over_folds_and_seeds(task: str, rate: float) -> None:
+    predictions = predictions_at(rate, task)
+    flat = run_metrics({**INFO, "task": task}, sweep_of(task), predictions, rate, BOOTSTRAP)
+    for metric in METRICS[task]:
+        scores = []  # by fold and seed: mask seeds averaged, then one number a dimension
+        for _, part in predictions.groupby(["seed", "fold"]):
+            scores.append([np.mean([INDEPENDENT[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
+                                    for _, g in part[part["dimension"] == d].groupby("mask_seed")])
+                           for d in DIMENSIONS])
+        every = np.array(scores)
+        assert every.shape == (4, 3)
+        assert flat[metric] == pytest.approx(every.mean(), abs=1e-6)
+        assert flat[f"{metric}_sd"] == pytest.approx(every.mean(1).std(ddof=1), abs=1e-6)
+        for k, dimension in enumerate(DIMENSIONS):
+            assert flat[f"{metric}_{dimension}"] == pytest.approx(every[:, k].mean(), abs=1e-6)
+            assert flat[f"{metric}_{dimension}_sd"] == pytest.approx(every[:, k].std(ddof=1), abs=1e-6)
+        whole = [INDEPENDENT[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
+                 for _, g in predictions.groupby(["dimension", "seed", "mask_seed"])]
+        assert flat[f"{metric}_pooled"] == pytest.approx(np.mean(whole), abs=1e-6)
+    names = {f"{m}{end}" for m in METRICS[task] for end in (
+        "", "_sd", "_pooled", "_low", "_high", *(f"_{d}{sd}" for d in DIMENSIONS for sd in ("", "_sd")))}
+    assert {key for key in flat if key.split("_")[0] in INDEPENDENT} == names
+
+
+def test_flat_metrics_say_what_was_run() -> None:
+    flat = run_metrics(INFO, sweep_of(), predictions_at(0.4), 0.4, BOOTSTRAP)
+    expected = {"run": "toy-run", "method": "himoe", "set": "toy", "protocol": "leaky", "task": "regression",
+                "modalities": "EEG+EDA", "modality_set": "EEG+PPS", "variant": "", "data": "Toy (simulated)",
+                "simulated": True, "label_source": "continuous", "shuffled_labels": True, "missing_rate": 0.4,
+                "training_missing": "sampled", "folds": 2, "seeds": 2, "scale_low": 1.0, "scale_high": 9.0,
+                "n_windows": 40, "n_trials": 8, "parameters": 123, "multiply_adds": None}
+    assert {key: flat[key] for key in expected} == expected
+    assert set(flat) - set(expected) == set(summary("regression", sweep_of(), predictions_at(0.4), BOOTSTRAP))
+    assert all(value is None or isinstance(value, str | bool | int | float) for value in flat.values())
+    json.dumps(flat, allow_nan=False)
+
+
+@pytest.mark.parametrize(("task", "metric"), [("regression", "mae"), ("regression", "ccc"),
+                                              ("classification", "accuracy")])
+def test_the_interval_resamples_trials_of_the_first_seeds(task: str, metric: str) -> None:
+    predictions = predictions_at(0.4, task)
+    first = predictions[(predictions["seed"] == 0) & (predictions["mask_seed"] == 3)]
+    parts = dict(list(first.groupby(["subject", "trial"])))
+    trials = sorted(parts)
+    scores = []
+    for draw in np.random.default_rng(0).integers(0, len(trials), (200, len(trials))):
+        sample = pd.concat([parts[trials[k]] for k in draw])
+        scores.append(np.mean([INDEPENDENT[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
+                               for _, g in sample.groupby("dimension")]))
+    low, high = pooled_interval(predictions, metric, BOOTSTRAP)
+    assert (low, high) == pytest.approx(tuple(np.quantile(scores, (0.025, 0.975))), abs=1e-9)
+    assert low < pooled(first, metric) < high
+    assert pooled_interval(predictions, metric, BootstrapParams(200, 1)) != (low, high)
+
+
+def test_predictions_need_no_mask_seed() -> None:
+    """What training writes, at rate 0."""
+    predictions = predictions_at(0.0)
+    without = predictions.drop(columns="mask_seed")
+    for metric in METRICS["regression"]:
+        assert pooled(without, metric) == pooled(predictions, metric)
+        assert pooled_interval(without, metric, BOOTSTRAP) == pooled_interval(predictions, metric, BOOTSTRAP)
+
+
+def test_rows_without_a_rating_count_in_no_score() -> None:
+    predictions = predictions_at(0.0)
+    rng = np.random.default_rng(1)
+    unrated = (predictions["dimension"] == "liking") & rng.choice([True, False], len(predictions))
+    assert 10 < unrated.sum() < 70
+    some = predictions.assign(y_true=predictions["y_true"].mask(unrated))
+    values = [mean_absolute_error(g["y_true"], g["y_pred"]) for _, g in some.dropna().groupby(["dimension", "seed"])]
+    assert len(values) == 6
+    assert pooled(some, "mae") == pytest.approx(np.mean(values))
+    assert np.isfinite(pooled_interval(some, "ccc", BOOTSTRAP)).all()
+
+
+def test_undefined_scores_are_null() -> None:
+    """A constant prediction has no PCC; one fold and seed have no SD."""
+    predictions = predictions_at(0.0).query("seed == 0 and fold == 1").assign(y_pred=4.0)
+    sweep = sweep_of().query("seed == 0 and fold == 1").copy()
+    sweep.loc[sweep["metric"] == "pcc", "value"] = np.nan
+    flat = run_metrics(INFO, sweep, predictions, 0.0, BOOTSTRAP)
+    assert [flat[key] for key in ("pcc", "pcc_valence", "pcc_pooled", "pcc_low", "mae_sd", "mae_valence_sd")] == [
+        None] * 6
+    assert flat["mae"] is not None
+    assert (flat["ccc_pooled"], flat["folds"], flat["seeds"]) == (0.0, 1, 1)
+
+
+def test_a_fold_without_scores_is_left_out() -> None:
+    sweep = sweep_of()
+    whole = summary("regression", sweep[sweep["missing_rate"] == 0], predictions_at(0.0), BOOTSTRAP)
+    sweep.loc[sweep["fold"] == 1, "value"] = np.nan
+    part = summary("regression", sweep[sweep["missing_rate"] == 0], predictions_at(0.0), BOOTSTRAP)
+    rows = sweep[(sweep["missing_rate"] == 0) & (sweep["dimension"] == "mean") & (sweep["metric"] == "ccc")]
+    assert part["ccc"] == pytest.approx(rows.loc[rows["fold"] == 0, "value"].mean(), abs=1e-6)
+    assert part["ccc"] != whole["ccc"]
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys, himoe.summary; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
