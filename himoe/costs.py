@@ -24,13 +24,6 @@ COMPLEX_PRODUCT_FLOPS = 6  # 4 products, 2 sums
 aten = torch.ops.aten
 
 
-def count_parameters(method: Method) -> int | None:
-    """Number of trainable parameters; None for methods fitted in closed form."""
-    if not method.gradient:
-        return None
-    return sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
-
-
 def multiply_adds(method: Method, batch: Batch) -> int | None:
     """Multiply-adds of one forward pass in evaluation mode, per window (divided by B·T and rounded).
 

@@ -17,11 +17,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from himoe.costs import count_parameters, multiply_adds, random_batch
 from himoe.evaluation import Scores, join, score_task
 from himoe.files import atomic_path, write_json
 from himoe.inference import encode_fold
 from himoe.methods import build_method
+from himoe.methods.base import count_parameters
 from himoe.params import RunConfig
 from himoe.progress import progress
 from himoe.rundata import FoldTask, RunData, make_spec, run_tasks
@@ -146,6 +146,5 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
         "label_source": meta.label_source, "dimensions": list(meta.dimensions), "scale": list(meta.scale),
         "threshold": meta.threshold, "length_s": meta.length_s, "step_s": meta.step_s,
         "parameters": count_parameters(method),
-        "multiply_adds": multiply_adds(method, random_batch(method.spec, 1, config.training.sequence_length)),
         "facts": provenance.get("facts"),
     }

@@ -12,7 +12,7 @@ from himoe.metrics import METRICS, TASK_METRICS, bootstrap_interval
 from himoe.params import BootstrapParams
 
 COPIED = ("run", "method", "set", "protocol", "task", "modality_set", "variant", "data", "simulated", "label_source",
-          "parameters", "multiply_adds")
+          "parameters")
 
 
 def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.DataFrame, rate: float,

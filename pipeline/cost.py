@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from himoe.batches import Task
-from himoe.costs import count_parameters, multiply_adds, random_batch, seconds_per_window
+from himoe.costs import multiply_adds, random_batch, seconds_per_window
 from himoe.files import write_text
 from himoe.methods import build_method
-from himoe.methods.base import Spec
+from himoe.methods.base import Spec, count_parameters
 from himoe.params import TrainingParams, parse
 from himoe.progress import progress
 from himoe.windows import folder_meta

@@ -243,7 +243,7 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
         "data": f"{label} (simulated)" if simulated else label, "label_source": "continuous",
         "dimensions": list(DIMENSIONS.get(run["set"], ("valence", "arousal"))),
         "scale": list(SCALES.get(run["set"], (1.0, 9.0))), "threshold": 5.0, "length_s": 4.0, "step_s": 2.0,
-        "parameters": None if small else size, "multiply_adds": None if small else 37 * size,
+        "parameters": None if small else size,
         "facts": make_facts(run["set"], modalities) if facts else None,
     }
 
@@ -273,7 +273,7 @@ def make_metrics(name: str, run: dict[str, Any], info: dict[str, Any], predictio
         "seeds": int(predictions["seed"].nunique()), "scale_low": info["scale"][0], "scale_high": info["scale"][1],
         "n_windows": len(predictions.drop_duplicates(["subject", "trial", "window"])),
         "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
-        "parameters": info["parameters"], "multiply_adds": info["multiply_adds"]}
+        "parameters": info["parameters"]}
     first = predictions[predictions["seed"] == predictions["seed"].min()]
     wide = first.pivot(index=["subject", "trial", "window"], columns="dimension", values=["y_true", "y_pred"])
     trials = np.array([f"{subject}/{trial}" for subject, trial, _ in wide.index])
@@ -297,7 +297,7 @@ def make_cost(results: dict[str, RunResult]) -> pd.DataFrame:
     for result in results.values():
         m = result.metrics
         key = (m["method"], m["modality_set"], m["set"])
-        adds = m["multiply_adds"]
+        adds = None if m["parameters"] is None else 37 * m["parameters"]
         found.setdefault(key, (*key, m["parameters"], adds, 1e-4 + (adds or 0) * 1e-10))
     return pd.DataFrame(list(found.values()), columns=["method", "modality_set", "set", "parameters",
                                                        "multiply_adds", "seconds_per_window"])

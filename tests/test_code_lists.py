@@ -189,4 +189,4 @@ def test_the_stage_writes_the_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(ROOT)
     code.code(str(tmp_path / "code"))
     assert {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "code").iterdir()} == {
-        f"{name}.txt": text for name, text in LISTS.items()}
+        f"{name}.txt": text for name, text in code.code_lists(ROOT).items()}

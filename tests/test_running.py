@@ -289,13 +289,11 @@ def test_run_json_says_what_the_run_is() -> None:
         ["valence", "arousal"], [1.0, 9.0], 5.0)
     parameters = build_method("himoe", make_spec(config, data)).parameters()
     assert described["parameters"] == sum(parameter.numel() for parameter in parameters)
-    assert described["multiply_adds"] > 1000
     real = replace(data.store, meta=replace(data.store.meta, provenance={
         "source": "local", "simulated": False, "label": "Toy", "facts": {"subjects": 4}}))
     assert describe(config, replace(data, store=real))["simulated"] is False
     assert describe(config, replace(data, store=real))["facts"] == {"subjects": 4}
-    floor = describe(*problem(method="mean"))
-    assert (floor["parameters"], floor["multiply_adds"]) == (None, None)
+    assert describe(*problem(method="mean"))["parameters"] is None
 
 
 def test_a_folders_digest_follows_names_and_bytes(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ INFO: dict[str, Any] = {
     "run": "toy-run", "method": "himoe", "set": "toy", "protocol": "leaky", "task": "regression",
     "modalities": ["EEG", "EDA"], "modality_set": "EEG+PPS", "variant": "", "shuffle_labels": True,
     "training": {"missing": "sampled"}, "simulated": True, "data": "Toy (simulated)", "label_source": "continuous",
-    "scale": [1.0, 9.0], "parameters": 123, "multiply_adds": None,
+    "scale": [1.0, 9.0], "parameters": 123,
 }
 
 
@@ -106,7 +106,7 @@ def test_flat_metrics_say_what_was_run() -> None:
                 "modalities": "EEG+EDA", "modality_set": "EEG+PPS", "variant": "", "data": "Toy (simulated)",
                 "simulated": True, "label_source": "continuous", "shuffled_labels": True, "missing_rate": 0.4,
                 "training_missing": "sampled", "folds": 2, "seeds": 2, "scale_low": 1.0, "scale_high": 9.0,
-                "n_windows": 40, "n_trials": 8, "parameters": 123, "multiply_adds": None}
+                "n_windows": 40, "n_trials": 8, "parameters": 123}
     assert {key: flat[key] for key in expected} == expected
     assert set(flat) - set(expected) == set(summary("regression", sweep_of(), predictions_at(0.4), BOOTSTRAP))
     assert all(value is None or isinstance(value, str | bool | int | float) for value in flat.values())

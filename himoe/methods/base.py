@@ -86,6 +86,13 @@ class Method(nn.Module, ABC):
         return Output(output.prediction, output.raw, losses, output.diagnostics)
 
 
+def count_parameters(method: Method) -> int | None:
+    """Number of trainable parameters; None for methods fitted in closed form."""
+    if not method.gradient:
+        return None
+    return sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
+
+
 class Heads(nn.Module):
     """One linear head a dimension (independent heads; paper, "Dimension-Specific Prediction and Loss").
 

@@ -1,0 +1,199 @@
+"""Every number that is printed is found again: recomputed from predictions with SciPy and scikit-learn.
+
+Once on small synthetic runs (always), once on this repository's own reports (metrics are committed; predictions are
+there after ``dvc repro`` or ``dvc pull``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pipeline_helpers import ROOT
+from report_folders import SETTINGS, write_reports
+from scipy.stats import linregress, pearsonr, wilcoxon
+from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, mean_absolute_error
+
+from himoe.paper import METHOD_LABELS, SET_LABELS
+from himoe.tables import TABLES, build_table, to_csv
+
+ATOL = 2e-6  # metrics files hold six decimals
+SAMPLE = 15  # runs whose predictions are read
+
+
+def ccc(y: np.ndarray, p: np.ndarray) -> float:
+    """Lin's concordance from its definition."""
+    return float(2 * np.cov(y, p, ddof=0)[0, 1] / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
+
+
+INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "CCC": ccc, "PCC": lambda y, p: float(pearsonr(y, p).statistic), "MAE": mean_absolute_error,
+    "ACC": lambda y, p: 100 * accuracy_score(y, p > 0.5), "F1": lambda y, p: 100 * f1_score(y, p > 0.5),
+}
+
+
+@pytest.fixture(scope="module", params=["synthetic", "committed"])
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs/ (perhaps), metrics/ and reports/tables/."""
+    if request.param == "committed":
+        if not (ROOT / "reports" / "tables" / "scores.csv").is_file():
+            pytest.skip("no reports yet: run make repro")
+        return ROOT
+    root = tmp_path_factory.mktemp("reports")
+    results, comparisons, cost = write_reports(root)
+    (root / "reports" / "tables").mkdir(parents=True)
+    for name in TABLES:
+        table = build_table(name, results, comparisons, cost, SETTINGS)
+        if table is not None:
+            (root / "reports" / "tables" / f"{name}.csv").write_text(to_csv(table), encoding="utf-8")
+    return root
+
+
+def table(project: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(project / "reports" / "tables" / f"{name}.csv", float_precision="round_trip")
+
+
+def predictions(project: Path, run: str) -> pd.DataFrame:
+    """The run's predictions with known truth; skips where they are not on this machine."""
+    path = project / "runs" / run / "predictions.parquet"
+    if not path.is_file():
+        pytest.skip(f"no {path.relative_to(project)} here: run make repro or dvc pull")
+    frame = pd.read_parquet(path)
+    return frame[frame["y_true"].notna()]
+
+
+def fold_scores(frame: pd.DataFrame, head: str) -> pd.DataFrame:
+    """One row a seed and fold, one column a dimension."""
+    scores = {key: INDEPENDENT[head](g["y_true"].to_numpy(float), g["y_pred"].to_numpy(float))
+              for key, g in frame.groupby(["seed", "fold", "dimension"])}
+    return pd.Series(scores).unstack()
+
+
+def sampled_runs(project: Path) -> list[str]:
+    runs = sorted(table(project, "scores")["Run"])
+    return runs[::max(1, len(runs) // SAMPLE)]
+
+
+def test_scores_are_those_of_the_predictions(project: Path) -> None:
+    printed = table(project, "scores").set_index("Run")
+    checked = 0
+    for run in sampled_runs(project):
+        frame = predictions(project, run)
+        heads = ("CCC", "PCC", "MAE") if printed.loc[run, "Task"] == "regression" else ("ACC", "F1")
+        for head in heads:
+            if math.isnan(printed.loc[run, head]):
+                assert (frame.groupby(["fold", "dimension"])["y_pred"].std().fillna(0) < 1e-6).any()  # a constant
+                continue
+            means = fold_scores(frame, head).mean(axis=1)
+            assert printed.loc[run, head] == pytest.approx(means.mean(), abs=100 * ATOL)
+            assert printed.loc[run, f"{head} sd"] == pytest.approx(means.std(ddof=1), abs=100 * ATOL)
+            checked += 1
+        assert printed.loc[run, "Windows"] == len(frame.drop_duplicates(["subject", "trial", "window"]))
+    assert checked > 10
+
+
+def test_scores_stand_in_the_metrics_files(project: Path) -> None:
+    printed = table(project, "scores").set_index("Run")
+    assert set(printed.index) == {path.stem for path in (project / "metrics" / "runs").glob("*.json")}
+    for run, row in printed.iterrows():
+        metrics = json.loads((project / "metrics" / "runs" / f"{run}.json").read_text(encoding="utf-8"))
+        assert row["Our data"] == metrics["data"]
+        assert ("simulated" in row["Our data"]) == metrics["simulated"]
+        for head, name in (("CCC", "ccc"), ("MAE", "mae"), ("CCC low", "ccc_low"), ("Valence", "ccc_valence")):
+            if metrics["task"] == "regression" and metrics.get(name) is not None:
+                assert row[head] == pytest.approx(metrics[name], abs=ATOL)
+
+
+@pytest.mark.parametrize(("name", "held_out", "heads"), [
+    ("table2", "trials held out", ("CCC", "PCC", "MAE")), ("table5", "people held out", ()),
+    ("table6", "trials held out", ("CCC", "PCC", "MAE"))])
+def test_tables_repeat_the_scores(project: Path, name: str, held_out: str, heads: tuple[str, ...]) -> None:
+    scores = table(project, "scores")
+    scores = scores[(scores["Held out"] == held_out) & (scores["Task"] == "regression")]
+    printed = table(project, name)
+    ours = printed[printed["Our data"].notna() & ~printed["Our data"].fillna("").str.startswith("needs")]
+    assert len(ours) >= 4
+    columns = heads or tuple(f"CCC {dimension}" for dimension in ("valence", "arousal"))
+    for _, row in ours.iterrows():
+        same = scores[(scores["Set"] == row["Set"]) & (scores["Method"] == row["Method"])
+                      & (scores["Our data"] == row["Our data"])]
+        values = same[[column if heads else column.split()[1].capitalize() for column in columns]].to_numpy(float)
+        wanted = row[list(columns)].to_numpy(float)
+        assert any(np.allclose(found, wanted, atol=ATOL, equal_nan=True) for found in values), row["Method"]
+
+
+@pytest.mark.parametrize("name", ["table8", "table9"])
+def test_missing_rates_are_means_of_the_sweep(project: Path, name: str) -> None:
+    printed = table(project, name)
+    modalities = {"table8": "EEG+PPS", "table9": "EEG+EOG+EMG+EDA"}[name]
+    labels = {label: method for method, label in METHOD_LABELS.items()}
+    runs = {run: json.loads((project / "metrics" / "runs" / f"{run}.json").read_text(encoding="utf-8"))
+            for run in table(project, "scores")["Run"]}
+    checked = 0
+    for _, row in printed[printed["Source"] != "paper"].iterrows():
+        wanted = {"method": labels[row["Method"].removesuffix(" †")], "modality_set": modalities, "protocol": "trial",
+                  "task": "regression", "variant": "", "shuffled_labels": False}
+        (run,) = [run for run, m in runs.items() if SET_LABELS[m["set"]] == row["Set"]
+                  and all(m[key] == value for key, value in wanted.items())]
+        path = project / "runs" / run / "sweep.csv"
+        if not path.is_file():
+            pytest.skip(f"no {path.relative_to(project)} here: run make repro or dvc pull")
+        sweep = pd.read_csv(path)
+        sweep = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean")]
+        for rate, part in sweep.groupby("missing_rate"):
+            by_mask = [group["value"].mean() for _, group in part.groupby("mask_seed")]
+            assert row[f"r = {rate:.2f}"] == pytest.approx(np.mean(by_mask), abs=ATOL)
+            checked += 1
+        means = fold_scores(predictions(project, run), "CCC").mean(axis=1)
+        assert row["r = 0.00"] == pytest.approx(means.mean(), abs=ATOL)
+    assert checked >= 18
+
+
+def test_comparisons_are_scipys(project: Path) -> None:
+    comparisons = pd.read_csv(project / "metrics" / "comparisons.csv")
+    assert len(comparisons) > 10
+    plain = comparisons[comparisons["metric"] == "ccc"]
+    for family, rows in list(plain.groupby("family"))[:3]:
+        p = []
+        for _, row in rows.iterrows():
+            scores = [fold_scores(predictions(project, run), "CCC").mean(axis=1).rename_axis(["seed", "fold"])
+                      .rename("ccc").reset_index() for run in (row["reference"], row["run"])]
+            single = any(len(set(part["seed"])) == 1 for part in scores)
+            pairs = scores[0].merge(scores[1], on=["fold"] if single else ["seed", "fold"])
+            differences = (pairs["ccc_x"] - pairs["ccc_y"]).to_numpy()
+            assert row["pairs"] == len(differences)
+            assert row["difference"] == pytest.approx(differences.mean(), abs=ATOL)
+            assert row["p"] == pytest.approx(wilcoxon(differences).pvalue, rel=1e-4), family
+            p.append(row["p"])
+        order = np.argsort(p)
+        corrected = np.maximum.accumulate([min(1.0, (len(p) - k) * p[i]) for k, i in enumerate(order)])
+        np.testing.assert_allclose(rows["p_holm"].to_numpy()[order], corrected, rtol=1e-4)
+
+
+def test_calibration_is_a_regression_of_truth_on_prediction(project: Path) -> None:
+    printed = table(project, "calibration")
+    labels = {label: method for method, label in METHOD_LABELS.items()}
+    scores = table(project, "scores")
+    checked = 0
+    for _, row in printed.iterrows():
+        same = scores[(scores["Set"] == row["Set"]) & (scores["Method"] == row["Method"])
+                      & (scores["Modalities"] == row["Modalities"]) & (scores["Task"] == row["Task"])
+                      & (scores["Held out"] == "trials held out")]
+        if len(same) != 1 or labels[row["Method"].removesuffix(" †")].startswith("mean"):
+            continue
+        frame = predictions(project, same["Run"].iloc[0])
+        groups = [(g["y_true"].to_numpy(float), g["y_pred"].to_numpy(float))
+                  for _, g in frame.groupby(["seed", "dimension"])]
+        if row["Task"] == "regression":
+            fits = [linregress(p, y) for y, p in groups]
+            assert row["Slope"] == pytest.approx(np.mean([fit.slope for fit in fits]), rel=1e-5)
+            assert row["Bias"] == pytest.approx(np.mean([p.mean() - y.mean() for y, p in groups]), abs=1e-6)
+        else:
+            assert row["Brier"] == pytest.approx(np.mean([brier_score_loss(y, p) for y, p in groups]), rel=1e-5)
+        checked += 1
+    assert checked >= 5
