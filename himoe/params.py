@@ -175,6 +175,7 @@ class ModelParams:
     soft_routing: bool = True
     similarity: str = "scaled_dot"
     dropout: float = 0.25
+    code_norm: bool = False
     eeg_filters: int = 8
     eeg_depth: int = 2
     eeg_kernel_s: float = 0.5
@@ -206,8 +207,8 @@ class AlignmentParams:
 class SearchParams:
     """The small search that every model makes on its own validation rows, the same budget for every method.
 
-    ``trials`` settings (the given one, then random ones from ``learning_rate``'s range, log-uniform, and
-    ``dropout``'s values) are trained for ``epochs`` epochs; the best goes on. One trial = no search.
+    ``trials`` settings (the given one, then random ones from ``learning_rate``'s range, log-uniform, and the
+    values of ``dropout`` and ``code_norm``) are trained for ``epochs`` epochs; the best goes on. One trial = no search.
     """
 
     trials: int = 1
@@ -215,12 +216,14 @@ class SearchParams:
     seed: int = 0
     learning_rate: tuple[float, ...] = (0.002, 0.02)
     dropout: tuple[float, ...] = (0.25,)
+    code_norm: tuple[bool, ...] = (False,)
 
     def __post_init__(self) -> None:
         _check(self.trials >= 1, "training.search.trials", self.trials, "1 or more")
         _check(self.epochs >= 1, "training.search.epochs", self.epochs, "1 or more")
         _check(len(self.learning_rate) == 2 and 0 < self.learning_rate[0] <= self.learning_rate[1],
                "training.search.learning_rate", self.learning_rate, "two values, 0 < low <= high")
+        _check(len(self.code_norm) > 0, "training.search.code_norm", self.code_norm, "at least one of true and false")
         _check(len(self.dropout) > 0 and all(0 <= value < 1 for value in self.dropout), "training.search.dropout",
                self.dropout, "at least one value in [0, 1)")
 

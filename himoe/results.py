@@ -23,7 +23,8 @@ REQUIRED_INFO = ("data", "simulated", "dimensions", "length_s")
 # A run's tables: file and columns, as the train stage writes them.
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "history": ("history.csv", ("epoch", "train_loss", "validation_loss", "best", "fold", "seed")),
-    "search": ("search.csv", ("fold", "seed", "trial", "learning_rate", "dropout", "validation_loss", "chosen")),
+    "search": ("search.csv", ("fold", "seed", "trial", "learning_rate", "dropout", "code_norm", "validation_loss",
+                              "chosen")),
     "predictions": ("predictions.parquet", ("run", "fold", "seed", "missing_rate", "subject", "trial", "window",
                                             "start_s", "dimension", "y_true", "y_pred")),
     "sweep": ("sweep.csv", ("run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value")),

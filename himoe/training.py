@@ -28,7 +28,7 @@ from himoe.methods.resizable import FittedMethod
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, make_spec
 
-SEARCH_COLUMNS = ["trial", "learning_rate", "dropout", "validation_loss", "chosen"]
+SEARCH_COLUMNS = ["trial", "learning_rate", "dropout", "code_norm", "validation_loss", "chosen"]
 MAX_GRADIENT_NORM = 5.0
 
 
@@ -145,9 +145,9 @@ def _fit_gradient(material: Material) -> tuple[dict[str, Tensor], pd.DataFrame, 
         for fit in fits:
             fit.advance(min(search.epochs, total))
     chosen = min(fits, key=lambda fit: fit.best_loss)  # the first of equals
-    table = pd.DataFrame([(k, fit.candidate.learning_rate, fit.candidate.dropout, fit.best_loss, fit is chosen)
-                          for k, fit in enumerate(fits)], columns=SEARCH_COLUMNS) if len(fits) > 1 else pd.DataFrame(
-                              columns=SEARCH_COLUMNS)
+    tried = [(k, fit.candidate.learning_rate, fit.candidate.dropout, fit.candidate.code_norm, fit.best_loss,
+              fit is chosen) for k, fit in enumerate(fits)]
+    table = pd.DataFrame(tried if len(fits) > 1 else [], columns=SEARCH_COLUMNS)
     chosen.advance(total)
     if chosen.best_weights is None:
         raise InputError(f"run {material.config.name} {material.task.name}: the validation loss was never finite; "
@@ -162,17 +162,18 @@ class Candidate:
 
     learning_rate: float
     dropout: float
+    code_norm: bool = False
 
 
 def candidates(config: RunConfig) -> list[Candidate]:
     """The search's settings: the given one first, then random ones, the same for every method, fold and seed."""
     search = config.training.search
     rng = np.random.default_rng(search.seed)
-    found = [Candidate(config.training.learning_rate, config.model.dropout)]
+    found = [Candidate(config.training.learning_rate, config.model.dropout, config.model.code_norm)]
     low, high = np.log(search.learning_rate)
     for _ in range(search.trials - 1):
         rate = float(f"{np.exp(rng.uniform(low, high)):.3g}")
-        found.append(Candidate(rate, float(rng.choice(search.dropout))))
+        found.append(Candidate(rate, float(rng.choice(search.dropout)), bool(rng.choice(search.code_norm))))
     return found
 
 
@@ -187,7 +188,7 @@ class Fit:
         self.material, self.candidate = material, candidate
         training, spec = material.config.training, material.spec
         torch.manual_seed(material.seed)
-        model = replace(spec.model, dropout=candidate.dropout)
+        model = replace(spec.model, dropout=candidate.dropout, code_norm=candidate.code_norm)
         self.method = build_method(material.config.run.method, replace(spec, model=model)).to(material.device)
         calibrate_heads(self.method, material.labels)
         self.generator = torch.Generator().manual_seed(material.seed)

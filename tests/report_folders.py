@@ -219,10 +219,10 @@ def make_search(run: dict[str, Any], seeds: tuple[int, ...], rng: np.random.Gene
         folds = SUBJECTS if run["protocol"] == "loso" else FOLDS
         for fold, seed in itertools.product(range(folds), seeds):
             losses = rng.uniform(0.5, 1.5, 3).round(6)
-            rows += [(fold, seed, trial, rate, dropout, losses[trial], trial == int(np.argmin(losses)))
-                     for trial, (rate, dropout) in enumerate(((0.001, 0.25), (0.003, 0.25), (0.003, 0.5)))]
-    return pd.DataFrame(rows, columns=["fold", "seed", "trial", "learning_rate", "dropout", "validation_loss",
-                                       "chosen"])
+            rows += [(fold, seed, trial, *setting, losses[trial], trial == int(np.argmin(losses)))
+                     for trial, setting in enumerate(((0.001, 0.25, False), (0.003, 0.25, False), (0.003, 0.5, True)))]
+    return pd.DataFrame(rows, columns=["fold", "seed", "trial", "learning_rate", "dropout", "code_norm",
+                                       "validation_loss", "chosen"])
 
 
 def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated: bool, facts: bool,

@@ -26,19 +26,21 @@ from himoe.training import Candidate, candidates, derive_seed, fit_task
 
 TASK = FoldTask(1, 0)
 NETWORKS = [name for name in method_names() if method_class(name).gradient]
-SEARCH = {"trials": 4, "epochs": 1, "seed": 3, "learning_rate": (0.001, 0.05), "dropout": (0.0, 0.2, 0.4)}
+SEARCH = {"trials": 4, "epochs": 1, "seed": 3, "learning_rate": (0.001, 0.05), "dropout": (0.0, 0.2, 0.4),
+          "code_norm": (False, True)}
 
 
-Setting = tuple[float, float]
+Setting = tuple[float, float, bool]
 
 
 def recomputed(seed: int, trials: int, low: float, high: float, dropout: tuple[float, ...]) -> list[Setting]:
-    """The random settings by the words of params.yaml: log-uniform rate of three digits, one of the dropouts."""
+    """The random settings by the words of params.yaml: log-uniform rate of three digits, a dropout, a norm or none."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(trials - 1):
         rate = low * (high / low) ** rng.random()
-        found.append((round(rate, 2 - math.floor(math.log10(rate))), dropout[rng.integers(0, len(dropout))]))
+        found.append((round(rate, 2 - math.floor(math.log10(rate))), dropout[rng.integers(0, len(dropout))],
+                      bool(rng.integers(0, 2))))
     return found
 
 
@@ -47,9 +49,9 @@ def recomputed(seed: int, trials: int, low: float, high: float, dropout: tuple[f
 def test_every_method_and_fold_tries_the_same_settings(method: str, task: FoldTask) -> None:
     config = make_config(method, epochs=1, learning_rate=0.01, search=SEARCH)
     search = fit_task(config, make_data(config, make_store()), task).search
-    expected = [(0.01, 0.1), *recomputed(3, 4, 0.001, 0.05, (0.0, 0.2, 0.4))]
+    expected = [(0.01, 0.1, False), *recomputed(3, 4, 0.001, 0.05, (0.0, 0.2, 0.4))]
     assert search["trial"].tolist() == [0, 1, 2, 3]
-    tried = list(search[["learning_rate", "dropout"]].itertuples(index=False, name=None))
+    tried = list(search[["learning_rate", "dropout", "code_norm"]].itertuples(index=False, name=None))
     assert tried == [pytest.approx(pair, rel=1e-12) for pair in expected]
     assert search["chosen"].sum() == 1
     assert search.loc[search["chosen"], "validation_loss"].item() == search["validation_loss"].min()
@@ -62,6 +64,7 @@ def test_settings_stay_in_their_ranges_and_follow_the_search_seed() -> None:
     assert 0.035 < rates.max() <= 0.05
     assert np.median(rates) == pytest.approx(math.sqrt(0.001 * 0.05), rel=0.25)  # log-uniform, not uniform
     assert {c.dropout for c in many[0][1:]} == {0.0, 0.2, 0.4}
+    assert {c.code_norm for c in many[0][1:]} == {False, True}
     assert many[0][0] == many[1][0] == Candidate(0.01, 0.1)
     assert many[0][1:] != many[1][1:]
     assert candidates(make_config(seed=9, search=SEARCH)) == many[0][:4]
@@ -79,7 +82,7 @@ def test_the_chosen_setting_ends_as_if_it_were_the_only_one(
 ) -> None:
     """Own weights, optimiser, order of batches, masks and dropout: the others leave no trace."""
     settings = [Candidate(1e-6, 0.5), Candidate(2e-6, 0.2)]
-    settings.insert(place, Candidate(0.02, 0.3))
+    settings.insert(place, Candidate(0.02, 0.3, True))
     changes: dict[str, Any] = {"method": method, "epochs": 6, "patience": 2}
     config = make_config(**changes, search={"trials": 3, "epochs": 2})
     data = make_data(config, make_store())
@@ -88,7 +91,8 @@ def test_the_chosen_setting_ends_as_if_it_were_the_only_one(
         found = fit_task(config, data, TASK)
     assert found.search.index[found.search["chosen"]].tolist() == [place]
     for k, setting in enumerate(settings):
-        alone_config = make_config(**changes, learning_rate=setting.learning_rate, model={"dropout": setting.dropout})
+        alone_config = make_config(**changes, learning_rate=setting.learning_rate,
+                                   model={"dropout": setting.dropout, "code_norm": setting.code_norm})
         alone = fit_task(alone_config, data, TASK)
         assert alone.search.empty
         assert found.search["validation_loss"][k] == alone.history["validation_loss"][:2].min()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from himoe.batches import Batch, ModalityShape
@@ -69,12 +70,20 @@ def mask_codes(codes: Tensor, present: Tensor) -> Tensor:
 
 
 class ModalityEncoders(nn.Module):
-    """One encoder a modality, no parameters shared: batch → codes (B, T, M, F)."""
+    """One encoder a modality, no parameters shared: batch → codes (B, T, M, F).
+
+    ``model.code_norm`` puts a layer norm without parameters on every code (Ba et al. 2016, arXiv:1607.06450), so
+    that a window with a burst cannot throw what follows. The papers leave this open; each model's search may choose.
+    The choice is kept with the weights.
+    """
+
+    code_norm: Tensor
 
     def __init__(self, shapes: Mapping[str, ModalityShape], model: ModelParams) -> None:
         super().__init__()
         self.shapes = dict(shapes)
         self.features = model.features
+        self.register_buffer("code_norm", torch.tensor(model.code_norm))
         self.encoders = nn.ModuleDict({name: build_encoder(name, shape, model) for name, shape in shapes.items()})
 
     def forward(self, batch: Batch) -> Tensor:
@@ -94,4 +103,5 @@ class ModalityEncoders(nn.Module):
                 raise bad_input(f"batch.x[{name!r}]", f"windows of {tuple(x.shape[2:])}",
                                 f"({shape.channels}, {shape.samples})", "build the method from the data's own shapes")
             codes.append(encode_present(self.encoders[name], x, batch.present[..., index], self.features))
-        return torch.stack(codes, 2)
+        codes_BTMF = torch.stack(codes, 2)
+        return functional.layer_norm(codes_BTMF, (self.features,)) if self.code_norm else codes_BTMF

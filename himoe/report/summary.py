@@ -11,6 +11,8 @@ import pandas as pd
 from himoe.paper import CONTRADICTIONS, PaperValue, paper_value
 from himoe.report.frames import HEADLINE_METRIC, HELD_OUT, Results, family, method_label
 from himoe.results import RunResult, provenance
+from himoe.statistics import smallest_p
+from himoe.tables.against import ALPHA, power_note
 from himoe.tables.rows import run_label
 from himoe.tables.table import Cell, Ours, Table
 
@@ -71,6 +73,7 @@ def _headline_table(reference: RunResult, rows: pd.DataFrame, results: Results) 
         "Its accuracies are in Tables 4 and 10, people held out in Table 5.",
         "Hi-MoE minus it: ours minus ours [95 % paired bootstrap over trials]. p: Wilcoxon signed-rank over folds and "
         "seeds, Holm-corrected within the table. Verdict: what Hi-MoE is.",
+        power_note(str(rows["family"].iloc[0]), sorted(set(rows["pairs"].astype(int))), int(rows["p"].notna().sum())),
         "† our implementation, built from the cited paper's description.")
     return Table(f"headline-{reference.run}", family(reference),
                  ("Method", f"{_METRIC_NAMES[metric]}, ours", f"{_METRIC_NAMES[metric]}, paper", "Hi-MoE minus it",
@@ -85,8 +88,12 @@ def _sentence(run: RunResult, rows: pd.DataFrame, results: Results) -> str:
     counts = ", ".join(f"{verdict} {_than(verdict)} {_named(rows[rows['verdict'] == verdict], results)}"
                        for verdict in _VERDICTS if (rows["verdict"] == verdict).any())
     score = "undefined" if run.metrics[metric] is None else f"{run.metrics[metric]:.3f}"
-    return (f"{family(run)}: Hi-MoE has {_METRIC_NAMES[metric]} {score}{published}; it is "
-            f"{counts or 'not compared with any'}.")
+    text = f"{family(run)}: Hi-MoE has {_METRIC_NAMES[metric]} {score}{published}; "
+    tested = int(rows["p"].notna().sum())
+    if tested and smallest_p(int(rows["pairs"].max())) * tested >= ALPHA:
+        return (f"{text}{rows['pairs'].max()} pairs of folds and seeds are too few to tell it from {tested} others "
+                "by a test.")
+    return f"{text}it is {counts or 'not compared with any'}."
 
 
 def _difference(line: Mapping[Any, Any]) -> str | None:

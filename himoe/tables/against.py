@@ -12,7 +12,7 @@ from himoe.statistics import smallest_p
 from himoe.tables.rows import METRIC_LABELS, PERCENT, Inputs, set_label
 
 AGAINST = "Hi-MoE against it"
-_ALPHA = 0.05
+ALPHA = 0.05
 
 
 def against(result: RunResult | None, inputs: Inputs) -> str | None:
@@ -47,11 +47,11 @@ def against_notes(runs: Sequence[RunResult], inputs: Inputs) -> list[str]:
     for family in shown["family"].unique():
         every = inputs.comparisons[inputs.comparisons["family"] == family]
         counts = sorted(int(pairs) for pairs in every["pairs"].unique())
-        notes.append(_power_note(str(family), counts, int(every["p"].notna().sum())))
+        notes.append(power_note(str(family), counts, int(every["p"].notna().sum())))
     return notes
 
 
-def _power_note(family: str, counts: Sequence[int], rows: int) -> str:
+def power_note(family: str, counts: Sequence[int], rows: int) -> str:
     """What the pairs allow at best. With equal counts Holm's smallest p is the smallest p times the rows."""
     dataset, protocol, _, modalities, *variants = family.split("/")
     what = f"{set_label(dataset)} {modalities}{' variants' if variants else ''}, protocol {protocol}"
@@ -61,4 +61,4 @@ def _power_note(family: str, counts: Sequence[int], rows: int) -> str:
     if len(counts) == 1:
         least = min(1.0, least * rows)
         text += f", {least:.2g} after correction for {rows} comparison{'' if rows == 1 else 's'}"
-    return text + (": nothing can be distinguished here." if least >= _ALPHA else ".")
+    return text + (": nothing can be distinguished here." if least >= ALPHA else ".")

@@ -88,17 +88,19 @@ def search(inputs: Inputs) -> Table | None:
     runs = [run for run in select(inputs.results, shuffled=None) if not run.part("search").empty]
     if not runs:
         return None
-    every = pd.concat([run.part("search")[["learning_rate", "dropout", "chosen"]].assign(
+    every = pd.concat([run.part("search")[["learning_rate", "dropout", "code_norm", "chosen"]].assign(
         data=run.data, method=_method_label(run)) for run in runs], ignore_index=True)
     lines: list[tuple[Cell, ...]] = []
     for (data, method), group in every.groupby(["data", "method"], sort=False):
         searches = int(group["chosen"].astype(bool).sum())
-        for _, tried in group.groupby(["learning_rate", "dropout"], dropna=False):
+        for _, tried in group.groupby(["learning_rate", "dropout", "code_norm"], dropna=False):
             rate, dropout = (number(float(tried[key].iloc[0])) for key in ("learning_rate", "dropout"))
             chosen = int(tried["chosen"].astype(bool).sum())
-            lines.append((str(data), str(method), rate, dropout, len(tried), chosen, searches))
+            norm = "yes" if tried["code_norm"].iloc[0] else "no"
+            lines.append((str(data), str(method), rate, dropout, norm, len(tried), chosen, searches))
     return Table("search", f"What the search chose: {provenance(runs)}",
-                 ("Our data", "Method", "Learning rate", "Dropout", "Tried", "Chosen", "Searches"), tuple(lines),
+                 ("Our data", "Method", "Learning rate", "Dropout", "Norm of codes", "Tried", "Chosen", "Searches"),
+                 tuple(lines),
                  ("Counts over all runs of a method, with their folds and seeds. A setting is chosen by its loss on "
                   "validation rows; every network has the same number of trials.",))
 

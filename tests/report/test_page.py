@@ -136,6 +136,16 @@ def test_headline_has_ours_the_papers_and_the_verdict(made: Any) -> None:
     assert rows["Training mean"][3].startswith(f"{line['difference']:+.3f} [")
     counted = sum(int(n) for n in re.findall(r"(?:better than|distinguishable from|worse than) (\d+)", sentence))
     assert counted == len(table.rows) - 1
+    assert any("allow no p below 0.0078" in note for note in table.notes)  # 8 pairs: 2 / 2^8
+
+
+def test_headline_says_when_pairs_are_too_few(made: Any) -> None:
+    few = made.comparisons.assign(pairs=4)
+    sentence, table = summary.headline(made.results, few)[0]
+    assert sentence.endswith(f"4 pairs of folds and seeds are too few to tell it from {len(table.rows) - 1} others "
+                             "by a test.")
+    assert "distinguishable from" not in sentence
+    assert any(note.endswith("nothing can be distinguished here.") for note in table.notes)
 
 
 def test_differences_are_ours_minus_the_papers(made: Any) -> None:

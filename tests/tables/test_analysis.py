@@ -76,10 +76,10 @@ def test_search_counts_choices(table: Build, reports: Reports) -> None:
     assert len(runs) == 4
     raw = pd.concat([run.part("search") for run in runs])
     rows = [row for row in made.rows if row[1] == "IANet (2024) †"]
-    assert [row[2:4] for row in rows] == [(0.001, 0.25), (0.003, 0.25), (0.003, 0.5)]
+    assert [row[2:5] for row in rows] == [(0.001, 0.25, "no"), (0.003, 0.25, "no"), (0.003, 0.5, "yes")]
     for row in rows:
         tried = raw[(raw["learning_rate"] == row[2]) & (raw["dropout"] == row[3])]
-        assert row[4:] == (len(tried), list(tried["chosen"]).count(True), raw["chosen"].sum())
+        assert row[5:] == (len(tried), list(tried["chosen"]).count(True), raw["chosen"].sum())
     assert {row[1] for row in made.rows}.isdisjoint({"Training mean", "Features + GBDT"})
 
 
