@@ -139,6 +139,13 @@ def select(results: Mapping[str, RunResult] | Iterable[RunResult], *, set: str |
             if all(value is None or run.metrics[key] == value for key, value in asked.items())]
 
 
+def figure_protocol(results: Mapping[str, RunResult] | Iterable[RunResult], dataset: str) -> str:
+    """What the figures of a data set show: whole trials held out, or its first other honest protocol."""
+    found = [str(run.metrics["protocol"]) for run in select(results, set=dataset)]
+    honest = [protocol for protocol in found if protocol != "leaky"]
+    return "trial" if "trial" in honest or not honest else honest[0]
+
+
 def provenance(runs: Iterable[RunResult]) -> str:
     """The data labels of some runs, each once: what a title must carry."""
     return ", ".join(dict.fromkeys(result.data for result in runs))

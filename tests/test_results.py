@@ -17,6 +17,7 @@ from himoe.errors import InputError
 from himoe.results import (
     PARTS,
     RunResult,
+    figure_protocol,
     load_comparisons,
     load_cost,
     load_results,
@@ -228,3 +229,13 @@ def test_trajectories_are_of_the_trials_that_move_most(tmp_path: Path) -> None:
     assert (row["time_s"], row["y_true"]) == (3 * 2.0 + 2.0, same["y_true"].iloc[0])
     assert (row["y_low"], row["y_high"]) == (same["y_pred"].min(), same["y_pred"].max())
     assert row["y_pred"] == pytest.approx(same["y_pred"].to_numpy().mean(), rel=1e-12)
+
+
+def test_figures_show_held_out_trials_where_there_are_any(tmp_path: Path) -> None:
+    write_run(tmp_path, "a-leaky", protocol="leaky")
+    write_run(tmp_path, "b-loso", protocol="loso")
+    write_run(tmp_path, "c-trial")
+    results, _, _ = finish_reports(tmp_path, ["a-leaky", "b-loso", "c-trial"])
+    assert figure_protocol(results, "deap") == "trial"
+    assert figure_protocol({name: results[name] for name in ("a-leaky", "b-loso")}, "deap") == "loso"
+    assert figure_protocol(results, "dreamer") == "trial"  # nothing to show

@@ -102,7 +102,7 @@ def test_methods_in_closed_form_have_headers_only(method: str, tmp_path: Path) -
     train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
     lines = {name: (tmp_path / "out" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
              for name in ("search", "routing", "combinations", "history")}
-    assert lines["search"] == ["fold,seed,trial,learning_rate,dropout,validation_loss,chosen"]
+    assert lines["search"] == ["fold,seed,trial,learning_rate,dropout,code_norm,validation_loss,chosen"]
     assert lines["routing"] == ["run,combination,modality,expert,weight"]
     assert lines["combinations"][0] == "run,seed,fold,combination,dimension,metric,value"
     assert len(lines["combinations"]) == 1 + (0 if method == "mean" else 2 * 3 * 3 * 3)  # folds, subsets, scores

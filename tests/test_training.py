@@ -58,7 +58,7 @@ def test_one_epoch_moves_every_network_and_is_recorded(method: str) -> None:
     assert fitted.history["epoch"].tolist() == [0]
     assert fitted.history["best"].tolist() == [True]
     assert np.isfinite(fitted.history[["train_loss", "validation_loss"]]).all(axis=None)
-    assert list(fitted.search) == ["trial", "learning_rate", "dropout", "validation_loss", "chosen"]
+    assert list(fitted.search) == ["trial", "learning_rate", "dropout", "code_norm", "validation_loss", "chosen"]
     assert fitted.search.empty  # one setting is no search
     if not method_class(method).gradient:
         return

@@ -6,17 +6,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from himoe.params import ReportParams
-from himoe.results import RunResult, select
+from himoe.results import RunResult, figure_protocol, select
 
 OWN_METHOD = "himoe"
 FLOORS = ("mean", "mean_subject", "mean_stimulus")
 _EXPERTS = re.compile(r"experts\d+")
 
 
-def plain_runs(results: Mapping[str, RunResult], settings: ReportParams, *, protocol: str = "trial",
+def plain_runs(results: Mapping[str, RunResult], settings: ReportParams, *, protocol: str | None = None,
                task: str = "regression", modality_set: str | None = None,
                method: str | None = None) -> list[RunResult]:
-    """Runs of the reported set with unchanged methods and true labels, in the order of the results."""
+    """Runs of the reported set with unchanged methods and true labels, in the order of the results.
+
+    *protocol* None = :func:`himoe.results.figure_protocol`.
+    """
+    protocol = protocol or figure_protocol(results, settings.figure_set)
     return select(results, set=settings.figure_set, protocol=protocol, task=task, modality_set=modality_set,
                   method=method, variant="")
 
@@ -32,7 +36,7 @@ def largest_modality_set(runs: Iterable[RunResult]) -> str | None:
     return str(ordered[0].metrics["modality_set"]) if ordered else None
 
 
-def own_modality_set(results: Mapping[str, RunResult], settings: ReportParams, *, protocol: str = "trial",
+def own_modality_set(results: Mapping[str, RunResult], settings: ReportParams, *, protocol: str | None = None,
                      task: str = "regression") -> str | None:
     """The largest modality set that Hi-MoE was run on; where it was not run, the largest of any method."""
     runs = plain_runs(results, settings, protocol=protocol, task=task)
@@ -78,7 +82,8 @@ def with_seeds(runs: Mapping[str, RunResult], results: Mapping[str, RunResult]) 
 def expert_runs(results: Mapping[str, RunResult], settings: ReportParams) -> dict[int, RunResult]:
     """Hi-MoE by its number of emotion experts: the plain run and the variants ``experts<N>``."""
     modality_set = own_modality_set(results, settings)
-    runs = select(results, set=settings.figure_set, protocol="trial", task="regression", modality_set=modality_set,
+    protocol = figure_protocol(results, settings.figure_set)
+    runs = select(results, set=settings.figure_set, protocol=protocol, task="regression", modality_set=modality_set,
                   method=OWN_METHOD, variant=None)
     variants = {str(run.metrics["variant"]) for run in runs}
     if not any(_EXPERTS.fullmatch(variant) for variant in variants):

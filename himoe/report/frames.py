@@ -14,7 +14,7 @@ import pandas as pd
 from himoe.paper import METHOD_LABELS
 from himoe.params import ReportParams
 from himoe.recordings import DIMENSIONS
-from himoe.results import RunResult, select, sweep_curve
+from himoe.results import RunResult, figure_protocol, select, sweep_curve
 
 Results = Mapping[str, RunResult]
 HEADLINE_METRIC = {"regression": "ccc", "classification": "accuracy"}
@@ -39,9 +39,15 @@ def plain_runs(results: Results, task: str | None = None) -> list[RunResult]:
     return [run for run in select(results, task=task, variant="") if run.metrics["protocol"] != "leaky"]
 
 
+def _figure_set(results: Results, settings: ReportParams, method: str | None = None) -> list[RunResult]:
+    """Plain regression runs of the figure set under the protocol that its figures show."""
+    return select(results, set=settings.figure_set, protocol=figure_protocol(results, settings.figure_set),
+                  task="regression", method=method, variant="")
+
+
 def figure_runs(results: Results, settings: ReportParams) -> dict[str, RunResult]:
     """The runs most charts show, by method: the figure set's largest modality set, whole trials held out."""
-    runs = select(results, set=settings.figure_set, protocol="trial", task="regression", variant="")
+    runs = _figure_set(results, settings)
     himoe = [run for run in runs if run.metrics["method"] == "himoe"] or runs
     if not himoe:
         return {}
@@ -125,8 +131,7 @@ def combination_label(bits: str, modalities: Sequence[str]) -> str:
 def routing_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
     """Hi-MoE's routing weights: view (fusion, or a modality's experts), combination, size, column, weight."""
     parts = []
-    for run in select(results, set=settings.figure_set, protocol="trial", task="regression", method="himoe",
-                      variant=""):
+    for run in _figure_set(results, settings, "himoe"):
         table = run.part("routing")
         fusion = table["expert"] == -1
         modalities = list(run.info["modalities"])
@@ -143,8 +148,7 @@ def combination_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
     """CCC when only some modalities are there: family, method, label, combination, size, ccc."""
     parts = []
     for method in ("himoe", *settings.baselines):
-        for run in select(results, set=settings.figure_set, protocol="trial", task="regression", method=method,
-                          variant=""):
+        for run in _figure_set(results, settings, method):
             table = run.part("combinations")
             table = table[(table["metric"] == "ccc") & (table["dimension"] == "mean")]
             means = table.groupby("combination", sort=False)["value"].mean().dropna().reset_index()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.paper import METHOD_LABELS
-from himoe.results import RunResult, provenance, select
+from himoe.results import RunResult, figure_protocol, provenance, select
 from himoe.statistics import calibration_error, calibration_line
 from himoe.tables.notes import OWN_METHODS, run_notes
 from himoe.tables.rows import METRIC_LABELS, Inputs, number, ours, run_label, set_label, spread
@@ -19,7 +19,8 @@ BINS = 10
 
 def combinations(inputs: Inputs) -> Table | None:
     """CCC when only some modalities are there: combinations down, methods across; the smallest set first."""
-    runs = [run for run in select(inputs.results, set=inputs.settings.figure_set, protocol="trial",
+    protocol = figure_protocol(inputs.results, inputs.settings.figure_set)
+    runs = [run for run in select(inputs.results, set=inputs.settings.figure_set, protocol=protocol,
                                   task="regression", variant="") if not run.part("combinations").empty]
     if not runs:
         return None
@@ -113,7 +114,8 @@ def cost(inputs: Inputs) -> Table | None:
     lines: list[tuple[Cell, ...]] = []
     shown: list[RunResult] = []
     for row in rows.itertuples(index=False):
-        found = select(inputs.results, set=str(row.set), protocol="trial", task="regression",
+        protocol = figure_protocol(inputs.results, str(row.set))
+        found = select(inputs.results, set=str(row.set), protocol=protocol, task="regression",
                        modality_set=str(row.modality_set), method=str(row.method), variant="")
         shown += found[:1]
         lines.append((set_label(str(row.set)), run_label(found[0]) if found else _name(str(row.method)),
