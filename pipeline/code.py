@@ -9,12 +9,11 @@ name their package to ``resources.files`` or ``PackageLoader``.
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from himoe.files import atomic_path, write_text
+from himoe.files import atomic_path, sha256, write_text
 from pipeline.stage import main
 
 PACKAGES = ("himoe", "pipeline")
@@ -42,7 +41,7 @@ def code_lists(root: Path) -> dict[str, str]:
                   for name, path in methods.items()}
     for script in WITH_EVERY_METHOD:
         files[script] = import_closure([scripts / f"{script}.py", *methods.values()], root)
-    return {name: "".join(f"{digest(root / path)}  {path}\n" for path in found) for name, found in files.items()}
+    return {name: "".join(f"{sha256(root / path)}  {path}\n" for path in found) for name, found in files.items()}
 
 
 def defines_method(path: Path) -> bool:
@@ -50,11 +49,6 @@ def defines_method(path: Path) -> bool:
     body = ast.parse(path.read_text(encoding="utf-8")).body
     return any(isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["METHOD"]
                for node in body)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def import_closure(scripts: Sequence[Path], root: Path) -> list[str]:

@@ -5,6 +5,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from sequence_checks import (
+    check_codes_of_sequences_do_not_meet,
+    check_length_and_gaps,
+    choose,
+)
 from torch import Tensor
 
 from himoe.batches import Batch
@@ -19,13 +24,6 @@ MakeBatch = Callable[..., Batch]
 def built(spec: Spec) -> Method:
     torch.manual_seed(0)
     return build_method("bilstm", spec).eval()
-
-
-def choose(spec: Spec, batch: Batch, names: tuple[str, ...]) -> tuple[Spec, Batch]:
-    """Spec and batch of some of the modalities."""
-    columns = [list(batch.x).index(name) for name in names]
-    return (dataclasses.replace(spec, shapes={name: spec.shapes[name] for name in names}),
-            dataclasses.replace(batch, x={name: batch.x[name] for name in names}, present=batch.present[..., columns]))
 
 
 def slow_attention(attention: TemporalAttention, codes: Tensor, present: Tensor) -> Tensor:
@@ -115,26 +113,12 @@ def test_looks_both_ways(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
 @pytest.mark.parametrize("names", [("EEG",), ("TEMP",), ("EDA", "PPG", "TEMP"), ("PPG", "EEG")])
 def test_any_modalities_and_length(names: tuple[str, ...], steps: int, kind: str, make_spec: MakeSpec,
                                    make_batch: MakeBatch) -> None:
-    spec, batch = choose(make_spec(kind), make_batch(kind=kind, sequences=4, steps=max(steps, 2), share=0.5), names)
-    if steps == 1:
-        batch = Batch({m: x[:, :1] for m, x in batch.x.items()}, batch.present[:, :1], batch.y[:, :1],
-                      batch.valid[:, :1], batch.subject, batch.stimulus)
-    batch = batch.with_present(torch.arange(4)[:, None, None] != 2)  # a sequence with nothing at all
-    method = built(spec).train()
-    output = method(batch)
-    assert output.prediction.shape == (4, steps, 3)
-    assert torch.isfinite(output.prediction).all()
-    sum(output.losses.values()).backward()
-    assert all(torch.isfinite(p.grad).all() for p in method.parameters())
+    batch = make_batch(kind=kind, sequences=4, steps=max(steps, 2), share=0.5)
+    check_length_and_gaps(built, *choose(make_spec(kind), batch, names), steps)
 
 
 def test_sequences_do_not_meet(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch()
-    method = built(make_spec())
-    codes, order = method.encode(batch), torch.tensor([3, 7, 0, 5, 1, 6, 2, 4])
-    swapped = dataclasses.replace(batch, present=batch.present[order], valid=batch.valid[order])
-    torch.testing.assert_close(method.decode(codes[order], swapped).prediction,
-                               method.decode(codes, batch).prediction[order])
+    check_codes_of_sequences_do_not_meet(built(make_spec()), make_batch())
 
 
 def test_padding_has_no_influence(make_spec: MakeSpec, make_batch: MakeBatch) -> None:

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from sequence_checks import (
+    check_dropout_only_in_training,
+    check_padding_is_not_read,
+    check_parts_are_finite,
+    check_sequences_do_not_mix,
+    choose,
+    restless,
+)
 
 from himoe.batches import Batch
 from himoe.methods import build_method
@@ -54,26 +61,6 @@ def timed(code: np.ndarray, step: int) -> np.ndarray:
     return np.sqrt(features) * code + np.array(wave)
 
 
-def part(batch: Batch, sequences: list[int] | slice, steps: slice = slice(None)) -> Batch:
-    return Batch({m: x[sequences, steps] for m, x in batch.x.items()}, batch.present[sequences, steps],
-                 batch.y[sequences, steps], batch.valid[sequences, steps], batch.subject[sequences],
-                 batch.stimulus[sequences])
-
-
-def only(names: list[str], spec: Spec, batch: Batch) -> tuple[Spec, Batch]:
-    places = [spec.modalities.index(name) for name in names]
-    return (dataclasses.replace(spec, shapes={name: spec.shapes[name] for name in names}),
-            dataclasses.replace(batch, x={name: batch.x[name] for name in names}, present=batch.present[..., places]))
-
-
-def restless(method: Method) -> Method:
-    """All parameters random: biases and layer norms start at 0 and 1, where mistakes would hide."""
-    with torch.no_grad():
-        for parameter in method.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return method.eval()
-
-
 @pytest.fixture
 def method(make_spec: MakeSpec) -> Method:
     torch.manual_seed(0)
@@ -109,7 +96,7 @@ def test_block_equals_loops_over_present_keys(features: int, heads: int) -> None
 @pytest.mark.parametrize("names", [["EEG", "EDA", "PPG", "TEMP"], ["EDA", "PPG", "EEG"], ["PPG", "TEMP"], ["EDA"]])
 def test_prediction_is_both_sides_answers_concatenated(names: list[str], make_spec: MakeSpec,
                                                        make_batch: MakeBatch) -> None:
-    spec, batch = only(names, make_spec(), make_batch(share=0.6))
+    spec, batch = choose(make_spec(), make_batch(share=0.6), names)
     torch.manual_seed(0)
     method = restless(build_method("cafnet", spec))
     codes = method.encode(batch)
@@ -131,15 +118,7 @@ def test_prediction_is_both_sides_answers_concatenated(names: list[str], make_sp
 
 
 def test_padding_is_not_attended_to(method: Method, make_batch: MakeBatch) -> None:
-    batch = make_batch()
-    padded = method(batch).prediction[-1, :3]
-    trimmed = method(part(batch, [7], slice(3))).prediction[0]
-    torch.testing.assert_close(padded, trimmed, atol=1e-5, rtol=1e-5)
-    # Even if padded steps claimed to hold something.
-    codes = method.encode(batch)
-    junk = torch.where(batch.valid[..., None, None], codes, 9.0)
-    claimed = dataclasses.replace(batch, present=batch.present | ~batch.valid[..., None])
-    assert torch.equal(method.decode(junk, claimed).prediction[-1, :3], method.decode(codes, batch).prediction[-1, :3])
+    check_padding_is_not_read(method, make_batch(), 1e-5)
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])
@@ -147,21 +126,11 @@ def test_padding_is_not_attended_to(method: Method, make_batch: MakeBatch) -> No
 @pytest.mark.parametrize("steps", [2, 37])
 def test_any_modalities_and_length(names: list[str], kind: str, steps: int, make_spec: MakeSpec,
                                    make_batch: MakeBatch) -> None:
-    spec, batch = only(names, make_spec(kind), make_batch(kind=kind, steps=steps, sequences=6))
-    batch.present[2] = False  # nothing at all, in a sequence that is not padded
-    method = build_method("cafnet", spec)
-    for candidate in (batch, part(batch, slice(0, 5), slice(1))):
-        output = method(candidate)
-        assert output.prediction.shape == (*candidate.valid.shape, 3)
-        output.losses["emotion"].backward()
-        assert torch.isfinite(output.raw).all()
-        assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+    check_parts_are_finite("cafnet", *choose(make_spec(kind), make_batch(kind=kind, steps=steps, sequences=6), names))
 
 
 def test_sequences_do_not_mix(method: Method, make_batch: MakeBatch) -> None:
-    batch, order = make_batch(), [3, 7, 0, 1, 6, 2, 5, 4]
-    torch.testing.assert_close(method(part(batch, order)).prediction, method(batch).prediction[order],
-                               atol=1e-5, rtol=1e-5)
+    check_sequences_do_not_mix(method, make_batch(), 1e-5)
 
 
 def test_a_side_hears_the_other_at_all_steps(method: Method, make_batch: MakeBatch) -> None:
@@ -177,7 +146,4 @@ def test_a_side_hears_the_other_at_all_steps(method: Method, make_batch: MakeBat
 
 def test_dropout_only_in_training(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     method = build_method("cafnet", make_spec(model={"dropout": 0.5}))
-    codes, batch = torch.randn(8, 5, 4, 7), make_batch()
-    assert not torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)
-    method.eval()
-    assert torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)
+    check_dropout_only_in_training(method, torch.randn(8, 5, 4, 7), make_batch())

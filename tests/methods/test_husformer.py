@@ -1,11 +1,18 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from sequence_checks import (
+    check_dropout_only_in_training,
+    check_padding_is_not_read,
+    check_parts_are_finite,
+    check_sequences_do_not_mix,
+    choose,
+    restless,
+)
 
 from himoe.batches import Batch
 from himoe.methods import build_method
@@ -91,26 +98,6 @@ def husformer_loop(method: Method, codes: np.ndarray, there: np.ndarray) -> np.n
                      for t in range(n_steps)])
 
 
-def part(batch: Batch, sequences: list[int] | slice, steps: slice = slice(None)) -> Batch:
-    return Batch({m: x[sequences, steps] for m, x in batch.x.items()}, batch.present[sequences, steps],
-                 batch.y[sequences, steps], batch.valid[sequences, steps], batch.subject[sequences],
-                 batch.stimulus[sequences])
-
-
-def only(names: list[str], spec: Spec, batch: Batch) -> tuple[Spec, Batch]:
-    places = [spec.modalities.index(name) for name in names]
-    return (dataclasses.replace(spec, shapes={name: spec.shapes[name] for name in names}),
-            dataclasses.replace(batch, x={name: batch.x[name] for name in names}, present=batch.present[..., places]))
-
-
-def restless(method: Method) -> Method:
-    """All parameters random: biases and layer norms start at 0 and 1, where mistakes would hide."""
-    with torch.no_grad():
-        for parameter in method.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return method.eval()
-
-
 @pytest.fixture
 def method(make_spec: MakeSpec) -> Method:
     torch.manual_seed(0)
@@ -139,7 +126,7 @@ def test_layer_equals_loops_over_present_keys(features: int, heads: int) -> None
 
 @pytest.mark.parametrize("names", [["EEG", "EDA", "TEMP"], ["PPG", "EDA"], ["TEMP"]])
 def test_prediction_equals_the_slow_model(names: list[str], make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    spec, batch = only(names, make_spec(), make_batch(share=0.6))
+    spec, batch = choose(make_spec(), make_batch(share=0.6), names)
     torch.manual_seed(0)
     method = restless(build_method("husformer", spec))
     assert [len(layer.wide.weight) for layer in method.cross_modal.layers] == [len(names)] * 3
@@ -164,15 +151,7 @@ def test_convolution_does_not_carry_absent_codes(method: Method, make_batch: Mak
 
 
 def test_padding_is_not_attended_to(method: Method, make_batch: MakeBatch) -> None:
-    batch = make_batch()
-    padded = method(batch).prediction[-1, :3]
-    trimmed = method(part(batch, [7], slice(3))).prediction[0]
-    torch.testing.assert_close(padded, trimmed, atol=1e-4, rtol=1e-4)
-    # Even if padded steps claimed to hold something.
-    codes = method.encode(batch)
-    junk = torch.where(batch.valid[..., None, None], codes, 9.0)
-    claimed = dataclasses.replace(batch, present=batch.present | ~batch.valid[..., None])
-    assert torch.equal(method.decode(junk, claimed).prediction[-1, :3], method.decode(codes, batch).prediction[-1, :3])
+    check_padding_is_not_read(method, make_batch(), 1e-4)
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])
@@ -180,21 +159,12 @@ def test_padding_is_not_attended_to(method: Method, make_batch: MakeBatch) -> No
 @pytest.mark.parametrize("steps", [2, 37])
 def test_any_modalities_and_length(names: list[str], kind: str, steps: int, make_spec: MakeSpec,
                                    make_batch: MakeBatch) -> None:
-    spec, batch = only(names, make_spec(kind), make_batch(kind=kind, steps=steps, sequences=6))
-    batch.present[2] = False  # nothing at all, in a sequence that is not padded
-    method = build_method("husformer", spec)
-    for candidate in (batch, part(batch, slice(0, 5), slice(1))):
-        output = method(candidate)
-        assert output.prediction.shape == (*candidate.valid.shape, 3)
-        output.losses["emotion"].backward()
-        assert torch.isfinite(output.raw).all()
-        assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+    batch = make_batch(kind=kind, steps=steps, sequences=6)
+    check_parts_are_finite("husformer", *choose(make_spec(kind), batch, names))
 
 
 def test_sequences_do_not_mix(method: Method, make_batch: MakeBatch) -> None:
-    batch, order = make_batch(), [3, 7, 0, 1, 6, 2, 5, 4]
-    torch.testing.assert_close(method(part(batch, order)).prediction, method(batch).prediction[order],
-                               atol=1e-4, rtol=1e-4)
+    check_sequences_do_not_mix(method, make_batch(), 1e-4)
 
 
 def test_every_step_hears_every_modality(method: Method, make_batch: MakeBatch) -> None:
@@ -207,7 +177,4 @@ def test_every_step_hears_every_modality(method: Method, make_batch: MakeBatch) 
 
 def test_dropout_only_in_training(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     method = build_method("husformer", make_spec(model={"dropout": 0.5}))
-    codes, batch = torch.randn(8, 5, 4, 7), make_batch()
-    assert not torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)
-    method.eval()
-    assert torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)
+    check_dropout_only_in_training(method, torch.randn(8, 5, 4, 7), make_batch())

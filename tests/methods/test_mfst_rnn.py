@@ -1,10 +1,17 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
 import torch
+from sequence_checks import (
+    check_dropout_only_in_training,
+    check_padding_is_not_read,
+    check_parts_are_finite,
+    check_sequences_do_not_mix,
+    choose,
+    part,
+)
 from torch import Tensor, nn
 
 from himoe.batches import Batch
@@ -32,18 +39,6 @@ def lstm_loop(lstm: nn.LSTM, steps: list[Tensor], direction: str) -> list[Tensor
 def both_ways(lstm: nn.LSTM, steps: list[Tensor]) -> list[Tensor]:
     ways = [lstm_loop(lstm, steps, direction) for direction in ("", "_reverse")]
     return [torch.cat(pair) for pair in zip(*ways, strict=True)]
-
-
-def part(batch: Batch, sequences: list[int] | slice, steps: slice = slice(None)) -> Batch:
-    return Batch({m: x[sequences, steps] for m, x in batch.x.items()}, batch.present[sequences, steps],
-                 batch.y[sequences, steps], batch.valid[sequences, steps], batch.subject[sequences],
-                 batch.stimulus[sequences])
-
-
-def only(names: list[str], spec: Spec, batch: Batch) -> tuple[Spec, Batch]:
-    places = [spec.modalities.index(name) for name in names]
-    return (dataclasses.replace(spec, shapes={name: spec.shapes[name] for name in names}),
-            dataclasses.replace(batch, x={name: batch.x[name] for name in names}, present=batch.present[..., places]))
 
 
 @pytest.fixture
@@ -87,15 +82,7 @@ def test_time_is_read_both_ways(method: Method, make_batch: MakeBatch) -> None:
 
 
 def test_padding_is_not_read(method: Method, make_batch: MakeBatch) -> None:
-    batch = make_batch()
-    padded = method(batch).prediction[-1, :3]
-    trimmed = method(part(batch, [7], slice(3))).prediction[0]
-    torch.testing.assert_close(padded, trimmed, atol=1e-6, rtol=1e-6)
-    # Even if padded steps claimed to hold something.
-    codes = method.encode(batch)
-    junk = torch.where(batch.valid[..., None, None], codes, 9.0)
-    claimed = dataclasses.replace(batch, present=batch.present | ~batch.valid[..., None])
-    assert torch.equal(method.decode(junk, claimed).prediction[-1, :3], method.decode(codes, batch).prediction[-1, :3])
+    check_padding_is_not_read(method, make_batch(), 1e-6)
 
 
 @pytest.mark.parametrize("kind", ["regression", "classification"])
@@ -103,15 +90,7 @@ def test_padding_is_not_read(method: Method, make_batch: MakeBatch) -> None:
 @pytest.mark.parametrize("steps", [2, 37])
 def test_any_modalities_and_length(names: list[str], kind: str, steps: int, make_spec: MakeSpec,
                                    make_batch: MakeBatch) -> None:
-    spec, batch = only(names, make_spec(kind), make_batch(kind=kind, steps=steps, sequences=6))
-    batch.present[2] = False  # nothing at all, in a sequence that is not padded
-    method = build_method("mfst_rnn", spec)
-    for candidate in (batch, part(batch, slice(0, 5), slice(1))):
-        output = method(candidate)
-        assert output.prediction.shape == (*candidate.valid.shape, 3)
-        output.losses["emotion"].backward()
-        assert torch.isfinite(output.raw).all()
-        assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+    check_parts_are_finite("mfst_rnn", *choose(make_spec(kind), make_batch(kind=kind, steps=steps, sequences=6), names))
 
 
 def test_a_batch_of_padding_only_is_finite(method: Method, make_batch: MakeBatch) -> None:
@@ -121,15 +100,10 @@ def test_a_batch_of_padding_only_is_finite(method: Method, make_batch: MakeBatch
 
 
 def test_sequences_do_not_mix(method: Method, make_batch: MakeBatch) -> None:
-    batch, order = make_batch(), [3, 7, 0, 1, 6, 2, 5, 4]
-    torch.testing.assert_close(method(part(batch, order)).prediction, method(batch).prediction[order],
-                               atol=1e-6, rtol=1e-6)
+    check_sequences_do_not_mix(method, make_batch(), 1e-6)
 
 
 def test_sizes_and_dropout_follow_the_parameters(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     method = build_method("mfst_rnn", make_spec(model={"features": 10, "dropout": 0.5}))
     assert (method.spatial.hidden_size, method.temporal.input_size, method.temporal.hidden_size) == (10, 10, 10)
-    codes, batch = torch.randn(8, 5, 4, 10), make_batch()
-    assert not torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)
-    method.eval()
-    assert torch.equal(method.decode(codes, batch).prediction, method.decode(codes, batch).prediction)
+    check_dropout_only_in_training(method, torch.randn(8, 5, 4, 10), make_batch())

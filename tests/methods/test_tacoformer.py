@@ -7,6 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from sequence_checks import (
+    check_codes_of_sequences_do_not_meet,
+    check_length_and_gaps,
+    check_padding_and_gradient_mode,
+    choose,
+)
 from torch import Tensor
 
 from himoe.batches import Batch
@@ -35,13 +41,6 @@ def named(spec: Spec, names: tuple[str, ...] = NAMES) -> Spec:
     """The spec with electrodes' names."""
     return dataclasses.replace(spec, shapes={**spec.shapes, "EEG": dataclasses.replace(spec.shapes["EEG"],
                                                                                        ch_names=names)})
-
-
-def choose(spec: Spec, batch: Batch, names: tuple[str, ...]) -> tuple[Spec, Batch]:
-    """Spec and batch of some of the modalities."""
-    columns = [list(batch.x).index(name) for name in names]
-    return (dataclasses.replace(spec, shapes={name: spec.shapes[name] for name in names}),
-            dataclasses.replace(batch, x={name: batch.x[name] for name in names}, present=batch.present[..., columns]))
 
 
 def slow_compound(q: Tensor, k: Tensor, v: Tensor, q_there: Tensor, k_there: Tensor) -> Tensor:
@@ -211,36 +210,12 @@ def test_the_first_side(names: tuple[str, ...], first: int, make_spec: MakeSpec,
 def test_any_modalities_and_length(names: tuple[str, ...], steps: int, kind: str, make_spec: MakeSpec,
                                    make_batch: MakeBatch) -> None:
     batch = make_batch(kind=kind, sequences=4, steps=max(steps, 2), share=0.5)
-    spec, batch = choose(named(make_spec(kind)), batch, names)
-    if steps == 1:
-        batch = Batch({m: x[:, :1] for m, x in batch.x.items()}, batch.present[:, :1], batch.y[:, :1],
-                      batch.valid[:, :1], batch.subject, batch.stimulus)
-    batch = batch.with_present(torch.arange(4)[:, None, None] != 2)  # a sequence with nothing at all
-    method = built(spec).train()
-    output = method(batch)
-    assert output.prediction.shape == (4, steps, 3)
-    assert torch.isfinite(output.prediction).all()
-    sum(output.losses.values()).backward()
-    assert all(torch.isfinite(p.grad).all() for p in method.parameters())
+    check_length_and_gaps(built, *choose(named(make_spec(kind)), batch, names), steps)
 
 
 def test_sequences_do_not_meet(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch()
-    method = built(named(make_spec()))
-    codes, order = method.encode(batch), torch.tensor([3, 7, 0, 5, 1, 6, 2, 4])
-    swapped = dataclasses.replace(batch, present=batch.present[order], valid=batch.valid[order])
-    torch.testing.assert_close(method.decode(codes[order], swapped).prediction,
-                               method.decode(codes, batch).prediction[order], atol=1e-5, rtol=1e-5)
+    check_codes_of_sequences_do_not_meet(built(named(make_spec())), make_batch(), atol=1e-5, rtol=1e-5)
 
 
 def test_padding_and_gradient_mode_have_no_influence(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch()
-    method = built(named(make_spec()))
-    codes = torch.cat([method.encode(batch), torch.full((8, 4, 4, 7), 1e3)], 1)
-    longer = dataclasses.replace(batch, present=torch.cat([batch.present, torch.zeros(8, 4, 4).bool()], 1),
-                                 valid=torch.cat([batch.valid, torch.zeros(8, 4).bool()], 1))
-    short = method.decode(codes[:, :5], batch).prediction
-    padded = method.decode(codes, longer).prediction[:, :5]
-    torch.testing.assert_close(padded[batch.valid], short[batch.valid], atol=1e-5, rtol=1e-5)
-    with torch.no_grad():
-        torch.testing.assert_close(method.decode(codes[:, :5], batch).prediction, short, atol=1e-5, rtol=1e-5)
+    check_padding_and_gradient_mode(built(named(make_spec())), make_batch())
