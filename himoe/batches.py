@@ -26,14 +26,15 @@ CLIP = 10.0  # SDs; a burst or a rail must not dominate a batch
 class Task:
     """What is predicted.
 
-    ``kind``: ``"regression"`` (on the rating scale) or ``"classification"`` (above the threshold = high);
-    ``dimensions``: D names; ``scale``: lowest and highest rating; ``threshold``: rating above it is high.
+    ``kind``: ``"regression"`` (on the rating scale) or ``"classification"`` (class = number of
+    thresholds below the rating); ``dimensions``: D names; ``scale``: lowest and highest rating; ``thresholds``:
+    K - 1 limits of K classes.
     """
 
     kind: str
     dimensions: tuple[str, ...]
     scale: tuple[float, float]
-    threshold: float
+    thresholds: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -204,11 +205,12 @@ def codes(names: pd.Series) -> np.ndarray:
 
 
 def label_matrix(index: pd.DataFrame, task: Task) -> np.ndarray:
-    """Labels (n, D): ratings, or 1.0 above the threshold and 0.0 else; NaN stays NaN."""
+    """Labels (n, D): ratings, or classes (the number of thresholds below the rating); NaN stays NaN."""
     ratings = index[list(task.dimensions)].to_numpy(np.float64)
     if task.kind == "regression":
         return ratings
-    return np.where(np.isnan(ratings), np.nan, (ratings > task.threshold).astype(np.float64))
+    classes = (ratings[..., None] > np.array(task.thresholds)).sum(-1)
+    return np.where(np.isnan(ratings), np.nan, classes.astype(np.float64))
 
 
 def shuffle_between_trials(index: pd.DataFrame, labels: np.ndarray, seed: int) -> np.ndarray:

@@ -25,6 +25,8 @@ from himoe.params import PROTOCOLS, SplitParams
 
 ROLES = ("train", "validation", "test")
 TRIAL_KEYS = ["subject", "trial"]
+# What stands on one side of a fold only, apart from trials.
+HELD_OUT = {"session": "session", "loso": "subject", "stimulus": "stimulus"}
 
 
 def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: int) -> pd.DataFrame:
@@ -33,10 +35,11 @@ def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: in
     Parameters
     ----------
     index : DataFrame
-        One row a window: subject, trial, stimulus, window. Its order does not matter.
+        One row a window: subject, session, trial, stimulus, window. Its order does not matter.
     protocol : str
         ``trial``: each subject's trials are dealt evenly over the folds, whole trials move together.
-        ``loso``: people are held out (one a fold, or ``params.people`` groups).
+        ``session``: everybody's visits of one name are held out, one name a fold (train on one day, test on
+        another). ``loso``: people are held out (one a fold, or ``params.people`` groups).
         ``stimulus``: clips are held out. ``leaky``: windows are shuffled, whatever trial they are of.
     params : SplitParams
     seed : int
@@ -44,17 +47,19 @@ def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: in
     Raises
     ------
     InputError
-        If there are more folds than trials (people, clips) to deal.
+        If there are more folds than trials (people, clips) to deal, or only one session.
     """
     if protocol not in PROTOCOLS:
         raise bad_input("protocol", repr(protocol), " or ".join(PROTOCOLS), "correct the name")
     if protocol == "leaky":
         return _leaky_folds(index, params, seed)
-    trials = index[[*TRIAL_KEYS, "stimulus"]].drop_duplicates().sort_values(TRIAL_KEYS, ignore_index=True)
-    unit = {"trial": "trial", "loso": "subject", "stimulus": "stimulus"}[protocol]
+    trials = index[[*TRIAL_KEYS, "session", "stimulus"]].drop_duplicates().sort_values(TRIAL_KEYS, ignore_index=True)
+    unit = HELD_OUT.get(protocol, "trial")
     n_folds = params.folds
     if protocol == "loso":
         n_folds = params.people or trials["subject"].nunique()
+    if protocol == "session":
+        n_folds = _count_sessions(trials)
     if protocol == "trial":
         fold = _deal_trials(trials, n_folds, seed)
     else:
@@ -62,7 +67,10 @@ def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: in
     parts = []
     for k in range(n_folds):
         role = np.where(fold == k, "test", "train").astype(object)
-        role[_validation_rows(trials, fold != k, unit, params.validation, _rng(seed, "validation", k))] = "validation"
+        # With two days one is left to train on: there whole trials validate.
+        validating = "trial" if protocol == "session" else unit
+        role[_validation_rows(trials, fold != k, validating, params.validation, _rng(seed, "validation", k))] = (
+            "validation")
         parts.append(pd.DataFrame({"fold": k, "role": role, **{c: trials[c] for c in TRIAL_KEYS}}))
     return _sorted(pd.concat(parts, ignore_index=True))
 
@@ -71,6 +79,14 @@ def _rng(*key: object) -> np.random.Generator:
     """A generator that depends on *key* alone, not on what was drawn before."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return np.random.default_rng(np.frombuffer(digest[:16], dtype=np.uint32))
+
+
+def _count_sessions(trials: pd.DataFrame) -> int:
+    names = sorted(trials["session"].unique())
+    if len(names) < 2:
+        raise bad_input("protocol 'session'", f"the one session {names[0]!r}", "at least two sessions (days)",
+                        "choose another protocol")
+    return len(names)
 
 
 def _deal_trials(trials: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
@@ -147,8 +163,8 @@ def audit_folds(
     """Every way in which a fold table leaks or is incomplete; an empty list is a proof that it does not.
 
     Checks: no trial stands in two roles of one fold; every trial of *index* is tested exactly once; no
-    person (``loso``) or clip (``stimulus``) stands on both sides; with *content* (one digest a window, see
-    :func:`content_digests`) no two windows with the same samples stand on both sides.
+    person (``loso``), session name (``session``) or clip (``stimulus``) stands on both sides; with *content*
+    (one digest a window, see :func:`content_digests`) no two windows with the same samples stand on both sides.
     """
     problems = []
     for fold in sorted(folds["fold"].unique()):
@@ -158,7 +174,7 @@ def audit_folds(
         problems += _shared(index, test, rest, TRIAL_KEYS, f"fold {fold}: trial in test and in training")
         problems += _shared(index, sides["validation"], sides["train"], TRIAL_KEYS,
                             f"fold {fold}: trial in validation and in training")
-        unit = {"loso": "subject", "stimulus": "stimulus"}.get(protocol)
+        unit = HELD_OUT.get(protocol)
         if unit:
             problems += _shared(index, test, rest, [unit], f"fold {fold}: {unit} in test and in training")
         if content is not None:

@@ -19,7 +19,9 @@ from himoe.recordings import check_modality
 P = TypeVar("P")
 
 TASKS = ("regression", "classification")
-PROTOCOLS = ("trial", "loso", "stimulus", "leaky")
+PROTOCOLS = ("trial", "session", "loso", "stimulus", "leaky")
+FACE_WEIGHTS = ("imagenet", "path", "random")
+FACE_DETECTORS = ("haar", "centre")
 LABELS = ("auto", "trial", "continuous")
 MISSING_TRAINING = ("sampled", "matched", "none")
 SIMILARITIES = ("scaled_dot", "cosine")
@@ -113,11 +115,52 @@ class SimulateParams:
 
 
 @dataclass(frozen=True)
+class VideoParams:
+    """Frame rate and picture size of simulated face videos."""
+
+    fps_hz: float = 50.0
+    width_px: int = 720
+    height_px: int = 576
+
+    def __post_init__(self) -> None:
+        _check(self.fps_hz > 0, "size.video.fps_hz", self.fps_hz, "more than 0 Hz")
+        for name in ("width_px", "height_px"):
+            value = getattr(self, name)
+            _check(value >= 64 and value % 2 == 0, f"size.video.{name}", value, "an even number of pixels from 64 on")
+
+
+@dataclass(frozen=True)
 class SizeParams:
-    """How many subjects and trials are simulated (real data is read as it is)."""
+    """How many subjects and trials are simulated (real data is read as it is); ``video`` None = no face videos."""
 
     subjects: int
     trials: int
+    video: VideoParams | None = None
+
+
+@dataclass(frozen=True)
+class FaceParams:
+    """Faces in videos: sampled frames, detection, and the network that turns a frame into features."""
+
+    fps_hz: float = 2.0
+    size_px: int = 224
+    margin: float = 0.2
+    detector: str = "haar"
+    min_confidence: float = 0.0
+    weights: str = "random"
+    path: str | None = None
+    seed: int = 0
+    batch_frames: int = 32
+
+    def __post_init__(self) -> None:
+        _check(self.fps_hz > 0, "face.fps_hz", self.fps_hz, "more than 0 Hz")
+        _check(self.size_px >= 32, "face.size_px", self.size_px, "32 pixels or more")
+        _check(0 <= self.margin <= 1, "face.margin", self.margin, "a share of the face's width in [0, 1]")
+        _check(self.detector in FACE_DETECTORS, "face.detector", self.detector, " or ".join(FACE_DETECTORS))
+        _check(self.weights in FACE_WEIGHTS, "face.weights", self.weights, " or ".join(FACE_WEIGHTS))
+        _check((self.weights == "path") == (self.path is not None), "face.path", self.path,
+               "a file of weights exactly where face.weights is path")
+        _check(self.batch_frames >= 1, "face.batch_frames", self.batch_frames, "1 or more")
 
 
 @dataclass(frozen=True)
@@ -179,9 +222,12 @@ class ModelParams:
     eeg_filters: int = 8
     eeg_depth: int = 2
     eeg_kernel_s: float = 0.5
+    face_units: int = 8
+    face_adjacency: str = "emfacs"
 
     def __post_init__(self) -> None:
-        for name in ("features", "modality_experts", "expert_hidden", "eeg_filters", "eeg_depth"):
+        for name in ("features", "modality_experts", "expert_hidden", "eeg_filters", "eeg_depth",
+                     "face_units"):
             _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
         _check(self.emotion_experts >= 0, "model.emotion_experts", self.emotion_experts, "0 (none) or more")
         _check(self.similarity in SIMILARITIES, "model.similarity", self.similarity, " or ".join(SIMILARITIES))

@@ -1,7 +1,8 @@
 """Clean trials on disk: two Parquet tables a subject and one description a set, all open with pandas.
 
 ``signals/<subject>.parquet``: one row a trial, modality and channel (trial, modality, channel, sfreq_hz, unit,
-samples). ``trials/<subject>.parquet``: one row a trial (stimulus, duration_s, ratings, annotations).
+samples). ``trials/<subject>.parquet``: one row a trial (session, stimulus, duration_s,
+ratings, annotations).
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def _agree(modalities: dict[str, dict[str, Any]], modality: str, signal: Signal,
 
 
 def _trial_row(recording: Recording) -> dict[str, Any]:
-    row: dict[str, Any] = {"subject": recording.subject, "trial": recording.trial, "stimulus": recording.stimulus,
-                           "duration_s": recording.duration_s}
+    row: dict[str, Any] = {"subject": recording.subject, "session": recording.session, "trial": recording.trial,
+                           "stimulus": recording.stimulus, "duration_s": recording.duration_s}
     annotations = recording.annotations
     row["annotation_time_s"] = np.empty(0) if annotations is None else annotations.time_s.astype(np.float64)
     for dimension in DIMENSIONS:
@@ -98,7 +99,8 @@ def _recording(row: Mapping[Any, Any], channels: dict[str, list[tuple[str, float
         values = {d: row[f"annotation_{d}"] for d in DIMENSIONS if len(row[f"annotation_{d}"])}
         annotations = Annotations(row["annotation_time_s"], values)
     ratings = {d: row[f"rating_{d}"] for d in DIMENSIONS}
-    return Recording(row["subject"], row["trial"], row["stimulus"], row["duration_s"], signals, ratings, annotations)
+    return Recording(row["subject"], row["trial"], row["stimulus"], row["duration_s"], signals, ratings, annotations,
+                     row["session"])
 
 
 def merge_descriptions(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Annotations:
 class Trial:
     """One trial inside a session: where it lies on the session's clock and how it was rated.
 
-    ``ratings`` maps a dimension to one number a trial, NaN where missing.
+    ``ratings`` maps a dimension to one number a trial, NaN where missing; ``session`` names the subject's visit (day).
     """
 
     trial: str
@@ -111,6 +111,7 @@ class Trial:
     duration_s: float
     ratings: Mapping[str, float]
     annotations: Annotations | None = None
+    session: str = "1"
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Recording:
     signals: Mapping[str, Signal]
     ratings: Mapping[str, float] = field(default_factory=dict)
     annotations: Annotations | None = None
+    session: str = "1"
 
 
 def check_modality(name: str) -> str:

@@ -57,7 +57,7 @@ def load_run_data(
     """Open a run's shards and derive labels, presence and codes."""
     store = WindowStore.open(windows, config.run.modalities, config.training.memory_gib, scratch)
     meta = store.meta
-    task = Task(config.run.task, meta.dimensions, meta.scale, meta.threshold)
+    task = Task(config.run.task, meta.dimensions, meta.scale, meta.thresholds)
     labels = label_matrix(store.index, task)
     if not np.isfinite(labels).any():
         raise bad_input(f"{windows}: labels", "only missing ones", "ratings or annotations",

@@ -144,7 +144,7 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
         "alignment": asdict(config.alignment), "training": asdict(config.training),
         "source": provenance["source"], "simulated": provenance["simulated"], "data": provenance["label"],
         "label_source": meta.label_source, "dimensions": list(meta.dimensions), "scale": list(meta.scale),
-        "threshold": meta.threshold, "length_s": meta.length_s, "step_s": meta.step_s,
+        "thresholds": list(meta.thresholds), "length_s": meta.length_s, "step_s": meta.step_s,
         "parameters": count_parameters(method),
         "facts": provenance.get("facts"),
     }

@@ -46,7 +46,7 @@ def preprocess_session(session: Session, filters: Mapping[str, FilterParams]) ->
         yield Recording(
             subject=session.subject, trial=trial.trial, stimulus=trial.stimulus, duration_s=trial.duration_s,
             signals={m: s.cut(trial.start_s, trial.duration_s) for m, s in clean.items()},
-            ratings=dict(trial.ratings), annotations=trial.annotations,
+            ratings=dict(trial.ratings), annotations=trial.annotations, session=trial.session,
         )
 
 

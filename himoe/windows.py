@@ -26,12 +26,12 @@ from himoe.files import atomic_path, require_file, require_folder
 from himoe.params import WindowParams
 from himoe.recordings import Annotations, Recording
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = b"himoe"
 ROW_GROUP = 32  # windows; measured: larger groups slow random access, smaller ones slow scans
 LABEL_GRID_HZ = 10.0  # continuous ratings are interpolated to this grid before averaging over a window
 WindowArray = np.ndarray | DiskArray
-ID_COLUMNS = ("subject", "trial", "stimulus", "window", "start_s")
+ID_COLUMNS = ("subject", "session", "trial", "stimulus", "window", "start_s")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ShardMeta:
     modalities: Mapping[str, Mapping[str, Any]]
     dimensions: tuple[str, ...]
     scale: tuple[float, float]
-    threshold: float
+    thresholds: tuple[float, ...]
     length_s: float
     step_s: float
     label_source: str
@@ -140,7 +140,8 @@ def window_table(
         where = f"{meta.set} subject {recording.subject} trial {recording.trial}"
         starts_s = window_starts(recording.duration_s, params, where)
         columns: dict[str, Any] = {
-            "subject": recording.subject, "trial": recording.trial, "stimulus": recording.stimulus,
+            "subject": recording.subject, "session": recording.session, "trial": recording.trial,
+            "stimulus": recording.stimulus,
             "window": np.arange(len(starts_s), dtype=np.int32), "start_s": starts_s,
         }
         for dimension in meta.dimensions:
@@ -190,7 +191,8 @@ def write_shard(path: Path, index: pd.DataFrame, arrays: Mapping[str, np.ndarray
     table = table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(meta)).encode()})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, row_group_size=ROW_GROUP, write_batch_size=16, compression="none",
-                       use_dictionary=["subject", "trial", "stimulus"], write_statistics=False, store_schema=True)
+                       use_dictionary=["subject", "session", "trial", "stimulus"], write_statistics=False,
+                       store_schema=True)
 
 
 def folder_meta(folder: Path) -> ShardMeta:
@@ -224,7 +226,8 @@ def read_meta(path: Path) -> ShardMeta:
     values = json.loads(metadata[METADATA_KEY])
     if values["version"] != FORMAT_VERSION:
         raise bad_input(path, f"shard format {values['version']}", f"{FORMAT_VERSION}", "run the window stage again")
-    return ShardMeta(**{**values, "dimensions": tuple(values["dimensions"]), "scale": tuple(values["scale"])})
+    return ShardMeta(**{**values, "dimensions": tuple(values["dimensions"]), "scale": tuple(values["scale"]),
+                        "thresholds": tuple(values["thresholds"])})
 
 
 def read_shard(

@@ -33,7 +33,7 @@ def cost(windows: str, out: str) -> None:
         run, model, alignment = resolve_method(f"runs.{name}", values, params["reference"], folder)
         meta = folder_meta(folder)
         spec = Spec({m: meta.shape(m) for m in run.modalities},
-                    Task("regression", meta.dimensions, meta.scale, meta.threshold), model, alignment, meta.step_s)
+                    Task("regression", meta.dimensions, meta.scale, meta.thresholds), model, alignment, meta.step_s)
         network = build_method(method, spec)
         batch = random_batch(spec, SEQUENCES, training.sequence_length)
         seconds = seconds_per_window(network, batch) if network.gradient else None

@@ -9,7 +9,8 @@ from himoe.datasets.fetch import obtain_download, obtain_local, source_path, wri
 from himoe.errors import bad_input
 from himoe.files import atomic_path
 from himoe.params import SimulateParams, SizeParams, SourceParams, parse
-from himoe.simulate.generate import SIMULATORS, SimulationParams
+from himoe.simulate.generate import SimulationParams
+from himoe.simulate.registry import SIMULATORS
 from pipeline.stage import jobs, main, stage_params
 
 
@@ -27,7 +28,8 @@ def download(name: str, out: str) -> None:
             require_simulator(name)
             size = parse(SizeParams, params["profiles"][profile]["size"].get(name), f"profiles.{profile}.size.{name}")
             knobs = parse(SimulateParams, params["simulate"], "simulate")
-            simulate(name, folder, SimulationParams(size.subjects, size.trials, knobs.seed, knobs.snr), options)
+            simulate(name, folder, SimulationParams(size.subjects, size.trials, knobs.seed, knobs.snr,
+                                                   size.video), options)
         elif path is not None:
             obtain_local(dataset, path, folder, options)
         else:

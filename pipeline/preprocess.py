@@ -40,7 +40,7 @@ def preprocess(name: str, raw: str, out: str) -> None:
         write_description(folder, {
             "set": name, "provenance": {**read_provenance(root), "facts": facts},
             "dimensions": list(dataset.dimensions), "scale": list(dataset.scale),
-            "threshold": dataset.threshold, **description,
+            "thresholds": list(dataset.thresholds), **description,
         })
 
 

@@ -40,7 +40,8 @@ def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
     return ShardMeta(
         set=description["set"], provenance=description["provenance"], modalities=modalities,
         dimensions=tuple(description["dimensions"]), scale=tuple(description["scale"]),
-        threshold=description["threshold"], length_s=params.length_s, step_s=params.step_s, label_source=source,
+        thresholds=tuple(description["thresholds"]), length_s=params.length_s, step_s=params.step_s,
+        label_source=source,
     )
 
 

@@ -14,13 +14,13 @@ from himoe.params import SplitParams
 
 
 def windows(subjects: int = 5, trials: int = 7, per_trial: int = 3) -> pd.DataFrame:
-    rows = [(f"s{s:02d}", f"v{t:02d}", f"v{t:02d}", w)
+    rows = [(f"s{s:02d}", "ab"[t % 2], f"v{t:02d}", f"v{t:02d}", w)
             for s in range(subjects) for t in range(trials) for w in range(per_trial)]
-    return pd.DataFrame(rows, columns=["subject", "trial", "stimulus", "window"])
+    return pd.DataFrame(rows, columns=["subject", "session", "trial", "stimulus", "window"])
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(3, 7), st.integers(6, 9), st.integers(2, 4), st.sampled_from(["trial", "loso", "stimulus"]),
+@given(st.integers(3, 7), st.integers(6, 9), st.integers(2, 4), st.sampled_from(["trial", "session", "loso", "stimulus"]),
        st.integers(2, 5), st.integers(0, 99))
 def test_honest_protocols_pass_the_audit(subjects: int, trials: int, per_trial: int, protocol: str, folds: int,
                                          seed: int) -> None:
@@ -34,7 +34,7 @@ def test_honest_protocols_pass_the_audit(subjects: int, trials: int, per_trial: 
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.sampled_from(["trial", "loso", "stimulus", "leaky"]), st.integers(0, 99))
+@given(st.sampled_from(["trial", "session", "loso", "stimulus", "leaky"]), st.integers(0, 99))
 def test_the_order_of_rows_changes_nothing(protocol: str, seed: int) -> None:
     index = windows()
     shuffled = index.sample(frac=1, random_state=seed)
@@ -53,6 +53,29 @@ def test_loso_groups_people() -> None:
     table = make_folds(windows(7, 6, 2), "loso", SplitParams(2, 0.2, people=3), 0)
     tested = table[table["role"] == "test"].groupby("fold")["subject"].nunique()
     assert sorted(tested) == [2, 2, 3]
+
+
+def test_session_tests_one_day_after_training_on_the_others() -> None:
+    index = windows(4, 9, 2)
+    index["session"] = index["trial"].map(lambda name: f"d{int(name[1:]) % 3}")
+    table = make_folds(index, "session", SplitParams(5, 0.2), 0)
+    days = table.merge(index.drop_duplicates(["subject", "trial"]), on=["subject", "trial"])
+    tested = days[days["role"] == "test"].groupby("fold")["session"].agg(set)
+    assert sorted(map(tuple, tested)) == [("d0",), ("d1",), ("d2",)]  # one day a fold, whatever split.folds says
+    for fold, rest in days[days["role"] != "test"].groupby("fold"):
+        assert set(rest["session"]) == {"d0", "d1", "d2"} - tested[fold]
+    assert set(days[days["role"] == "validation"]["subject"]) == set(index["subject"])
+
+
+def test_one_day_cannot_be_split_by_days() -> None:
+    with pytest.raises(InputError, match="found the one session '1', expected at least two sessions"):
+        make_folds(windows().assign(session="1"), "session", SplitParams(2, 0.2), 0)
+
+
+def test_the_auditor_sees_a_day_on_both_sides() -> None:
+    index = windows()
+    assert any("session in test and in training" in problem
+               for problem in audit_folds(index, make_folds(index, "trial", SplitParams(3, 0.2), 0), "session"))
 
 
 def test_seeds_change_folds_and_repeat_them() -> None:

@@ -28,13 +28,13 @@ def recording(trial: str, seconds: float = 5.0, seed: int = 0, **changes: object
     eeg[1, 4:9] = np.nan
     signals = {"EEG": Signal(eeg, 16.0, ("Fz", "Cz", "Pz"), "uV"), "EDA": Signal(eda, 4.0, ("GSR",), "uS")}
     values = {"subject": "s07", "trial": trial, "stimulus": f"clip-{trial}", "duration_s": seconds,
-              "signals": signals, "ratings": {"valence": 3.5, "arousal": np.nan}}
+              "session": "day 2", "signals": signals, "ratings": {"valence": 3.5, "arousal": np.nan}}
     return Recording(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def same(left: Recording, right: Recording) -> None:
-    assert (left.subject, left.trial, left.stimulus, left.duration_s) == (
-        right.subject, right.trial, right.stimulus, right.duration_s)
+    assert (left.subject, left.session, left.trial, left.stimulus, left.duration_s) == (
+        right.subject, right.session, right.trial, right.stimulus, right.duration_s)
     assert list(left.signals) == list(right.signals)
     for modality, signal in left.signals.items():
         other = right.signals[modality]

@@ -22,7 +22,7 @@ from himoe.methods import method_class, method_names
 from himoe.paper import paper_rows
 from himoe.params import MISSING_TRAINING, PROTOCOLS, RunParams, parse
 from himoe.recordings import MODALITIES, expand_modalities
-from himoe.simulate.generate import SIMULATORS
+from himoe.simulate.registry import SIMULATORS
 from pipeline.code import PACKAGES, WITH_ONE_METHOD, code_lists, import_closure
 from pipeline.stage import fill, read_yaml
 

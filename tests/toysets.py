@@ -49,8 +49,8 @@ def make_index(subjects: int = 4, trials: int = 6, windows: int = 5, seed: int =
         for t in range(trials):
             level = rng.uniform(2, 8, 2)
             for w in range(windows):
-                rows.append((f"s{s:02d}", f"v{t:02d}", f"v{t:02d}", w, 2.0 * w, *(level + 0.2 * w)))
-    return pd.DataFrame(rows, columns=["subject", "trial", "stimulus", "window", "start_s", *DIMENSIONS])
+                rows.append((f"s{s:02d}", "1", f"v{t:02d}", f"v{t:02d}", w, 2.0 * w, *(level + 0.2 * w)))
+    return pd.DataFrame(rows, columns=["subject", "session", "trial", "stimulus", "window", "start_s", *DIMENSIONS])
 
 
 def make_store(subjects: int = 4, trials: int = 6, windows: int = 5, seed: int = 0) -> WindowStore:

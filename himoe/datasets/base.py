@@ -56,8 +56,8 @@ class Dataset:
         Rated dimensions, in order.
     scale : (float, float)
         Lowest and highest rating.
-    threshold : float
-        A rating above it counts as *high* (classification).
+    thresholds : tuple of float, increasing
+        Class limits: a rating above k of them is of class k; one limit = low and high.
     modalities : {modality: Channels}
         As published; a modality a folder lacks is missing, not an error.
     inspect : (root, options) -> Inventory
@@ -72,6 +72,8 @@ class Dataset:
         Modalities read only when asked for by name (they identify the stimulus).
     published : {str: str}
         Facts printed in the data-set tables beside what was read (subjects, trials, ...).
+    videos : (root, subject) -> {trial: file}, optional
+        Face videos that exist; a trial without one lacks the modality FACE.
     """
 
     name: str
@@ -83,7 +85,7 @@ class Dataset:
     redistributable: bool
     dimensions: tuple[str, ...]
     scale: tuple[float, float]
-    threshold: float
+    thresholds: tuple[float, ...]
     modalities: Mapping[str, Channels]
     inspect: Callable[[Path, Mapping[str, str]], Inventory]
     read: Callable[[Path, str, Mapping[str, str]], Iterator[Session]]
@@ -91,3 +93,4 @@ class Dataset:
     credentials: tuple[str, str] | None = None
     default_off: tuple[str, ...] = ()
     published: Mapping[str, str] = field(default_factory=dict)
+    videos: Callable[[Path, str], Mapping[str, Path]] | None = None

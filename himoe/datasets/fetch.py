@@ -29,6 +29,8 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "deap": ("data_preprocessed_python/*.dat", "data_original/*.bdf", "metadata_csv/*.csv",
              "face_video/*/*.avi", "continuous_annotations.csv"),
     "dreamer": ("DREAMER.mat", "continuous_annotations.csv"),
+    "seed": ("Preprocessed_EEG/*.mat",),
+    "amigos": ("data_preprocessed/*.mat", "continuous_annotations.csv"),
     "ceap360vr": ("1_Stimuli/*.json", "1_Stimuli/*.csv", "2_QuestionnaireData/*.json",
                   "3_AnnotationData/Transformed/*.json", "4_BehaviorData/HM_ScanPath/*.json",
                   "4_BehaviorData/EM_Fixation/*.json", "5_PhysioData/Raw/*.json"),

@@ -79,7 +79,7 @@ def folder_dataset(root: Path) -> Dataset:
         name=text("name"), title=text("title"), citation=text("citation", ""), doi=text("doi", ""),
         licence=text("licence"), access=text("access", "Files of the user."), redistributable=redistributable,
         dimensions=description.dimensions, scale=description.scale,
-        threshold=_number(f"{where}: threshold", raw["threshold"]),
+        thresholds=(_number(f"{where}: threshold", raw["threshold"]),),
         modalities={name: Channels(table.columns, None if table.time_column else table.sfreq_hz, table.unit)
                     for name, table in description.tables.items()},
         inspect=partial(_inspect, description), read=partial(_read, description),

@@ -208,7 +208,7 @@ DATASET = Dataset(
     redistributable=False,
     dimensions=("valence", "arousal"),
     scale=(-10.0, 10.0),
-    threshold=0.0,
+    thresholds=(0.0,),
     modalities={**{modality: form for modality, (_, form) in STREAMS.items()},
                 "IBI": Channels(("IBI",), None, "s")},
     inspect=inspect,

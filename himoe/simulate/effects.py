@@ -174,5 +174,5 @@ def modulations(
 
 
 def heart_modality(dataset: str) -> str:
-    """The modality that shows the heart: DEAP has a finger pulse, DREAMER an electrocardiogram."""
-    return {"deap": "PPG", "dreamer": "ECG"}[dataset]
+    """The modality that shows the heart: DEAP has a finger pulse, the others an electrocardiogram or none."""
+    return "PPG" if dataset == "deap" else "ECG"

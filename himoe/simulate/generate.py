@@ -13,6 +13,7 @@ import pandas as pd
 
 from himoe.errors import bad_input
 from himoe.files import atomic_path, write_json
+from himoe.params import VideoParams
 from himoe.progress import progress
 from himoe.recordings import DIMENSIONS
 from himoe.simulate import effects, latent, physiology
@@ -29,7 +30,7 @@ DAT_MARGIN_S = 3.0
 DEAP_LAYOUTS = ("bdf", "dat")
 DREAMER_BASELINE_S = 61.0
 DREAMER_CLIP_S = (65, 95)  # the real clips last 65 to 393 s; only the last 60 s are used
-LIMITS: dict[str, tuple[int, int]] = {"deap": (32, 40), "dreamer": (23, 18)}
+LIMITS: dict[str, tuple[int, int]] = {"deap": (32, 40), "dreamer": (23, 18), "seed": (15, 15), "amigos": (40, 20)}
 _NO_FAMILIARITY = (2, 15, 23)
 
 
@@ -49,6 +50,7 @@ class SimulationParams:
     trials: int
     seed: int
     snr: float = 1.0
+    video: VideoParams | None = None
 
     def __post_init__(self) -> None:
         for name, lowest in (("subjects", 1), ("trials", 1), ("seed", 0)):
@@ -126,21 +128,6 @@ def simulate_dreamer(root: Path, params: SimulationParams, jobs: int = 1) -> Non
         table = _sorted([person.annotations for person in told], "participant", "video")
         layouts.write_annotations(folder, table.drop(columns="liking"))
         _write_truth(folder, "dreamer", params, told, {})
-
-
-def _deap_by_options(root: Path, params: SimulationParams, options: Mapping[str, str], jobs: int = 1) -> None:
-    simulate_deap(root, params, options.get("layout", "bdf"), jobs)
-
-
-def _dreamer_by_options(root: Path, params: SimulationParams, options: Mapping[str, str], jobs: int = 1) -> None:
-    simulate_dreamer(root, params, jobs)
-
-
-# name -> (root, params, options, jobs)
-SIMULATORS: dict[str, Callable[[Path, SimulationParams, Mapping[str, str], int], None]] = {
-    "deap": _deap_by_options,
-    "dreamer": _dreamer_by_options,
-}
 
 
 def deap_timeline(seed: int, participant: int, trials: int) -> Timeline:

@@ -34,8 +34,9 @@ MIXING = np.array([
 TAGS: dict[str, int] = {
     "stimulus": 1, "order": 2, "person": 3, "latent": 4, "report": 5, "background": 6,
     "eeg": 7, "artefact": 8, "muscle": 9, "cardiac": 10, "electrodermal": 11, "slow": 12, "dropout": 13,
+    "face": 14,
 }
-_DATASETS: dict[str, int] = {"deap": 100, "dreamer": 200}
+_DATASETS: dict[str, int] = {"deap": 100, "dreamer": 200, "seed": 300, "amigos": 400}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Scale:
         return (self.high - self.low) / 2
 
 
-SCALES: dict[str, Scale] = {"deap": Scale(1.0, 9.0), "dreamer": Scale(1.0, 5.0)}
+SCALES: dict[str, Scale] = {"deap": Scale(1.0, 9.0), "dreamer": Scale(1.0, 5.0), "seed": Scale(-1.0, 1.0),
+                           "amigos": Scale(1.0, 9.0)}
 
 
 def generator(seed: int, dataset: str, tag: str, participant: int = 0, trial: int = 0) -> np.random.Generator:

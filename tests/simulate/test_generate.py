@@ -13,7 +13,8 @@ from himoe.datasets import deap, dreamer
 from himoe.errors import InputError
 from himoe.files import read_json
 from himoe.simulate import generate, layouts
-from himoe.simulate.generate import SIMULATORS, SimulationParams, simulate_deap, simulate_dreamer
+from himoe.simulate.generate import SimulationParams, simulate_deap, simulate_dreamer
+from himoe.simulate.registry import SIMULATORS
 
 SMALL = SimulationParams(subjects=2, trials=1, seed=11)
 

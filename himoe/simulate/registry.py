@@ -1,0 +1,25 @@
+"""The data sets that can be simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from himoe.simulate.generate import SimulationParams, simulate_deap, simulate_dreamer
+
+Simulator = Callable[[Path, SimulationParams, Mapping[str, str], int], None]
+
+
+def _deap(root: Path, params: SimulationParams, options: Mapping[str, str], jobs: int = 1) -> None:
+    simulate_deap(root, params, options.get("layout", "bdf"), jobs)
+
+
+def _dreamer(root: Path, params: SimulationParams, options: Mapping[str, str], jobs: int = 1) -> None:
+    simulate_dreamer(root, params, jobs)
+
+
+# name -> (root, params, options, jobs)
+SIMULATORS: dict[str, Simulator] = {
+    "deap": _deap,
+    "dreamer": _dreamer,
+}
