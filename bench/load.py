@@ -83,7 +83,7 @@ def eeg_meta() -> ShardMeta:
     dataset = get_dataset("deap")
     eeg = {"channels": list(dataset.modalities["EEG"].names), "samples": SAMPLES, "sfreq_hz": float(SFREQ_HZ),
            "unit": dataset.modalities["EEG"].unit}
-    return ShardMeta("deap", {"simulated": True}, {"EEG": eeg}, dataset.dimensions, dataset.scale, dataset.threshold,
+    return ShardMeta("deap", {"simulated": True}, {"EEG": eeg}, dataset.dimensions, dataset.scale, dataset.thresholds,
                      LENGTH_S, STEP_S, "trial")
 
 

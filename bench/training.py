@@ -48,7 +48,7 @@ def default_spec(dropout: float | None = None) -> tuple[Spec, TrainingParams]:
     model = parse(ModelParams, params["reference"]["model"], "reference.model")
     if dropout is not None:
         model = dataclasses.replace(model, dropout=dropout)
-    task = Task("regression", dataset.dimensions, dataset.scale, dataset.threshold)
+    task = Task("regression", dataset.dimensions, dataset.scale, dataset.thresholds)
     spec = Spec(shapes, task, model, parse(AlignmentParams, params["reference"]["alignment"], "reference.alignment"))
     return spec, parse(TrainingParams, params["profiles"]["embedded"]["training"], "training")
 

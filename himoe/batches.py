@@ -36,6 +36,16 @@ class Task:
     scale: tuple[float, float]
     thresholds: tuple[float, ...]
 
+    @property
+    def classes(self) -> int | None:
+        """Number of classes K; None for regression."""
+        return None if self.kind == "regression" else len(self.thresholds) + 1
+
+    @property
+    def outputs(self) -> int:
+        """Numbers Q that a method gives for a dimension: the rating, or a logit a class."""
+        return self.classes or 1
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -48,7 +58,7 @@ class Batch:
     present : Tensor (B, T, M) bool
         Which modality is there, in the order of ``x``; False on padded steps.
     y : Tensor (B, T, D)
-        Ratings, or 0/1 for classification; NaN = missing label (and padded steps).
+        Ratings, or classes 0..K-1; NaN = missing label (and padded steps).
     valid : Tensor (B, T) bool
         False on steps that only pad a short sequence.
     subject, stimulus : Tensor (B,) int64
@@ -161,7 +171,7 @@ def make_sequences(index: pd.DataFrame, rows: np.ndarray, length: int) -> np.nda
 class Assembler:
     """Turns sequences of row numbers into batches.
 
-    ``labels`` (n, D): rating, or 0/1; ``present`` (n, M); ``subject``, ``stimulus`` (n,): integer codes.
+    ``labels`` (n, D): rating or class; ``present`` (n, M); ``subject``, ``stimulus`` (n,): integer codes.
     """
 
     store: WindowStore

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from himoe.encoders.action_units import AU_NAMES
 from himoe.inference import EncodedFold, masked_present, prediction_frame
 from himoe.masks import evaluation_draws
-from himoe.metrics import METRICS, TASK_METRICS
+from himoe.metrics import METRICS, task_metrics
 from himoe.params import MissingParams, RunConfig
 from himoe.rundata import FoldTask, RunData
 
@@ -24,6 +25,7 @@ MAX_COMBINATIONS = 64  # of modalities: all of them up to six modalities
 SWEEP_COLUMNS = ["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value"]
 COMBINATION_COLUMNS = ["run", "seed", "fold", "combination", "dimension", "metric", "value"]
 ROUTING_COLUMNS = ["run", "combination", "modality", "expert", "weight"]
+ACTION_UNIT_COLUMNS = ["run", "seed", "fold", "subject", "trial", "window", "action_unit", "activation"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Scores:
     sweep: pd.DataFrame
     combinations: pd.DataFrame
     routing: pd.DataFrame
+    action_units: pd.DataFrame
 
 
 def score_task(config: RunConfig, data: RunData, task: FoldTask, encoded: EncodedFold, missing: MissingParams,
@@ -48,7 +51,7 @@ def score_task(config: RunConfig, data: RunData, task: FoldTask, encoded: Encode
     combined, routing = combination_tables(config, data, task, encoded) if whole else ([], [])
     return Scores(pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(),
                   pd.DataFrame(sweep, columns=SWEEP_COLUMNS), pd.DataFrame(combined, columns=COMBINATION_COLUMNS),
-                  pd.DataFrame(routing, columns=ROUTING_COLUMNS))
+                  pd.DataFrame(routing, columns=ROUTING_COLUMNS), action_unit_table(config, data, task, encoded))
 
 
 def sweep_table(config: RunConfig, data: RunData, task: FoldTask, encoded: EncodedFold, rates: Sequence[float],
@@ -71,7 +74,7 @@ def sweep_table(config: RunConfig, data: RunData, task: FoldTask, encoded: Encod
 def scores_of(config: RunConfig, data: RunData, rows: np.ndarray, predicted: np.ndarray) -> list[tuple[Any, ...]]:
     """(dimension, metric, value) of predictions (k, D): every metric, each dimension and their mean."""
     scored: list[tuple[Any, ...]] = []
-    for metric in TASK_METRICS[config.run.task]:
+    for metric in task_metrics(config.run.task, data.task.classes):
         values = [METRICS[metric](data.labels[rows, d], predicted[:, d]) for d in range(len(data.task.dimensions))]
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         scored += [(dimension, metric, value) for dimension, value in
@@ -112,6 +115,21 @@ def combination_tables(config: RunConfig, data: RunData, task: FoldTask,
     return scores, routing
 
 
+def action_unit_table(config: RunConfig, data: RunData, task: FoldTask, encoded: EncodedFold) -> pd.DataFrame:
+    """Mean activation of every action unit in every test window that shows a face; no rows without FACE.
+
+    What an activation means: :class:`himoe.encoders.face.FaceEncoder`.
+    """
+    if "action_units" not in encoded.inside or task.rate not in (None, 0.0):
+        return pd.DataFrame(columns=ACTION_UNIT_COLUMNS)
+    values = encoded.inside["action_units"]
+    seen = np.isfinite(values).all(1)
+    ids = data.store.index.iloc[encoded.rows[seen]][["subject", "trial", "window"]].reset_index(drop=True)
+    wide = pd.DataFrame(values[seen], columns=list(AU_NAMES))
+    frame = pd.concat([ids.assign(run=config.name, seed=task.seed, fold=task.fold), wide], axis=1)
+    return frame.melt(ACTION_UNIT_COLUMNS[:-2], var_name="action_unit", value_name="activation")[ACTION_UNIT_COLUMNS]
+
+
 def _routing_rows(config: RunConfig, encoded: EncodedFold, outputs: Sequence[Any], complete: np.ndarray,
                   text: str) -> list[tuple[Any, ...]]:
     """Mean fusion weight (expert −1) and gates of each modality under one combination."""
@@ -131,8 +149,10 @@ def _routing_rows(config: RunConfig, encoded: EncodedFold, outputs: Sequence[Any
 def join(parts: Iterable[Scores]) -> Scores:
     """The tables of a whole run: rows one after another; routing weights averaged over its models."""
     found = list(parts)
-    predictions, sweep, combined, routing = (
+    predictions, sweep, combined, routing, units = (
         pd.concat([frame for part in found if len(frame := getattr(part, name))] or [getattr(found[0], name)],
-                  ignore_index=True) for name in ("predictions", "sweep", "combinations", "routing"))
+                  ignore_index=True)
+        for name in ("predictions", "sweep", "combinations", "routing", "action_units"))
     keys = ROUTING_COLUMNS[:-1]
-    return Scores(predictions, sweep, combined, routing.groupby(keys, sort=False)["weight"].mean().reset_index())
+    return Scores(predictions, sweep, combined, routing.groupby(keys, sort=False)["weight"].mean().reset_index(),
+                  units)

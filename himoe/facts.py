@@ -11,10 +11,11 @@ from himoe.recordings import DIMENSIONS, Session
 
 
 def session_facts(session: Session) -> dict[str, Any]:
-    """One session: subject, trials, modalities (channels, rate, unit), each trial's length and ratings."""
+    """One session: subject, visits, trials, modalities (channels, rate, unit), each trial's length and ratings."""
     ratings = {d: [float(trial.ratings.get(d, np.nan)) for trial in session.trials] for d in DIMENSIONS}
     return {
         "subject": session.subject, "trials": len(session.trials),
+        "visits": sorted({trial.session for trial in session.trials}),
         "modalities": {m: {"channels": len(s.ch_names), "sfreq_hz": float(s.sfreq_hz), "unit": s.unit}
                        for m, s in session.signals.items()},
         "length_s": [float(trial.duration_s) for trial in session.trials], "ratings": ratings,
@@ -26,16 +27,21 @@ def merge_facts(sessions: Iterable[dict[str, Any]], scale: Sequence[float]) -> d
     """A whole set from its sessions' facts (any order).
 
     ``modalities`` gives for each the number of recordings (trials) that have it, and a range where channels or
-    rates differ between recordings; ``dimensions`` the lowest and highest rating seen.
+    rates differ between recordings; ``sessions`` the most visits of one person; ``dimensions`` the lowest and
+    highest rating seen.
     """
     found = list(sessions)
     trials: dict[str, int] = {}
     for part in found:
         trials[part["subject"]] = trials.get(part["subject"], 0) + part["trials"]
     lengths = [length for part in found for length in part["length_s"]]
+    visits: dict[str, set[str]] = {}
+    for part in found:
+        visits.setdefault(part["subject"], set()).update(part["visits"])
     return {
         "subjects": len(trials), "trials_min": min(trials.values(), default=0),
         "trials_max": max(trials.values(), default=0), "recordings": sum(trials.values()),
+        "sessions": max((len(names) for names in visits.values()), default=0),
         "modalities": {m: _modality(found, m) for m in sorted({m for part in found for m in part["modalities"]})},
         "dimensions": {d: _seen(found, d) for d in DIMENSIONS if _seen(found, d)},
         "scale": [float(value) for value in scale],
@@ -47,8 +53,9 @@ def merge_facts(sessions: Iterable[dict[str, Any]], scale: Sequence[float]) -> d
 def _modality(sessions: Sequence[dict[str, Any]], modality: str) -> dict[str, Any]:
     having = [part for part in sessions if modality in part["modalities"]]
     entries = [part["modalities"][modality] for part in having]
+    counts = [entry.get("trials", part["trials"]) for entry, part in zip(entries, having, strict=True)]
     merged = {key: _one_or_range([entry[key] for entry in entries]) for key in ("channels", "sfreq_hz", "unit")}
-    return {**merged, "recordings": sum(part["trials"] for part in having)}
+    return {**merged, "recordings": sum(counts)}
 
 
 def _one_or_range(values: Sequence[Any]) -> Any:

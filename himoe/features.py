@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -28,6 +29,10 @@ BLINK_SD = 2.0
 BREATH_BAND_HZ = (0.1, 0.6)
 PULSE_BAND_HZ = {"PPG": (0.5, 8.0), "ECG": (0.5, 40.0)}
 MIN_PULSE_S = 2.0
+# A face network gives about a thousand numbers a frame; trees get a projection of more than so many.
+MAX_FACE_CHANNELS = 64
+FACE_PROJECTIONS = 48
+FACE_SEED = 1984
 
 
 def window_features(modality: str, data: np.ndarray, sfreq_hz: float,
@@ -65,7 +70,7 @@ def window_features(modality: str, data: np.ndarray, sfreq_hz: float,
         values, names = _eeg(data, sfreq_hz, ch_names)
     else:
         columns = FEATURES.get(modality, _level)(data, sfreq_hz)
-        values, names = _by_channel(columns, data.shape[1])
+        values, names = _by_channel(columns)
     return values.astype(np.float32), tuple(f"{modality}_{name}" for name in names)
 
 
@@ -74,10 +79,10 @@ def feature_names(modality: str, channels: int, samples: int, sfreq_hz: float) -
     return window_features(modality, np.zeros((0, channels, samples), np.float32), sfreq_hz)[1]
 
 
-def _by_channel(columns: dict[str, np.ndarray], channels: int) -> Features:
+def _by_channel(columns: dict[str, np.ndarray]) -> Features:
     """Features {name: (n, C)} → (n, P) and names, channel by channel."""
     values = np.concatenate(list(columns.values()), axis=1)
-    return values, tuple(f"{name}_{channel}" for name in columns for channel in range(channels))
+    return values, tuple(f"{name}_{channel}" for name, part in columns.items() for channel in range(part.shape[1]))
 
 
 def _eeg(data: np.ndarray, sfreq_hz: float, ch_names: Sequence[str] | None) -> Features:
@@ -94,7 +99,7 @@ def _eeg(data: np.ndarray, sfreq_hz: float, ch_names: Sequence[str] | None) -> F
             columns[band] = np.log(power[..., inside].mean(-1) + POWER_FLOOR)
     if not columns:
         columns = _level(data, sfreq_hz)
-    values, names = _by_channel(columns, channels)
+    values, names = _by_channel(columns)
     if "alpha" in columns:
         for left, right in ASYMMETRY_PAIRS:
             if left in labels and right in labels:
@@ -185,6 +190,34 @@ def _respiration(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
     return {"rate": rate, "range": np.ptp(data, axis=-1), "sd": level["sd"], "mean": level["mean"]}
 
 
+@cache
+def projection(channels: int) -> np.ndarray:
+    """Fixed Gaussian matrix (C, 48) that keeps squared lengths on average: entries N(0, 1/48).
+
+    Johnson & Lindenstrauss 1984 (doi 10.1090/conm/026/737400).
+    """
+    matrix = np.random.default_rng(FACE_SEED).normal(size=(channels, FACE_PROJECTIONS))
+    return (matrix / np.sqrt(FACE_PROJECTIONS)).astype(np.float32)
+
+
+def _face(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
+    """Mean of the frames, projected to 48 numbers if there are more than 64; their spread; share of known frames.
+
+    A frame that is 0 in every channel has no face and takes no part; without any, mean and spread are NaN. The
+    spread is the root of the variance over frames, averaged over the (projected) numbers.
+    """
+    known = (data != 0).any(1)
+    count = known.sum(1, keepdims=True)
+    frames = data.transpose(0, 2, 1)
+    if data.shape[1] > MAX_FACE_CHANNELS:
+        frames = frames @ projection(data.shape[1])
+    number = np.where(count > 0, count, np.nan)
+    mean = frames.sum(1) / number  # a frame without a face is 0, also projected
+    deviation = np.where(known[..., None], frames - mean[:, None], 0.0)
+    spread = np.sqrt(((deviation**2).sum(1) / number).mean(1, keepdims=True))
+    return {"mean": mean, "spread": spread, "known": count / data.shape[2]}
+
+
 def _pulse(modality: str) -> Callable[[np.ndarray, float], dict[str, np.ndarray]]:
     """Heart rate (1/min), RMSSD (s) and SD of PPG or ECG windows."""
 
@@ -242,4 +275,5 @@ FEATURES: dict[str, Callable[[np.ndarray, float], dict[str, np.ndarray]]] = {
     "RSP": _respiration,
     "PPG": _pulse("PPG"),
     "ECG": _pulse("ECG"),
+    "FACE": _face,
 }

@@ -6,7 +6,7 @@ Legend: n windows, k tested windows, M modalities, D dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -31,11 +31,15 @@ def load_method(config: RunConfig, data: RunData, tensors: Mapping[str, Tensor])
 
 @dataclass(frozen=True)
 class EncodedFold:
-    """A fold's test windows, encoded once: batches with their codes, and the rows of the store they are."""
+    """A fold's test windows, encoded once: batches with their codes, and the rows of the store they are.
+
+    ``inside``: the encoders' diagnostics of those rows, (k, ...) by name.
+    """
 
     method: Method
     batches: list[tuple[Batch, Tensor]]
     places: list[np.ndarray]
+    inside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def rows(self) -> np.ndarray:
@@ -73,14 +77,17 @@ def encode_fold(config: RunConfig, data: RunData, task: FoldTask, tensors: Mappi
     rows = rows[data.present[rows].any(1)]
     assembler = data.assembler(normaliser)
     batches, places = [], []
+    inside: dict[str, list[np.ndarray]] = {}
     for part in chunks(make_sequences(data.store.index, rows, config.training.sequence_length), SEQUENCES):
         batch = assembler.batch(part)
         code = method.encode(batch)
+        for name, values in method.look_inside(batch).items():
+            inside.setdefault(name, []).append(values.flatten(0, 1).numpy()[part.reshape(-1) >= 0])
         # Codes carry all a method needs: the raw windows are let go.
         batches.append((Batch({m: v[..., :0] for m, v in batch.x.items()}, batch.present, batch.y, batch.valid,
                               batch.subject, batch.stimulus), code))
         places.append(part)
-    return EncodedFold(method, batches, places)
+    return EncodedFold(method, batches, places, {name: np.concatenate(parts) for name, parts in inside.items()})
 
 
 def prediction_frame(config: RunConfig, data: RunData, task: FoldTask, rate: float, rows: np.ndarray,

@@ -4,13 +4,16 @@ Legend: n rows (windows), D dimensions, G groups (trials), S sums. Everything is
 
 Undefined scores are NaN: fewer than two labelled rows, PCC of a constant, CCC of two equal constants,
 F1 without any high window. CCC of a constant prediction is 0, by its formula.
+
+Two classes: labels 0 or 1, a prediction may be the probability of high. More: labels and predictions are class
+numbers 0..K-1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -73,23 +76,53 @@ def mae(y_true: np.ndarray, y_pred: np.ndarray) -> float:
 
 
 def accuracy(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """Share of rows whose class is right; classes 0/1, a prediction may be the probability of high."""
+    """Share of rows whose class is right, any number of classes."""
     y, p = _classes(*_pairs(y_true, y_pred))
     return float(np.mean(y == p)) if len(y) >= 2 else math.nan
 
 
 def f1(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """F1 of the class high: 2 TP / (2 TP + FP + FN); NaN where no row is or is called high."""
-    y, p = _classes(*_pairs(y_true, y_pred))
+    """F1 of the class high: 2 TP / (2 TP + FP + FN); NaN where no row is or is called high. Two classes."""
+    y, p = _two_classes(*_pairs(y_true, y_pred))
     if len(y) < 2:
         return math.nan
     return float(_ratio(2 * np.sum(y * p), np.sum(y) + np.sum(p)))
 
 
+def f1_macro(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Mean of the classes' F1; a class that no row has and none is called is left out.
+
+    The "averaged F1" of Opitz & Burst 2019, arXiv 1911.03347; as scikit-learn's ``f1_score(average="macro")``.
+    """
+    y, p = _classes(*_pairs(y_true, y_pred))
+    if len(y) < 2:
+        return math.nan
+    return float(np.mean([_ratio(2 * np.sum((y == k) & (p == k)), np.sum(y == k) + np.sum(p == k))
+                          for k in np.union1d(y, p)]))
+
+
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "ccc": ccc, "pcc": pcc, "mae": mae, "accuracy": accuracy, "f1": f1,
+    "f1_macro": f1_macro,
 }
 TASK_METRICS = {"regression": ("ccc", "pcc", "mae"), "classification": ("accuracy", "f1")}
+CLASSES_METRICS = ("accuracy", "f1_macro")  # of classification into more than two classes
+
+
+def task_metrics(task: str, classes: int | None = None) -> tuple[str, ...]:
+    """The metrics of a task; *classes* is the number of classes (None = two, where there are classes)."""
+    return CLASSES_METRICS if task == "classification" and (classes or 2) > 2 else TASK_METRICS[task]
+
+
+def class_count(described: Mapping[str, Any]) -> int | None:
+    """Number of classes of a run, by its run.json or its metrics: None for regression, two where none is written."""
+    return int(described.get("classes") or 2) if described["task"] == "classification" else None
+
+
+def task_label(described: Mapping[str, Any]) -> str:
+    """The task in words, with the number of classes where it is not two."""
+    classes = class_count(described)
+    return f"{described['task']}, {classes} classes" if (classes or 2) > 2 else str(described["task"])
 
 
 def average(values: np.ndarray) -> Average:
@@ -200,10 +233,19 @@ def _pairs(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _classes(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class numbers: as they are where all are, else those of :func:`_two_classes`."""
+    numbers = np.concatenate([y, p])
+    if (numbers >= 0).all() and (numbers == np.floor(numbers)).all():
+        return y, p
+    return _two_classes(y, p)
+
+
+def _two_classes(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """0/1 classes from labels and probabilities (or classes)."""
     if not np.isin(y, (0.0, 1.0)).all() or ((p < 0) | (p > 1)).any():
-        raise bad_input("y_true and y_pred", "other values", "labels 0 or 1 and predictions in [0, 1]",
-                        "apply the threshold to ratings and the sigmoid to logits first")
+        raise bad_input("y_true and y_pred", "other values", "labels 0 or 1 and predictions in [0, 1] (of more "
+                        "classes whole numbers, and accuracy or f1_macro)",
+                        "apply the thresholds to ratings and the sigmoid to logits first")
     return y, (p > 0.5).astype(np.float64)
 
 
@@ -240,15 +282,28 @@ def _scores(y_true: np.ndarray, y_pred: np.ndarray, codes: np.ndarray, counts: n
     y, p = _pairs(y_true, y_pred)
     if len(y) == 0:
         return np.full(len(counts), np.nan)
-    if metric in TASK_METRICS["classification"]:
+    if metric == "f1_macro":
+        return _macro_scores(*_classes(y, p), codes, counts)
+    if metric == "f1":
+        y, p = _two_classes(y, p)
+    elif metric == "accuracy":
         y, p = _classes(y, p)
     offset = float(np.mean(y - p))
-    error = np.abs(y - p)
+    error = (y != p).astype(np.float64) if metric == "accuracy" else np.abs(y - p)
     if metric in TASK_METRICS["regression"]:  # centre before squaring, keep the difference of the centres
         y, p = _deviations(y), _deviations(p)
     rows = (np.ones_like(y), y, p, y * y, p * p, y * p, error)
     per_group = np.stack([np.bincount(codes, row, minlength=counts.shape[1]) for row in rows], axis=1)
     return _score_of_sums(counts @ per_group, offset, np.mean(y * y), np.mean(p * p), metric)
+
+
+def _macro_scores(y: np.ndarray, p: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """F1 averaged over classes in every draw, (draws,); a class that a draw lacks is left out of its mean."""
+    def drawn(rows: np.ndarray) -> np.ndarray:
+        return counts @ np.bincount(codes, rows, minlength=counts.shape[1])
+
+    scores = [_ratio(2 * drawn((y == k) & (p == k)), drawn(y == k) + drawn(p == k)) for k in np.union1d(y, p)]
+    return np.where(drawn(np.ones_like(y)) >= 2, _mean_defined(np.stack(scores, axis=-1)), np.nan)
 
 
 def _score_of_sums(sums: np.ndarray, offset: float, square_true: float, square_pred: float,

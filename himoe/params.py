@@ -25,6 +25,7 @@ FACE_DETECTORS = ("haar", "centre")
 LABELS = ("auto", "trial", "continuous")
 MISSING_TRAINING = ("sampled", "matched", "none")
 SIMILARITIES = ("scaled_dot", "cosine")
+FACE_ADJACENCIES = ("emfacs", "facs_1978", "learned")
 
 
 def parse(cls: type[P], values: Mapping[str, Any] | None, where: str) -> P:
@@ -165,10 +166,15 @@ class FaceParams:
 
 @dataclass(frozen=True)
 class FilterParams:
-    """One modality's target rate and pass band; None = leave as recorded / open on that side."""
+    """One modality's target rate and pass band; None = leave as recorded / open on that side.
+
+    ``cut_at_nyquist``: an upper edge that the target rate cannot hold is lowered to what it can, and said, instead of
+    being refused.
+    """
 
     sfreq_hz: float | None = None
     band_hz: tuple[float | None, ...] = (None, None)
+    cut_at_nyquist: bool = False
 
     def __post_init__(self) -> None:
         _check(len(self.band_hz) == 2, "band_hz", self.band_hz, "two values [low, high], null = open")
@@ -231,6 +237,8 @@ class ModelParams:
             _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
         _check(self.emotion_experts >= 0, "model.emotion_experts", self.emotion_experts, "0 (none) or more")
         _check(self.similarity in SIMILARITIES, "model.similarity", self.similarity, " or ".join(SIMILARITIES))
+        _check(self.face_adjacency in FACE_ADJACENCIES, "model.face_adjacency", self.face_adjacency,
+               " or ".join(FACE_ADJACENCIES))
         _check(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")
         _check(self.eeg_kernel_s > 0, "model.eeg_kernel_s", self.eeg_kernel_s, "more than 0 s")
 

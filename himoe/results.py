@@ -20,7 +20,7 @@ from himoe.paper import METHOD_LABELS
 REQUIRED = ("run", "method", "set", "protocol", "task", "modalities", "modality_set", "variant", "shuffled_labels",
             "data", "simulated")
 REQUIRED_INFO = ("data", "simulated", "dimensions", "length_s")
-# A run's tables: file and columns, as the train stage writes them.
+# A run's tables: file and columns, as the train stage writes them (action_units only with FACE).
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "history": ("history.csv", ("epoch", "train_loss", "validation_loss", "best", "fold", "seed")),
     "search": ("search.csv", ("fold", "seed", "trial", "learning_rate", "dropout", "code_norm", "validation_loss",
@@ -30,6 +30,8 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sweep": ("sweep.csv", ("run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value")),
     "combinations": ("combinations.csv", ("run", "seed", "fold", "combination", "dimension", "metric", "value")),
     "routing": ("routing.csv", ("run", "combination", "modality", "expert", "weight")),
+    "action_units": ("action_units.parquet", ("run", "seed", "fold", "subject", "trial", "window", "action_unit",
+                                              "activation")),
 }
 COMPARISON_COLUMNS = ("family", "reference", "run", "metric", "pairs", "difference", "low", "high", "p", "p_holm",
                       "verdict")
@@ -80,6 +82,10 @@ class RunResult:
     def data(self) -> str:
         """Where the numbers come from, e.g. ``"DEAP (simulated)"``."""
         return str(self.metrics["data"])
+
+    def has(self, name: str) -> bool:
+        """Whether the file of one of ``PARTS`` is there."""
+        return (Path(self.folder) / PARTS[name][0]).is_file()
 
     def part(self, name: str) -> pd.DataFrame:
         """One of ``PARTS``, read once; the frame is shared, so change a copy.

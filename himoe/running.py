@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from himoe.evaluation import Scores, join, score_task
+from himoe.evaluation import ACTION_UNIT_COLUMNS, Scores, join, score_task
 from himoe.files import atomic_path, write_json
 from himoe.inference import encode_fold
 from himoe.methods import build_method
@@ -83,8 +83,10 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
 
 
 def write_scores(scores: Scores, folder: Path) -> None:
-    """``predictions.parquet`` and the tables ``sweep``, ``combinations``, ``routing`` as CSV."""
+    """``predictions.parquet``, ``action_units.parquet`` where there are any, and ``SCORE_TABLES`` as CSV."""
     scores.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    if len(scores.action_units):
+        scores.action_units.to_parquet(folder / "action_units.parquet", index=False)
     for name in SCORE_TABLES:
         write_csv(getattr(scores, name), folder / f"{name}.csv")
 
@@ -93,7 +95,9 @@ def read_scores(folder: Path) -> Scores:
     """Undo :func:`write_scores`."""
     frames = {name: pd.read_csv(folder / f"{name}.csv", dtype={"combination": str}, float_precision="round_trip")
               for name in SCORE_TABLES}
-    return Scores(pd.read_parquet(folder / "predictions.parquet"), **frames)
+    units = folder / "action_units.parquet"
+    action_units = pd.read_parquet(units) if units.is_file() else pd.DataFrame(columns=ACTION_UNIT_COLUMNS)
+    return Scores(pd.read_parquet(folder / "predictions.parquet"), action_units=action_units, **frames)
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -144,7 +148,9 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
         "alignment": asdict(config.alignment), "training": asdict(config.training),
         "source": provenance["source"], "simulated": provenance["simulated"], "data": provenance["label"],
         "label_source": meta.label_source, "dimensions": list(meta.dimensions), "scale": list(meta.scale),
-        "thresholds": list(meta.thresholds), "length_s": meta.length_s, "step_s": meta.step_s,
+        "thresholds": list(meta.thresholds), "classes": data.task.classes,
+        "length_s": meta.length_s, "step_s": meta.step_s,
         "parameters": count_parameters(method),
-        "facts": provenance.get("facts"),
+        "facts": provenance.get("facts"), "face": provenance.get("face") if "FACE" in config.run.modalities else None,
+        "bands": provenance.get("bands") or [],
     }

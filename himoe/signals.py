@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 MAX_BAD_SHARE = 0.4  # interpolating more than this of a cap invents data: the modality is a gap instead
 BAD_Z = 5.0  # robust z of a channel's log amplitude beyond which it counts as bad
 MIN_SCALE = 0.2  # of log amplitude: the smallest spread a bad channel is judged against
+USABLE = 0.45  # of a rate: what is kept of a band that is cut there; resampling rolls off between it and 0.5
 EEG_BLOCK = 8  # channels filtered at once: bounds memory
 
 
@@ -40,6 +42,7 @@ def preprocess_session(session: Session, filters: Mapping[str, FilterParams]) ->
     clean = {}
     for modality, signal in session.signals.items():
         spec = filters.get(modality, FilterParams())
+        spec = replace(spec, band_hz=effective_band_hz(spec, signal.sfreq_hz))
         check_band(signal, spec, f"subject {session.subject}, {modality}")
         clean[modality] = clean_eeg(signal, spec) if modality == "EEG" else clean_signal(signal, spec)
     for trial in session.trials:
@@ -48,6 +51,34 @@ def preprocess_session(session: Session, filters: Mapping[str, FilterParams]) ->
             signals={m: s.cut(trial.start_s, trial.duration_s) for m, s in clean.items()},
             ratings=dict(trial.ratings), annotations=trial.annotations, session=trial.session,
         )
+
+
+def effective_band_hz(spec: FilterParams, sfreq_hz: float) -> tuple[float | None, ...]:
+    """The pass band that is left at the lower of the recorded rate *sfreq_hz* and the target rate.
+
+    With ``cut_at_nyquist`` an upper edge at or above that rate's Nyquist limit becomes ``USABLE`` of the rate.
+    """
+    low, high = spec.band_hz
+    rate = min(spec.sfreq_hz or sfreq_hz, sfreq_hz)
+    if spec.cut_at_nyquist and high is not None and high >= rate / 2:
+        high = USABLE * rate
+    return low, high
+
+
+def band_notes(modalities: Mapping[str, Mapping[str, Any]], filters: Mapping[str, FilterParams]) -> list[str]:
+    """One sentence for every modality (facts as read) whose asked band the target rate cannot hold."""
+    notes = []
+    for name, entry in modalities.items():
+        spec = filters.get(name, FilterParams())
+        if isinstance(entry["sfreq_hz"], str):  # rates differ between recordings
+            continue
+        kept = effective_band_hz(spec, float(entry["sfreq_hz"]))
+        if kept != tuple(spec.band_hz):
+            rate = min(spec.sfreq_hz or entry["sfreq_hz"], entry["sfreq_hz"])
+            asked, left = (f"{band[0] or 0:g}-{band[1]:g} Hz" for band in (spec.band_hz, kept))
+            notes.append(f"{name}: {asked} asked, {left} kept, because {rate:g} Hz cannot hold what is above its "
+                         f"Nyquist limit of {rate / 2:g} Hz.")
+    return notes
 
 
 def check_band(signal: Signal, spec: FilterParams, where: str) -> None:

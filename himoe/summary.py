@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from himoe.metrics import METRICS, TASK_METRICS, bootstrap_interval
+from himoe.metrics import METRICS, bootstrap_interval, class_count, task_metrics
 from himoe.params import BootstrapParams
 
 COPIED = ("run", "method", "set", "protocol", "task", "modality_set", "variant", "data", "simulated", "label_source",
@@ -28,21 +28,24 @@ def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.Da
     predictions : DataFrame
         One row a test window and dimension at *rate* (and a mask seed, where there are several).
     """
+    classes = class_count(info)
     return {
-        **{key: info[key] for key in COPIED}, "modalities": "+".join(info["modalities"]),
+        **{key: info[key] for key in COPIED}, **({} if classes is None else {"classes": classes}),
+        "modalities": "+".join(info["modalities"]),
         "simulated": bool(info["simulated"]), "shuffled_labels": info["shuffle_labels"], "missing_rate": rate,
         "training_missing": info["training"]["missing"], "folds": int(predictions["fold"].nunique()),
         "seeds": int(predictions["seed"].nunique()), "scale_low": info["scale"][0], "scale_high": info["scale"][1],
         "n_windows": len(predictions.drop_duplicates(["subject", "trial", "window"])),
         "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
-        **summary(info["task"], sweep[sweep["missing_rate"] == rate], predictions, bootstrap),
+        **summary(info["task"], sweep[sweep["missing_rate"] == rate], predictions, bootstrap, classes),
     }
 
 
-def summary(task: str, sweep: pd.DataFrame, predictions: pd.DataFrame, bootstrap: BootstrapParams) -> dict[str, Any]:
+def summary(task: str, sweep: pd.DataFrame, predictions: pd.DataFrame, bootstrap: BootstrapParams,
+            classes: int | None = None) -> dict[str, Any]:
     """Scores at one rate: mean and SD over folds and seeds, pooled score and its interval over trials."""
     flat: dict[str, Any] = {}
-    for metric in TASK_METRICS[task]:
+    for metric in task_metrics(task, classes):
         rows = sweep[sweep["metric"] == metric]
         by_fold = rows.groupby(["dimension", "seed", "fold"])["value"].mean()
         for dimension in ("mean", *sorted(set(rows["dimension"]) - {"mean"})):

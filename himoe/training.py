@@ -18,6 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from himoe.adam import Adam, cosine_annealed
 from himoe.batches import SEQUENCES, Assembler, Batch, Normaliser, chunks, make_sequences
 from himoe.errors import InputError, bad_input
 from himoe.folds import role_rows
@@ -193,9 +194,7 @@ class Fit:
         calibrate_heads(self.method, material.labels)
         self.generator = torch.Generator().manual_seed(material.seed)
         self.noise = torch.random.get_rng_state()  # dropout's: each candidate has its own course
-        self.optimizer = torch.optim.Adam(self.method.parameters(), lr=candidate.learning_rate,
-                                          weight_decay=training.weight_decay, fused=True)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, training.epochs)
+        self.optimizer = Adam(self.method.parameters(), candidate.learning_rate, training.weight_decay)
         self.history: list[dict[str, float]] = []
         self.best_loss, self.best_epoch = float("inf"), 0
         self.best_weights: dict[str, Tensor] | None = None
@@ -210,6 +209,8 @@ class Fit:
 
     def _epoch(self) -> None:
         material, epoch = self.material, len(self.history)
+        self.optimizer.learning_rate = cosine_annealed(self.candidate.learning_rate, epoch,
+                                                       material.config.training.epochs)
         self.method.train()
         train = material.sequences["train"]
         order = torch.randperm(len(train), generator=self.generator).numpy()
@@ -220,7 +221,6 @@ class Fit:
                            material.task, self.generator, material.device)
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value / len(parts)
-        self.schedule.step()
         loss = _mean_loss(self.method, material.assembler.batches(material.sequences["validation"], SEQUENCES),
                           material.device)
         self.history.append({"epoch": epoch, "train_loss": totals.pop("emotion"),
@@ -230,14 +230,14 @@ class Fit:
             self.best_weights = {k: v.detach().clone() for k, v in self.method.state_dict().items()}
 
 
-def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, config: RunConfig, task: FoldTask,
+def _step(method: Method, optimizer: Adam, batch: Batch, config: RunConfig, task: FoldTask,
           generator: torch.Generator, device: torch.device) -> dict[str, float]:
     if config.training.missing != "none":
         rate = task.rate if config.training.missing == "matched" else None
         batch = batch.with_present(training_mask(batch.present, rate, config.training.missing_max, generator))
     output = method(batch.to(device))
     loss = torch.stack(list(output.losses.values())).sum()
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(method.parameters(), MAX_GRADIENT_NORM, foreach=True)
     optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,58 +13,82 @@ from threadpoolctl import threadpool_limits
 from himoe.datasets import get_dataset
 from himoe.datasets.fetch import read_provenance
 from himoe.errors import bad_input
+from himoe.faces.tracks import FaceAbout, attach_face, face_facts, read_about
 from himoe.facts import merge_facts, session_facts
 from himoe.files import atomic_path
 from himoe.params import FilterParams, SourceParams, parse
 from himoe.progress import progress
+from himoe.quality import SubjectQuality, write_quality
 from himoe.recording_files import merge_descriptions, write_description, write_recordings
 from himoe.recordings import Recording, check_modality
-from himoe.signals import preprocess_session
+from himoe.signals import band_notes, preprocess_session
 from pipeline.stage import jobs, main, stage_params
 
 
-def preprocess(name: str, raw: str, out: str) -> None:
-    """Clean every subject of data set *name* from *raw* into *out*."""
+@dataclass(frozen=True)
+class Work:
+    """What every subject's worker needs."""
+
+    name: str
+    root: Path
+    options: Mapping[str, str]
+    filters: Mapping[str, FilterParams]
+    faces: Path
+    folder: Path
+
+
+def preprocess(name: str, raw: str, faces: str, out: str) -> None:
+    """Clean every subject of data set *name* from *raw*, with the face tracks in *faces*, into *out*."""
     params = stage_params(f"preprocess@{name}")
     source = parse(SourceParams, params["sets"][name], f"sets.{name}")
-    options = source.options
-    filters = filter_table(params["preprocess"], params["profiles"][params["profile"]]["preprocess"])
+    profile = params["profile"]
+    filters = filter_table(params["preprocess"], params["profiles"][profile]["preprocess"], name)
     root = Path(raw)
     dataset = get_dataset(name, root)
-    subjects = dataset.inspect(root, options).subjects
+    subjects = dataset.inspect(root, source.options).subjects
+    about = read_about(Path(faces))
     with atomic_path(Path(out)) as folder:
-        work = (delayed(_subject)(name, root, subject, options, filters, folder) for subject in subjects)
-        done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(work)
+        work = Work(name, root, source.options, filters, Path(faces), folder)
+        done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(
+            delayed(_subject)(work, subject, about) for subject in subjects)
         parts = list(progress(done, f"preprocess {name}", "subject", len(subjects)))
-        description = merge_descriptions(part for part, _ in parts)
-        facts = merge_facts([session for _, sessions in parts for session in sessions], dataset.scale)
+        description = merge_descriptions(part for part, _, _ in parts)
+        facts = merge_facts([session for _, sessions, _ in parts for session in sessions], dataset.scale)
+        write_quality(folder, [quality for _, _, quality in sorted(parts, key=lambda part: part[0]["subject"])])
+        provenance = {**read_provenance(root), "facts": facts, "face": about.label if about else None,
+                      "bands": band_notes(facts["modalities"], filters)}
         write_description(folder, {
-            "set": name, "provenance": {**read_provenance(root), "facts": facts},
-            "dimensions": list(dataset.dimensions), "scale": list(dataset.scale),
-            "thresholds": list(dataset.thresholds), **description,
+            "set": name, "provenance": provenance, "dimensions": list(dataset.dimensions),
+            "scale": list(dataset.scale), "thresholds": list(dataset.thresholds), **description,
         })
 
 
-def filter_table(tables: Mapping[str, Any], choice: str) -> dict[str, FilterParams]:
-    """The rates and bands of the chosen table, by modality."""
-    if choice not in tables:
-        raise bad_input("params.yaml: profiles.*.preprocess", repr(choice), " or ".join(tables), "correct the name")
-    return {check_modality(m): parse(FilterParams, values, f"preprocess.{choice}.{m}")
-            for m, values in tables[choice].items()}
+def filter_table(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> dict[str, FilterParams]:
+    """The rates and bands of the table chosen for a set (else of ``default``), by modality."""
+    table = choice.get(name) or choice.get("default", "")
+    if table not in tables:
+        raise bad_input(f"params.yaml: profiles.*.preprocess.{name if name in choice else 'default'}", repr(table),
+                        " or ".join(tables), "correct the name")
+    return {check_modality(m): parse(FilterParams, values, f"preprocess.{table}.{m}")
+            for m, values in tables[table].items()}
 
 
-def _subject(name: str, root: Path, subject: str, options: Mapping[str, str], filters: Mapping[str, FilterParams],
-             folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Clean one subject's recordings into *folder*: what they are, and the facts of each session as read."""
-    facts = []
+def _subject(work: Work, subject: str,
+             about: FaceAbout | None) -> tuple[dict[str, Any], list[dict[str, Any]], SubjectQuality]:
+    """Clean one subject's recordings: what they are, the facts of each session as read, their quality."""
+    facts, quality = [], SubjectQuality(subject)
 
     def recordings() -> Iterator[Recording]:
-        for session in get_dataset(name, root).read(root, subject, options):
-            facts.append(session_facts(session))
-            yield from preprocess_session(session, filters)
+        for session in get_dataset(work.name, work.root).read(work.root, subject, work.options):
+            facts.append(face_facts(session_facts(session), session, about))
+            quality.add(session)
+            for recording in preprocess_session(session, work.filters):
+                full = attach_face(recording, work.faces, about)
+                quality.example(session, [full])
+                yield full
 
     with threadpool_limits(1):
-        return write_recordings(folder, subject, recordings()), facts
+        return write_recordings(work.folder, subject, recordings()), facts, quality
 
 
 if __name__ == "__main__":

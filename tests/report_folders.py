@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from himoe.metrics import METRICS, TASK_METRICS, bootstrap_interval
+from himoe.metrics import METRICS, bootstrap_interval, task_metrics
 from himoe.params import BootstrapParams, ReportParams
 from himoe.results import RunResult, load_comparisons, load_cost, load_results
 from himoe.statistics import compare
@@ -38,7 +38,7 @@ SFREQ_HZ = {"EEG": 512.0, "EOG": 512.0, "EMG": 512.0, "EDA": 64.0, "RSP": 64.0, 
             "ECG": 256.0, "FACE": 5.0}
 DEFAULTS: dict[str, Any] = {"set": "deap", "protocol": "trial", "task": "regression", "method": "himoe",
                             "modalities": "EEG+PPS", "variant": "", "model": {}, "alignment": {},
-                            "shuffle_labels": False}
+                            "shuffle_labels": False, "classes": 2}
 
 
 def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tuple[int, ...] = (0, 1),
@@ -56,7 +56,7 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     seeds = seeds[:1] if run["method"] in CLOSED_FORM else seeds
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     predictions = make_predictions(name, run, _skill(run, rng) if skill is None else skill, seeds, rng)
-    sweep = make_sweep(name, run["task"], predictions, rng)
+    sweep = make_sweep(name, run, predictions, rng)
     info = make_info(name, run, seeds, simulated, facts, missing)
     target = folder / "runs" / name
     target.mkdir(parents=True)
@@ -136,18 +136,22 @@ def make_predictions(name: str, run: dict[str, Any], skill: float, seeds: tuple[
         guess = np.tanh(skill * y + (1 - skill) * rng.normal(0, 0.5, len(y)))
         if run["method"] == "mean":
             guess = np.full(len(y), y.mean())
-        scores = ((y > 0).astype(float), 1 / (1 + np.exp(-4 * guess))) if run["task"] == "classification" else (
-            (middle + reach * y).round(6), (middle + reach * guess).round(6))
+        limits = np.linspace(-1, 1, run["classes"] + 1)[1:-1]
+        classes = [np.searchsorted(limits, values).astype(float) for values in (y, guess)]
+        if run["task"] == "regression":
+            scores = [(middle + reach * values).round(6) for values in (y, guess)]
+        else:
+            scores = classes if run["classes"] > 2 else [(y > 0).astype(float), 1 / (1 + np.exp(-4 * guess))]
         frames.append(index.assign(run=name, seed=seed, missing_rate=0.0, y_true=scores[0], y_pred=scores[1]))
     columns = ["run", "fold", "seed", "missing_rate", "subject", "trial", "window", "start_s", "dimension", "y_true",
                "y_pred"]
     return pd.concat(frames, ignore_index=True)[columns]
 
 
-def make_sweep(name: str, task: str, predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def make_sweep(name: str, run: dict[str, Any], predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Scores of the predictions at rate 0; at other rates these, worse by the rate and a random bit."""
     rows: list[tuple[Any, ...]] = []
-    for metric in TASK_METRICS[task]:
+    for metric in task_metrics(run["task"], run["classes"]):
         sign = 1.0 if metric == "mae" else -1.0
         for (seed, fold), part in predictions.groupby(["seed", "fold"]):
             values = {str(d): METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
@@ -242,7 +246,8 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
         "source": "simulate" if simulated else "local", "simulated": simulated,
         "data": f"{label} (simulated)" if simulated else label, "label_source": "continuous",
         "dimensions": list(DIMENSIONS.get(run["set"], ("valence", "arousal"))),
-        "scale": list(SCALES.get(run["set"], (1.0, 9.0))), "threshold": 5.0, "length_s": 4.0, "step_s": 2.0,
+        "scale": list(SCALES.get(run["set"], (1.0, 9.0))), "thresholds": [5.0],
+        "classes": run["classes"] if run["task"] == "classification" else None, "length_s": 4.0, "step_s": 2.0,
         "parameters": None if small else size,
         "facts": make_facts(run["set"], modalities) if facts else None,
     }
@@ -254,6 +259,7 @@ def make_facts(dataset: str, used: tuple[str, ...]) -> dict[str, Any]:
     low, high = SCALES.get(dataset, (1.0, 9.0))
     return {
         "subjects": SUBJECTS, "trials_min": TRIALS, "trials_max": TRIALS, "recordings": SUBJECTS * TRIALS,
+        "sessions": 1,
         "modalities": {name: {"channels": 32 if name == "EEG" else 2, "sfreq_hz": SFREQ_HZ[name], "unit": "uV",
                               "recordings": SUBJECTS * TRIALS} for name in recorded},
         "dimensions": {d: [low + 0.25, high - 0.5] for d in DIMENSIONS.get(dataset, ("valence", "arousal"))},
@@ -274,10 +280,12 @@ def make_metrics(name: str, run: dict[str, Any], info: dict[str, Any], predictio
         "n_windows": len(predictions.drop_duplicates(["subject", "trial", "window"])),
         "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
         "parameters": info["parameters"]}
+    if info["classes"]:
+        flat["classes"] = info["classes"]
     first = predictions[predictions["seed"] == predictions["seed"].min()]
     wide = first.pivot(index=["subject", "trial", "window"], columns="dimension", values=["y_true", "y_pred"])
     trials = np.array([f"{subject}/{trial}" for subject, trial, _ in wide.index])
-    for metric in TASK_METRICS[run["task"]]:
+    for metric in task_metrics(run["task"], run["classes"]):
         rows = sweep[(sweep["missing_rate"] == 0) & (sweep["metric"] == metric)]
         pooled = [METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
                   for _, g in predictions.groupby(["dimension", "seed"])]

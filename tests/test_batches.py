@@ -23,7 +23,7 @@ from himoe.batches import (
 )
 from himoe.windows import WindowStore
 
-TASK = Task("regression", ("valence", "arousal"), (1.0, 9.0), 5.0)
+TASK = Task("regression", ("valence", "arousal"), (1.0, 9.0), (5.0,))
 
 
 @pytest.fixture
@@ -105,8 +105,17 @@ def test_a_batch_is_its_rows_and_padding_is_marked(store: WindowStore) -> None:
 
 def test_high_means_above_the_threshold_and_missing_stays_missing() -> None:
     index = pd.DataFrame({"valence": [5.0, 5.1, np.nan], "arousal": [9.0, 1.0, 2.0]})
-    labels = label_matrix(index, Task("classification", ("valence", "arousal"), (1, 9), 5.0))
+    labels = label_matrix(index, Task("classification", ("valence", "arousal"), (1, 9), (5.0,)))
     np.testing.assert_array_equal(labels, [[0, 1], [1, 0], [np.nan, 0]])
+
+
+def test_a_class_counts_the_thresholds_below_the_rating() -> None:
+    ratings = np.array([[-1, -0.5, -0.49, 0], [0.5, 0.51, 1, np.nan], [2, -2, 0.5, 0.2]])
+    index = pd.DataFrame(ratings, columns=["valence", "arousal", "dominance", "liking"])
+    task = Task("classification", tuple(index), (-1, 1), (-0.5, 0.5))
+    np.testing.assert_array_equal(label_matrix(index, task), [[0, 0, 1, 1], [1, 2, 2, np.nan], [2, 0, 1, 1]])
+    assert (task.classes, task.outputs) == (3, 3)
+    assert (TASK.classes, TASK.outputs) == (None, 1)
 
 
 def test_shuffling_moves_whole_trials() -> None:

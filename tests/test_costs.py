@@ -24,7 +24,7 @@ WINDOWS = 2 * 3  # of the probes' batch
 
 
 def make_spec(features: int = 7, kind: str = "regression") -> Spec:
-    task = Task(kind, ("valence", "arousal", "dominance", "liking"), (1.0, 9.0), 5.0)
+    task = Task(kind, ("valence", "arousal", "dominance", "liking"), (1.0, 9.0), (5.0,))
     return Spec(SHAPES, task, ModelParams(features=features, eeg_filters=3), AlignmentParams())
 
 

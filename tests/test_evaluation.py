@@ -84,6 +84,30 @@ def test_the_sweep_is_what_other_code_computes(trained: Trained, task: str, metr
     assert checked == len(rows) == (1 if rate == 0 else 2) * 2 * 2 * 3 * len(metrics)
 
 
+@pytest.mark.parametrize("method", ["late_fusion", "mean_subject", "features_gbdt"])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_three_classes_are_scored_as_other_code_does(method: str, shuffled: bool) -> None:
+    config = make_config(method=method, task="classification", shuffle_labels=shuffled)
+    store = make_store(4, 6, 5)
+    index = store.index.assign(valence=store.index["valence"].mask(store.index["window"] == 3))
+    data = make_data(config, replace(store, index=index, meta=replace(store.meta, thresholds=(4.1, 6.2))))
+    assert set(np.unique(data.labels[np.isfinite(data.labels)])) == {0, 1, 2}
+    result = score(config, data, {task: fit_task(config, data, task).tensors for task in run_tasks(config, data.folds)})
+    assert set(result.predictions["y_pred"]) <= {0.0, 1.0, 2.0}
+    assert result.predictions["y_true"].isna().sum() == 4 * 6
+    truth = data.store.index[["subject", "trial", "window"]].assign(arousal=data.labels[:, 1])
+    merged = result.predictions[result.predictions["dimension"] == "arousal"].merge(
+        truth, on=["subject", "trial", "window"])
+    assert (merged["y_true"] == merged["arousal"]).all()
+    rows = result.sweep[result.sweep["missing_rate"] == 0].set_index(["fold", "dimension", "metric"])["value"]
+    for (fold, dimension), part in result.predictions.dropna().groupby(["fold", "dimension"]):
+        y, p = part["y_true"], part["y_pred"]
+        assert rows[fold, dimension, "accuracy"] == pytest.approx(accuracy_score(y, p))
+        assert rows[fold, dimension, "f1_macro"] == pytest.approx(f1_score(y, p, average="macro"))
+    assert len(rows) == 2 * 3 * 2
+    assert set(result.combinations["metric"]) == (set() if method == "mean_subject" else {"accuracy", "f1_macro"})
+
+
 def test_every_rate_is_there_and_rate_zero_once(trained: Trained) -> None:
     config, data, models = trained(seeds=(0, 1))
     sweep = score(config, data, models, 0.0).sweep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def test_one_session_is_described_as_read() -> None:
     assert facts["modalities"] == {"EEG": {"channels": 5, "sfreq_hz": 128.0, "unit": "uV"},
                                    "EDA": {"channels": 1, "sfreq_hz": 8.0, "unit": "uS"}}
     assert facts["length_s"] == [60.0, 63.5]
+    assert facts["visits"] == ["1"]
     assert facts["ratings"]["valence"] == [3.0, 7.5]
     assert np.isnan(facts["ratings"]["dominance"]).all()  # not asked for
 
@@ -46,7 +48,7 @@ def test_a_set_is_counted_over_its_sessions_in_any_order(order: tuple[int, ...])
     parts = [session_facts(sessions()[k]) for k in order]
     facts = merge_facts(iter(parts), (1, 9))
     assert facts == {
-        "subjects": 2, "trials_min": 3, "trials_max": 4, "recordings": 7,
+        "subjects": 2, "trials_min": 3, "trials_max": 4, "recordings": 7, "sessions": 1,
         "modalities": {"EDA": {"channels": 1, "sfreq_hz": 8.0, "unit": "uS", "recordings": 3},
                        "EEG": {"channels": "3-5", "sfreq_hz": "120-128", "unit": "V, uV", "recordings": 7}},
         "dimensions": {"valence": [2.0, 7.5]}, "scale": [1.0, 9.0], "annotation": "trial", "length_s": [58.0, 63.5],
@@ -68,3 +70,14 @@ def test_a_set_of_nothing_has_no_numbers() -> None:
     facts = merge_facts([], (1, 5))
     assert (facts["subjects"], facts["recordings"], facts["trials_max"]) == (0, 0, 0)
     assert (facts["modalities"], facts["dimensions"], facts["length_s"]) == ({}, {}, [0.0, 0.0])
+
+
+def test_visits_and_modalities_of_single_trials_are_counted() -> None:
+    days = [replace(trial("t1", 60.0, 3.0), session="mon"), replace(trial("t2", 60.0, 3.0), session="tue")]
+    parts = [session_facts(Session("a", {"EEG": signal(2, 90, 10.0)}, (day,))) for day in days]
+    parts[1]["modalities"]["FACE"] = {"channels": 1, "sfreq_hz": 50.0, "unit": "720 x 576 px", "trials": 1}
+    parts.append(session_facts(Session("b", {"EEG": signal(2, 90, 10.0)}, tuple(days[:1]))))
+    facts = merge_facts(parts, (1, 9))
+    assert facts["sessions"] == 2
+    assert facts["modalities"]["EEG"]["recordings"] == 3
+    assert facts["modalities"]["FACE"]["recordings"] == 1

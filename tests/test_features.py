@@ -7,7 +7,7 @@ import pytest
 from scipy import signal, stats
 
 from himoe.errors import InputError
-from himoe.features import EEG_BANDS_HZ, GENEVA_32, feature_names, periodogram, window_features
+from himoe.features import EEG_BANDS_HZ, GENEVA_32, feature_names, periodogram, projection, window_features
 
 RATE_HZ = 128.0
 TIME_S = np.arange(512) / RATE_HZ
@@ -141,7 +141,44 @@ def test_blinks_are_counted() -> None:
     assert _column("EOG", data, "blink_rate_1")[0] == pytest.approx(3 / 4)
 
 
-@pytest.mark.parametrize("modality", ["EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "ECG", "TEMP", "GAZE"])
+def _face_windows(count: int, channels: int, frames: int) -> np.ndarray:
+    """Windows of which some frames are 0 (no face), and the last window has none with a face."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(count, channels, frames)) + 1
+    data[np.broadcast_to((rng.random((count, frames)) < 0.3)[:, None], data.shape)] = 0
+    data[-1] = 0
+    return data
+
+
+@pytest.mark.parametrize("channels,numbers", [(1280, 48), (65, 48), (64, 64), (5, 5)])
+def test_face_features_equal_a_loop_over_known_frames(channels: int, numbers: int) -> None:
+    data = _face_windows(6, channels, 8)
+    values, names = window_features("FACE", data, 2.0)
+    assert names == (*(f"FACE_mean_{k}" for k in range(numbers)), "FACE_spread_0", "FACE_known_0")
+    assert names == feature_names("FACE", channels, 8, 2.0)
+    for window, row in zip(data[:-1], values, strict=False):
+        frames = [frame for frame in window.T if (frame != 0).any()]
+        mean = np.mean(frames, 0)
+        seen = np.array([f if channels <= 64 else f @ projection(channels) for f in frames])
+        np.testing.assert_allclose(row[:numbers], mean if channels <= 64 else mean @ projection(channels),
+                                   rtol=1e-4, atol=1e-5)
+        assert row[-2] == pytest.approx(np.sqrt(np.mean([np.var(column) for column in seen.T])), rel=1e-4)
+        assert row[-1] == pytest.approx(len(frames) / 8)
+    assert np.isnan(values[-1, :-1]).all()
+    assert values[-1, -1] == 0
+
+
+def test_the_face_projection_is_fixed_and_keeps_distances() -> None:
+    matrix = projection(1280)
+    assert matrix.shape == (1280, 48)
+    np.testing.assert_array_equal(matrix, projection.__wrapped__(1280))
+    vectors = np.random.default_rng(3).normal(size=(300, 1280))
+    ratio = np.linalg.norm(vectors @ matrix, axis=1) / np.linalg.norm(vectors, axis=1)
+    assert ratio.mean() == pytest.approx(1, abs=0.02)
+    assert ratio.std() == pytest.approx(1 / np.sqrt(2 * 48), rel=0.2)
+
+
+@pytest.mark.parametrize("modality", ["EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "ECG", "TEMP", "GAZE", "FACE"])
 @pytest.mark.parametrize("samples,rate_hz", [(1, 1.0), (2, 0.5), (7, 4.0), (300, 64.0)])
 def test_any_window_gives_the_announced_features(modality: str, samples: int, rate_hz: float) -> None:
     data = np.random.default_rng(0).normal(size=(4, 3, samples))

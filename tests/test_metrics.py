@@ -93,6 +93,28 @@ def test_classification_is_sklearns(rows: list[tuple[bool, float]]) -> None:
         assert math.isnan(metrics.f1(y, p))
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30))
+def test_more_classes_are_sklearns(rows: list[tuple[int, int]]) -> None:
+    y, p = np.array(rows, dtype=float).T
+    assert metrics.accuracy(y, p) == pytest.approx(accuracy_score(y, p))
+    assert metrics.f1_macro(y, p) == pytest.approx(f1_score(y, p, average="macro"))
+    order = np.array([2.0, 0.0, 3.0, 1.0])  # other numbers for the same classes
+    assert metrics.f1_macro(order[y.astype(int)], order[p.astype(int)]) == pytest.approx(metrics.f1_macro(y, p))
+    assert metrics.f1_macro(y, y) == 1
+
+
+def test_metrics_of_a_task() -> None:
+    assert metrics.task_metrics("regression", None) == ("ccc", "pcc", "mae")
+    assert metrics.task_metrics("classification") == metrics.task_metrics("classification", 2) == ("accuracy", "f1")
+    assert metrics.task_metrics("classification", 3) == ("accuracy", "f1_macro")
+    assert metrics.class_count({"task": "regression", "classes": None}) is None
+    assert metrics.class_count({"task": "classification"}) == 2
+    assert metrics.class_count({"task": "classification", "classes": 3}) == 3
+    assert metrics.task_label({"task": "classification", "classes": 2}) == "classification"
+    assert metrics.task_label({"task": "classification", "classes": 3}) == "classification, 3 classes"
+    assert metrics.task_label({"task": "regression"}) == "regression"
+
+
 def test_constant_input() -> None:
     y, flat = np.array([1.1, 2.3, 4.7]), np.full(3, 5.1)
     assert metrics.ccc(y, flat) == 0
@@ -120,6 +142,10 @@ def test_bad_arrays_are_refused() -> None:
         metrics.f1(np.array([1.0, 7.0]), np.array([1.0, 0.0]))
     with pytest.raises(InputError, match="predictions in"):
         metrics.accuracy(np.array([1.0, 0.0]), np.array([2.5, -1.0]))
+    with pytest.raises(InputError, match="whole numbers"):
+        metrics.f1_macro(np.array([1.0, 2.0]), np.array([2.0, 0.5]))
+    with pytest.raises(InputError, match="labels 0 or 1"):
+        metrics.f1(np.array([1.0, 2.0]), np.array([2.0, 1.0]))
     with pytest.raises(InputError, match="'r2'"):
         bootstrap_interval(np.zeros(3), np.zeros(3), np.arange(3), "r2", 5, 0.95, 0)
     with pytest.raises(InputError, match="align the rows"):
@@ -142,16 +168,20 @@ def windows(kind: str, dimensions: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     p = 0.5 * y + rng.normal(30, 1.5, y.shape)
     if kind == "classification":
         y, p = (y > 5).astype(float), rng.uniform(size=y.shape)
+    if kind == "four":
+        y, p = np.floor(y / 3), rng.integers(0, 4, y.shape).astype(float)
     y[rng.uniform(size=y.shape) < 0.15] = np.nan
     y[trial == 4, 0] = np.nan
     order = rng.permutation(len(trial))
     return y[order], p[order], np.array([f"s{t % 3}/{t:02d}" for t in trial])[order]
 
 
-@pytest.mark.parametrize("metric", list(METRICS))
+@pytest.mark.parametrize(("kind", "metric"), [
+    ("regression", "ccc"), ("regression", "pcc"), ("regression", "mae"), ("classification", "accuracy"),
+    ("classification", "f1"), ("classification", "f1_macro"), ("four", "accuracy"), ("four", "f1_macro")])
 @pytest.mark.parametrize("dimensions", [1, 2])
-def test_bootstrap_equals_a_slow_loop(metric: str, dimensions: int) -> None:
-    y, p, groups = windows("classification" if metric in ("accuracy", "f1") else "regression", dimensions)
+def test_bootstrap_equals_a_slow_loop(kind: str, metric: str, dimensions: int) -> None:
+    y, p, groups = windows(kind, dimensions)
     names = np.unique(groups)
     scores = []
     for row in np.random.default_rng(11).integers(0, len(names), (57, len(names))):
@@ -163,6 +193,20 @@ def test_bootstrap_equals_a_slow_loop(metric: str, dimensions: int) -> None:
     assert low == pytest.approx(np.percentile(scores, 5), abs=1e-12)
     assert high == pytest.approx(np.percentile(scores, 95), abs=1e-12)
     assert low < high
+
+
+def test_a_draw_without_a_class_leaves_it_out_of_its_mean() -> None:
+    y = np.array([0.0, 0.0, 1.0, 1.0, 2.0, 2.0])
+    p = np.array([0.0, 1.0, 1.0, 1.0, 2.0, 0.0])
+    groups = np.array([4, 4, 7, 7, 9, 9])
+    scores = []
+    for row in np.random.default_rng(2).integers(0, 3, (91, 3)):
+        take = np.concatenate([np.flatnonzero(groups == (4, 7, 9)[g]) for g in row])
+        scores.append(f1_score(y[take], p[take], average="macro"))
+    interval = bootstrap_interval(y, p, groups, "f1_macro", 91, 0.6, 2)
+    assert interval == pytest.approx((*np.quantile(scores, (0.2, 0.8)), 0))
+    alone = bootstrap_interval(y[:1], p[:1], groups[:1], "f1_macro", 91, 0.6, 2)
+    assert alone.undefined == 91  # one row has no score
 
 
 def test_bootstrap_of_constants() -> None:

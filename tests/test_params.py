@@ -12,15 +12,18 @@ from himoe.methods import method_names
 from himoe.params import (
     AlignmentParams,
     BootstrapParams,
+    FaceParams,
     FilterParams,
     MissingParams,
     ModelParams,
     ReportParams,
     RunParams,
     SearchParams,
+    SizeParams,
     SourceParams,
     SplitParams,
     TrainingParams,
+    VideoParams,
     WindowParams,
     parse,
 )
@@ -54,7 +57,8 @@ def test_a_missing_key_is_named() -> None:
         (WindowParams, {"length_s": 4, "step_s": 5, "labels": "auto", "min_completeness": 1}, "at most length_s"),
         (SplitParams, {"folds": 1, "validation": 0.1}, "2 or more"),
         (SourceParams, {"source": "cloud"}, "simulate, local or download"),
-        (RunParams, {"set": "deap", "protocol": "random", "method": "himoe", "modalities": ["EEG"]}, "trial or loso"),
+        (RunParams, {"set": "deap", "protocol": "random", "method": "himoe", "modalities": ["EEG"]},
+         "trial or session or loso"),
         (RunParams, {"set": "deap", "protocol": "trial", "method": "himoe", "modalities": ["EGG"]}, "modality.*'EGG'"),
         (RunParams, {"set": "deap", "protocol": "trial", "method": "himoe", "modalities": ["EEG", "EEG"]}, "once"),
         (RunParams, {**RUN, "modalities": []}, "at least one modality"),
@@ -100,7 +104,10 @@ def test_every_profile_parses(profile: str) -> None:
     part = PARAMS["profiles"][profile]
     parse(TrainingParams, part["training"], "training")
     parse(SplitParams, part["split"], "split")
-    assert part["preprocess"] in PARAMS["preprocess"]
+    assert set(part["preprocess"].values()) <= set(PARAMS["preprocess"])
+    parse(FaceParams, part["face"], "face")
+    for name, size in part["size"].items():
+        assert parse(SizeParams, size, f"size.{name}").trials > 0
 
 
 def test_the_paper_profile_is_the_papers_schedule() -> None:
@@ -108,7 +115,28 @@ def test_the_paper_profile_is_the_papers_schedule() -> None:
     training = parse(TrainingParams, part["training"], "training")
     assert (training.epochs, training.batch_sequences, len(training.seeds), training.missing) == (75, 32, 5, "matched")
     assert part["split"]["folds"] == 10
-    assert part["size"]["deap"] == {"subjects": 32, "trials": 40}
+    assert part["size"]["deap"] == {"subjects": 32, "trials": 40,
+                                    "video": {"fps_hz": 50, "width_px": 720, "height_px": 576}}
+    assert part["size"]["seed"] == {"subjects": 15, "trials": 15}
+    assert part["size"]["amigos"] == {"subjects": 40, "trials": 20}
+    assert part["face"]["weights"] == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("cls", "values", "message"),
+    [
+        (FaceParams, {"detector": "eyes"}, "haar or centre"),
+        (FaceParams, {"weights": "path"}, "exactly where face.weights is path"),
+        (FaceParams, {"path": "w.pth"}, "exactly where face.weights is path"),
+        (FaceParams, {"size_px": 8}, "32 pixels or more"),
+        (FaceParams, {"fps_hz": 0}, "more than 0 Hz"),
+        (VideoParams, {"width_px": 721}, "an even number of pixels"),
+        (ModelParams, {"face_units": 0}, "1 or more"),
+    ],
+)
+def test_impossible_faces_are_refused(cls: type, values: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse(cls, values, "face")
 
 
 TRAINING = {"epochs": 3, "batch_sequences": 4, "sequence_length": 5, "learning_rate": 0.01, "patience": 2,

@@ -192,7 +192,7 @@ def write_signals(project: Path) -> Path:
     description = write_recordings(folder, "s01", recordings)
     write_description(folder, {"set": "deap", "provenance": {"source": "simulate", "simulated": True,
                                                              "label": "DEAP (simulated)"},
-                               "dimensions": ["valence", "arousal"], "scale": [1.0, 9.0], "threshold": 5.0,
+                               "dimensions": ["valence", "arousal"], "scale": [1.0, 9.0], "thresholds": [5.0],
                                "subjects": ["s01"], "modalities": description["modalities"], "annotated": False})
     return folder
 

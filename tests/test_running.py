@@ -285,8 +285,14 @@ def test_run_json_says_what_the_run_is() -> None:
     assert described["training"]["learning_rate"] == config.training.learning_rate
     assert described["training"]["search"]["trials"] == 2
     assert (described["modality_set"], described["variant"], described["facts"]) == ("EEG+EDA", "", None)
-    assert (described["dimensions"], described["scale"], described["threshold"]) == (
-        ["valence", "arousal"], [1.0, 9.0], 5.0)
+    assert (described["dimensions"], described["scale"], described["thresholds"]) == (
+        ["valence", "arousal"], [1.0, 9.0], [5.0])
+    assert described["classes"] is None
+    config, data = problem(task="classification")
+    assert describe(config, data)["classes"] == 2
+    three = replace(data, task=replace(data.task, thresholds=(-0.5, 0.5)))
+    assert describe(config, three)["classes"] == 3
+    config, data = problem(protocol="leaky", shuffle_labels=True)
     parameters = build_method("himoe", make_spec(config, data)).parameters()
     assert described["parameters"] == sum(parameter.numel() for parameter in parameters)
     real = replace(data.store, meta=replace(data.store.meta, provenance={

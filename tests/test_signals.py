@@ -9,7 +9,15 @@ from scipy.signal import butter, sosfiltfilt
 from himoe.errors import InputError
 from himoe.params import FilterParams
 from himoe.recordings import Session, Signal, Trial
-from himoe.signals import bad_channels, clean_eeg, clean_signal, fill_gaps, preprocess_session
+from himoe.signals import (
+    bad_channels,
+    band_notes,
+    clean_eeg,
+    clean_signal,
+    effective_band_hz,
+    fill_gaps,
+    preprocess_session,
+)
 
 NAMES = ("Fp1", "F3", "C3", "P3", "O1", "Fp2", "F4", "C4", "P4", "O2", "Cz")
 
@@ -113,3 +121,31 @@ def test_a_band_above_nyquist_is_refused(modality: str) -> None:
                       (Trial("t", "c", 0, 4, {}),))
     with pytest.raises(InputError, match=rf"s01, {modality}: band_hz: found 40 Hz, expected less than 32 Hz"):
         list(preprocess_session(session, {modality: FilterParams(None, (4.0, 40.0))}))
+
+
+def test_a_band_the_target_rate_cannot_hold_is_cut_only_where_that_is_allowed_and_said() -> None:
+    cut = FilterParams(64.0, (4.0, 45.0), cut_at_nyquist=True)
+    assert effective_band_hz(cut, 128.0) == (4.0, 28.8)
+    assert effective_band_hz(FilterParams(200.0, (4.0, 45.0), True), 80.0) == (4.0, 36.0)  # never above the recording
+    assert effective_band_hz(FilterParams(128.0, (4.0, 45.0), True), 128.0) == (4.0, 45.0)
+    facts = {"EEG": {"sfreq_hz": 128.0}, "ECG": {"sfreq_hz": 128.0}}
+    assert band_notes(facts, {"EEG": cut}) == [
+        "EEG: 4-45 Hz asked, 4-28.8 Hz kept, because 64 Hz cannot hold what is above its Nyquist limit of 32 Hz."]
+
+
+def test_a_cut_band_keeps_what_fits_and_folds_nothing_back() -> None:
+    spec = FilterParams(64.0, (4.0, 45.0), cut_at_nyquist=True)
+    pattern = np.linspace(-1, 1, len(NAMES))[:, None]
+    trial = Trial("t", "t", 0.0, 20.0, {})
+    power = {}
+    for frequency_hz in (20.0, 40.0):  # 40 Hz would come back as 24 Hz
+        data = (pattern * 10 * sine(frequency_hz, 128.0, 20)).astype(np.float32)
+        session = Session("s", {"EEG": Signal(data, 128.0, NAMES, "uV")}, (trial,))
+        (recording,) = preprocess_session(session, {"EEG": spec})
+        assert recording.signals["EEG"].sfreq_hz == 64.0
+        power[frequency_hz] = recording.signals["EEG"].data[0, 128:-128].std() / (10 / np.sqrt(2))
+    assert 0.95 < power[20.0] < 1.05
+    assert power[40.0] < 0.01
+    plain = FilterParams(64.0, (4.0, 45.0))
+    with pytest.raises(InputError, match="less than 32 Hz, the Nyquist limit of its target rate"):
+        list(preprocess_session(session, {"EEG": plain}))

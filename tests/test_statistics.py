@@ -236,6 +236,25 @@ def test_compare_is_scipy_over_folds_and_seeds(tmp_path: Path) -> None:
     assert made.loc["c-mean", "verdict"] == "better"
 
 
+def test_three_classes_are_compared_by_accuracy(tmp_path: Path) -> None:
+    for name, method, skill in (("a", "himoe", 0.9), ("b", "bilstm", 0.3)):
+        write_run(tmp_path, name, method=method, skill=skill, set="seed", task="classification", classes=3,
+                  modalities="EEG")
+    results = load_results(["a", "b"], tmp_path / "runs", tmp_path / "metrics")
+    [row] = compare(results, BOOTSTRAP).to_dict("records")
+    assert (row["family"], row["metric"], row["pairs"]) == ("seed/trial/classification/EEG", "accuracy", 8)
+    frames = [results[name].part("predictions") for name in "ab"]
+    right = [[float((part["y_true"] == part["y_pred"]).mean())
+              for _, part in frame.groupby(["seed", "fold", "dimension"])] for frame in frames]
+    assert row["difference"] == pytest.approx(np.mean(right[0]) - np.mean(right[1]), abs=1e-6)
+    first, second = (frame[frame["seed"] == 0].set_index(["subject", "trial", "window", "dimension"]).sort_index()
+                     for frame in frames)
+    hits = (first["y_true"] == first["y_pred"]).astype(float) - (second["y_true"] == second["y_pred"])
+    trials = hits.groupby(level=["subject", "trial"]).mean().to_numpy()  # of equal length
+    drawn = np.random.default_rng(BOOTSTRAP.seed).integers(0, len(trials), (BOOTSTRAP.draws, len(trials)))
+    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(trials[drawn].mean(1), (0.025, 0.975))))
+
+
 def test_families_keep_what_cannot_be_compared_apart(tmp_path: Path) -> None:
     for name, attributes in {
             "himoe": {}, "ianet": {"method": "ianet"}, "other-set": {"method": "ianet", "set": "dreamer"},

@@ -20,7 +20,7 @@ from himoe.datasets import DATASETS
 from himoe.errors import InputError
 from himoe.methods import method_class, method_names
 from himoe.paper import paper_rows
-from himoe.params import MISSING_TRAINING, PROTOCOLS, RunParams, parse
+from himoe.params import MISSING_TRAINING, PROTOCOLS, FaceParams, RunParams, parse
 from himoe.recordings import MODALITIES, expand_modalities
 from himoe.simulate.registry import SIMULATORS
 from pipeline.code import PACKAGES, WITH_ONE_METHOD, code_lists, import_closure
@@ -28,14 +28,15 @@ from pipeline.stage import fill, read_yaml
 
 # A module imports from levels to its left, or from its own level.
 LEVELS = (
-    "errors files progress recordings params disk_array workers metrics", "datasets facts", "simulate",
-    "signals windows folds masks batches recording_files", "encoders features experts alignment", "methods",
-    "rundata training inference evaluation costs running", "paper", "results", "statistics summary palette",
-    "tables", "figures", "report",
+    "errors files progress recordings params disk_array workers metrics adam", "datasets facts", "simulate",
+    "signals windows folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
+    "encoders features experts alignment", "methods", "rundata training inference evaluation costs running", "paper",
+    "results", "statistics summary palette", "tables", "figures", "report",
 )
 # What reads results and writes tables, figures and pages starts without torch.
-WITHOUT_TORCH = ("metrics", "paper", "results", "statistics", "summary", "palette", "tables", "figures", "report")
-SCRIPTS_WITHOUT_TORCH = ("code", "evaluate", "tables", "figures", "report")
+WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "paper", "results", "statistics",
+                 "summary", "palette", "tables", "figures", "report")
+SCRIPTS_WITHOUT_TORCH = ("code", "preprocess", "window", "split", "evaluate", "quality", "tables", "figures", "report")
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 LIBRARY = sorted((ROOT / "himoe").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "pipeline").rglob("*.py"))
@@ -65,7 +66,7 @@ def test_a_module_imports_only_from_modules_above_it(path: Path) -> None:
         return
     assert part in LEVEL_OF, f"{path}: give it a place in LEVELS"
     for name in imports(path):
-        if name.startswith("himoe."):
+        if name.startswith("himoe.") and name != "himoe.__version__":
             other = name.split(".")[1]
             assert LEVEL_OF[other] <= LEVEL_OF[part], f"{part} imports {other}, which stands below it"
 
@@ -169,8 +170,8 @@ def test_what_a_command_reads_is_a_dependency(name: str) -> None:
     deps = [dep for dep in body["deps"] if not dep.startswith("code/")]
     assert all(any(dep == word or dep.startswith(f"{word}/") for word in read) for dep in deps)
     names = [word for word in read if not any(dep == word or dep.startswith(f"{word}/") for dep in deps)]
-    assert names == {"download": ["${key}"], "preprocess": ["${key}"], "window": ["${key}"], "split": ["${key}"],
-                     "train": ["${key}"], "train_main": ["main"]}.get(name, [])
+    of_one_item = ("download", "face", "preprocess", "window", "split", "train")
+    assert names == {**{key: ["${key}"] for key in of_one_item}, "train_main": ["main"]}.get(name, [])
 
 
 def test_git_ignores_what_the_remote_keeps_and_no_result() -> None:
@@ -237,7 +238,7 @@ def unread(names: list[str], seen: set[str]) -> list[str]:
 @pytest.fixture
 def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a stage's function with only its declared parameters; gives declared names and those read."""
-    from pipeline import cost, download, evaluate, preprocess, reports, runs, split, window
+    from pipeline import cost, download, evaluate, face, preprocess, quality, reports, runs, split, window
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HIMOE_JOBS", "1")
@@ -252,7 +253,7 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             assert asked == stage
             return Recorded(restricted(params, names), seen)
 
-        for module in (cost, download, evaluate, preprocess, reports, runs, split, window):
+        for module in (cost, download, evaluate, face, preprocess, quality, reports, runs, split, window):
             monkeypatch.setattr(module, "stage_params", recorded)
         function(*arguments)
         return names, seen
@@ -262,14 +263,28 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.slow
 def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any, tmp_path: Path) -> None:
-    from pipeline import cost, download, evaluate, evaluate_main, figures, preprocess, report, split, tables, train
+    from pipeline import (
+        cost,
+        download,
+        evaluate,
+        evaluate_main,
+        face,
+        figures,
+        preprocess,
+        quality,
+        report,
+        split,
+        tables,
+        train,
+    )
     from pipeline import window as windowing
 
     windows, folds = "data/windows/deap", "data/folds/deap"
     table, page = f"{folds}/trial.csv", ("reports/index.html", "reports/README.md", "reports/figures")
     steps: list[tuple[str, Any, tuple[str, ...]]] = [
         ("download@deap", download.download, ("deap", "data/raw/deap")),
-        ("preprocess@deap", preprocess.preprocess, ("deap", "data/raw/deap", "data/signals/deap")),
+        ("face@deap", face.face, ("deap", "data/raw/deap", "data/faces/deap")),
+        ("preprocess@deap", preprocess.preprocess, ("deap", "data/raw/deap", "data/faces/deap", "data/signals/deap")),
         ("window@deap", windowing.window, ("deap", "data/signals/deap", "windows-of-deap")),
         ("split@deap", split.split, ("deap", windows, folds)),
         ("train_main", train.train, ("main", windows, table, "main/run")),
@@ -279,6 +294,8 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
           for method in ("himoe", "late_fusion", "mean")),
         ("evaluate", evaluate.evaluate, ("runs", "metrics/runs", "metrics/comparisons.csv")),
         ("cost", cost.cost, ("data/windows", "metrics/cost.csv")),
+        ("quality", quality.quality,
+         ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality")),
         ("tables", tables.tables, ("runs", "metrics", "reports/tables")),
         ("figures", figures.figures, ("runs", "metrics", "reports/figures")),
         ("report", report.report, ("runs", "metrics", *page)),
@@ -351,7 +368,10 @@ def parse_line(run: dict[str, Any]) -> dict[str, Any]:
 def test_every_profile_names_what_exists() -> None:
     for profile in PARAMS["profiles"].values():
         assert profile["training"]["missing"] in MISSING_TRAINING
-        assert profile["preprocess"] in PARAMS["preprocess"]
+        assert "default" in profile["preprocess"]
+        assert set(profile["preprocess"].values()) <= set(PARAMS["preprocess"])
+        assert set(profile["preprocess"]) - {"default"} <= set(DATASETS)
+        parse(FaceParams, profile["face"], "face")
     for table in PARAMS["preprocess"].values():
         assert set(table) <= set(MODALITIES)
 

@@ -37,6 +37,7 @@ INDEPENDENT = {
     "ccc": ccc, "pcc": lambda y, p: float(pearsonr(y, p).statistic), "mae": mean_absolute_error,
     "accuracy": lambda y, p: accuracy_score(y, p > 0.5), "f1": lambda y, p: f1_score(y, p > 0.5),
 }
+OF_THREE = {"accuracy": accuracy_score, "f1_macro": lambda y, p: f1_score(y, p, average="macro")}
 METRICS = {"regression": ("ccc", "pcc", "mae"), "classification": ("accuracy", "f1")}
 
 
@@ -98,6 +99,34 @@ def test_flat_metrics_are_mean_and_sd_over_folds_and_seeds(task: str, rate: floa
     names = {f"{m}{end}" for m in METRICS[task] for end in (
         "", "_sd", "_pooled", "_low", "_high", *(f"_{d}{sd}" for d in DIMENSIONS for sd in ("", "_sd")))}
     assert {key for key in flat if key.split("_")[0] in INDEPENDENT} == names
+
+
+def test_three_classes() -> None:
+    predictions = predictions_at(0.4)
+    for column in ("y_true", "y_pred"):
+        predictions[column] = np.digitize(predictions[column], (4, 6.5)).astype(float)
+    rows = []
+    for (mask_seed, seed, fold), part in predictions.groupby(["mask_seed", "seed", "fold"]):
+        for metric, score in OF_THREE.items():
+            values = {d: float(score(g["y_true"], g["y_pred"])) for d, g in part.groupby("dimension")}
+            rows += [("toy-run", 0.4, mask_seed, seed, fold, d, metric, v)
+                     for d, v in [*values.items(), ("mean", float(np.mean(list(values.values()))))]]
+    sweep = pd.DataFrame(rows, columns=sweep_of().columns)
+    flat = run_metrics({**INFO, "task": "classification", "classes": 3}, sweep, predictions, 0.4, BOOTSTRAP)
+    assert flat["classes"] == 3
+    assert "f1" not in flat
+    for metric, score in OF_THREE.items():
+        whole = [score(g["y_true"], g["y_pred"]) for _, g in predictions.groupby(["dimension", "seed", "mask_seed"])]
+        assert flat[f"{metric}_pooled"] == pytest.approx(np.mean(whole), abs=1e-6)
+        assert flat[metric] == pytest.approx(sweep[(sweep["metric"] == metric) & (sweep["dimension"] == "mean")][
+            "value"].mean(), abs=1e-6)
+        assert flat[f"{metric}_low"] < flat[f"{metric}_pooled"] < flat[f"{metric}_high"]
+        assert (flat[f"{metric}_low"], flat[f"{metric}_high"]) == pytest.approx(
+            pooled_interval(predictions, metric, BOOTSTRAP), abs=1e-6)
+    binary = run_metrics({**INFO, "task": "classification"}, sweep_of("classification"),
+                         predictions_at(0.4, "classification"), 0.4, BOOTSTRAP)
+    assert binary["classes"] == 2
+    assert "classes" not in run_metrics({**INFO, "classes": None}, sweep_of(), predictions_at(0.4), 0.4, BOOTSTRAP)
 
 
 def test_flat_metrics_say_what_was_run() -> None:

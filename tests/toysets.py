@@ -35,7 +35,7 @@ def make_meta(shapes: dict[str, tuple[int, int, float]] = SHAPES, **changes: obj
                                      "label": "Toy (simulated)"},
         "modalities": {m: {"channels": [f"{m}{i}" for i in range(c)], "samples": w, "sfreq_hz": r, "unit": "a.u."}
                        for m, (c, w, r) in shapes.items()},
-        "dimensions": DIMENSIONS, "scale": (1.0, 9.0), "threshold": 5.0, "length_s": 4.0, "step_s": 2.0,
+        "dimensions": DIMENSIONS, "scale": (1.0, 9.0), "thresholds": (5.0,), "length_s": 4.0, "step_s": 2.0,
         "label_source": "continuous",
     }
     return ShardMeta(**{**values, **changes})
@@ -82,7 +82,7 @@ def make_config(method: str = "himoe", protocol: str = "trial", task: str = "reg
 def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd.DataFrame | None = None) -> RunData:
     """The run's data as ``load_run_data`` derives it, from windows in memory; folds are made if not given."""
     meta = store.meta
-    task = Task(config.run.task, meta.dimensions, meta.scale, meta.threshold)
+    task = Task(config.run.task, meta.dimensions, meta.scale, meta.thresholds)
     labels = label_matrix(store.index, task)
     if config.run.shuffle_labels:
         labels = shuffle_between_trials(store.index, labels, config.seed)

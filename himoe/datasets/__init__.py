@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from himoe.datasets import ceap360vr, deap, dreamer, hku956
+from himoe.datasets import amigos, ceap360vr, deap, dreamer, hku956, seed
 from himoe.datasets.base import Dataset
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.errors import bad_input
@@ -12,6 +12,8 @@ from himoe.errors import bad_input
 DATASETS: dict[str, Dataset] = {
     "deap": deap.DATASET,
     "dreamer": dreamer.DATASET,
+    "seed": seed.DATASET,
+    "amigos": amigos.DATASET,
     "ceap360vr": ceap360vr.DATASET,
     "hku956": hku956.DATASET,
 }

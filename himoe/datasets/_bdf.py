@@ -43,10 +43,13 @@ class BdfHeader:
     record_s: float
 
     def index(self, name: str) -> int:
-        """Place of the channel *name*; :class:`~himoe.errors.InputError` if there is none."""
+        """Place of the channel *name*; :class:`~himoe.errors.InputError` if there is none, or more than one."""
         if name not in self.labels:
             raise bad_input(f"{self.path}, channel {name}", "channels " + " ".join(self.labels),
                             f"one named {name}", "check that this is the data set's own file")
+        if self.labels.count(name) > 1:
+            raise bad_input(f"{self.path}, channel {name}", f"it {self.labels.count(name)} times", "it once",
+                            "check that this is the data set's own file")
         return self.labels.index(name)
 
     def dead_levels(self, pick: int) -> tuple[tuple[float, float, float], float]:

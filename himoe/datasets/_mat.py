@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from himoe.errors import bad_input
+from himoe.errors import InputError, bad_input
 from himoe.files import require_file
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"IM": "little", b"MI": "big"}
 
 
 def load_variable(path: Path, name: str) -> Any:
@@ -28,17 +31,70 @@ def load_variable(path: Path, name: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _load(path: str, name: str, mtime_ns: int, size: int) -> Any:
+    return load_once(Path(path), name, "a struct")
+
+
+def load_once(path: Path, name: str, what: str = "an array") -> Any:
+    """Load one variable and keep nothing; *what* says in a message what it should be. Errors: as load_variable."""
     import scipy.io
 
+    check_version(path)
     try:
         content = scipy.io.loadmat(path, variable_names=[name])
     except Exception as error:  # a damaged file can fail in any way at all
-        raise bad_input(path, f"a file that cannot be read ({type(error).__name__}: {error})",
-                        "a complete MATLAB v5 file", "the file is truncated or damaged; fetch it again") from error
+        raise _unreadable(path, f"a file that cannot be read ({type(error).__name__}: {error})") from error
     if name not in content:
-        raise bad_input(f"{path}, variable {name}", "no such variable", f"a struct named {name}",
+        raise bad_input(f"{path}, variable {name}", "no such variable", f"{what} named {name}",
                         "check that this is the data set's own file")
     return content[name]
+
+
+def list_variables(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the variables of a MATLAB v5 file, by name; only their headers are read.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut off, damaged or of another version.
+    """
+    import scipy.io
+
+    check_version(require_file(path))
+    try:
+        found = scipy.io.whosmat(path)
+    except Exception as error:  # a damaged file can fail in any way at all
+        raise _unreadable(path, f"a file that cannot be read ({type(error).__name__}: {error})") from error
+    _check_complete(path)
+    return {name: tuple(shape) for name, shape, _ in found}
+
+
+def check_version(path: Path) -> None:
+    """InputError unless *path* begins as a MATLAB v5 file does; HDF5 (MATLAB v7.3) is named."""
+    with open(path, "rb") as stream:
+        head = stream.read(520)
+    if HDF5 in (head[:8], head[512:]) or head.startswith(b"MATLAB 7.3"):
+        raise bad_input(path, "a MATLAB v7.3 (HDF5) file", "a MATLAB v5 file", "save it again with save -v7")
+    if head[126:128] not in BYTE_ORDERS:
+        raise _unreadable(path, f"{len(head)} bytes without its header" if len(head) < 128
+                          else "another header than that of MATLAB v5")
+
+
+def _check_complete(path: Path) -> None:
+    """InputError if the elements, each with its length in front, do not end where the file ends."""
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        order = BYTE_ORDERS[stream.read(128)[126:128]]
+        end = 128
+        while end < size:
+            stream.seek(end)
+            tag = stream.read(8)
+            end += 8 + int.from_bytes(tag[4:], order)
+    if end != size:
+        raise _unreadable(path, f"{size} bytes, the last variable ends at {end}")
+
+
+def _unreadable(path: Path, found: str) -> InputError:
+    return bad_input(path, found, "a complete MATLAB v5 file", "the file is truncated or damaged; fetch it again")
 
 
 def field(struct: Any, name: str, where: str) -> Any:

@@ -2,7 +2,8 @@
 
 Two layouts: ``bdf`` (``data_original/sNN.bdf``, BioSemi recordings at 512 Hz) and ``dat``
 (``data_preprocessed_python/sNN.dat``, pickles at 128 Hz). Both give the same trial ids: ``v01`` .. ``v40``,
-the video (Experiment_id). The face videos (participants 1 to 22) are to come as modality FACE.
+the video (Experiment_id). The face videos (participants 1 to 22, one file a trial in the order of presentation)
+become the modality FACE in a stage of their own; the ratings file says which video a trial showed.
 
 Legend: C channels, N samples.
 """
@@ -30,6 +31,8 @@ SCALE = (1.0, 9.0)
 TRIAL_S = 60.0
 LAYOUTS = {"bdf": ("data_original", ".bdf"), "dat": ("data_preprocessed_python", ".dat")}
 RATINGS_FILE = Path("metadata_csv", "participant_ratings.csv")
+VIDEO_FOLDER = "face_video"
+LAST_FILMED = 22
 # dimension -> column of the ratings file; the same order as the columns of ``labels`` in the .dat files
 RATING_COLUMNS = {"valence": "Valence", "arousal": "Arousal", "dominance": "Dominance", "liking": "Liking"}
 
@@ -89,6 +92,7 @@ def inspect(root: Path, options: Mapping[str, str]) -> Inventory:
         problems = [f"{RATINGS_FILE.as_posix()} has no ratings of {subject}." for subject in unrated]
         if layout == "bdf":
             found = [subject for subject in found if subject not in unrated]
+        missing += _missing_videos(root, [subject for subject in found if subject not in unrated])
     else:
         missing.append(RATINGS_FILE.as_posix())
         if layout == "bdf":
@@ -111,6 +115,33 @@ def read(root: Path, subject: str, options: Mapping[str, str]) -> Iterator[Sessi
         yield _read_bdf(Path(root), subject, path, annotations)
     else:
         yield from _read_dat(Path(root), subject, path, annotations)
+
+
+def videos(root: Path, subject: str) -> dict[str, Path]:
+    """The face videos of one participant that exist, by trial; none without the ratings file that names the trials."""
+    if not (Path(root) / RATINGS_FILE).is_file() or not (Path(root) / VIDEO_FOLDER / subject).is_dir():
+        return {}
+    rows = _ratings_of(Path(root), subject)
+    paths = {f"v{video:02d}": video_path(root, subject, trial)
+             for trial, video in zip(rows["Trial"], rows["Experiment_id"], strict=True)}
+    return {trial: path for trial, path in sorted(paths.items()) if path.is_file()}
+
+
+def video_path(root: Path, subject: str, trial: int) -> Path:
+    """Where the face video of a trial (number in order of presentation) lies."""
+    return Path(root) / VIDEO_FOLDER / subject / f"{subject}_trial{trial:02d}.avi"
+
+
+def _missing_videos(root: Path, found: Sequence[str]) -> list[str]:
+    """Videos that rated trials of filmed participants should have; empty for a copy without any face video."""
+    if not (Path(root) / VIDEO_FOLDER).is_dir():
+        return []
+    absent = []
+    for subject in (name for name in found if _number(name) <= LAST_FILMED):
+        rated = _ratings_of(Path(root), subject)["Trial"]
+        paths = [video_path(root, subject, int(trial)) for trial in rated]
+        absent += [path.relative_to(root).as_posix() for path in paths if not path.is_file()]
+    return absent
 
 
 def _layout(options: Mapping[str, str]) -> str:
@@ -327,15 +358,17 @@ DATASET = Dataset(
     doi="10.1109/T-AFFC.2011.15",
     licence="DEAP end user licence agreement (academic research, no redistribution)",
     access="Ask for access at https://www.eecs.qmul.ac.uk/mmv/datasets/deap/ and place the folders data_original or "
-           "data_preprocessed_python, and metadata_csv, in the raw folder.",
+           "data_preprocessed_python, metadata_csv and, if you have it, face_video in the raw folder.",
     redistributable=False,
     dimensions=("valence", "arousal", "dominance", "liking"),
     scale=SCALE,
     thresholds=(5.0,),
-    modalities=MODALITIES,
+    modalities={**MODALITIES, "FACE": Channels(("video",), 50.0, "frames")},
     inspect=inspect,
     read=read,
+    videos=videos,
     published={"participants": "32", "trials per participant": "40", "trial length": "60 s",
-               "EEG": "32 channels, 512 Hz (preprocessed: 128 Hz)"},
+               "EEG": "32 channels, 512 Hz (preprocessed: 128 Hz)",
+               "face video": "participants 1 to 22, 50 frames a second"},
 )
 

@@ -32,7 +32,7 @@ MAX_DIFFERENCE_S = 1.0
 
 def inspect(root: Path, options: Mapping[str, str]) -> Inventory:
     """The subjects in the file (loads it)."""
-    where, people, _ = _open(Path(root))
+    where, people, _, _ = _open(Path(root))
     problems = () if len(people) == N_SUBJECTS else (
         f"{where}: {len(people)} subjects, {N_SUBJECTS} are published.",)
     return Inventory(_subjects(len(people)), (), problems)
@@ -40,7 +40,7 @@ def inspect(root: Path, options: Mapping[str, str]) -> Inventory:
 
 def read(root: Path, subject: str, options: Mapping[str, str]) -> Iterator[Session]:
     """One session a clip: the whole clip, its trial the last 60 s."""
-    where, people, n_clips = _open(Path(root))
+    where, people, n_clips, places = _open(Path(root))
     if subject not in _subjects(len(people)):
         raise bad_input("DREAMER subject", repr(subject), f"s01 to s{len(people):02d}", "correct the id")
     number = int(subject[1:])
@@ -51,8 +51,8 @@ def read(root: Path, subject: str, options: Mapping[str, str]) -> Iterator[Sessi
     scores = _scores(person, n_clips, where)
     annotations = read_annotations(root, number, SCALE)
     for clip in range(1, n_clips + 1):
-        signals = {modality: _signal(stimuli[modality][clip - 1], modality, f"{where}.{modality}.stimuli{{{clip}}}")
-                   for modality in MODALITIES}
+        signals = {modality: _signal(stimuli[modality][clip - 1], modality, places.get(modality),
+                                     f"{where}.{modality}.stimuli{{{clip}}}") for modality in MODALITIES}
         ratings = {dimension: float(values[clip - 1]) for dimension, values in scores.items()}
         yield Session(subject, signals, (_trial(clip, signals, ratings, annotations, f"{where}, clip {clip}"),))
 
@@ -61,8 +61,8 @@ def _subjects(count: int) -> tuple[str, ...]:
     return tuple(f"s{number:02d}" for number in range(1, count + 1))
 
 
-def _open(root: Path) -> tuple[str, list[Any], int]:
-    """Name for messages, the subjects' structs, the number of clips; the general fields are checked."""
+def _open(root: Path) -> tuple[str, list[Any], int, dict[str, list[int]]]:
+    """Name for messages, the subjects' structs, number of clips, columns of the EEG channels; fields are checked."""
     path = root / FILE
     top = load_variable(path, "DREAMER")
     where = f"{path}, DREAMER"
@@ -77,10 +77,10 @@ def _open(root: Path) -> tuple[str, list[Any], int]:
                             "check that this is the data set's own file")
     cell = cells(field(top, "EEG_Electrodes", where), len(EEG_CHANNELS), f"{where}.EEG_Electrodes")
     names = tuple(text(value, f"{where}.EEG_Electrodes") for value in cell)
-    if names != EEG_CHANNELS:
+    if sorted(names) != sorted(EEG_CHANNELS):
         raise bad_input(f"{where}.EEG_Electrodes", " ".join(names), " ".join(EEG_CHANNELS),
                         "check that this is the data set's own file")
-    return where, people, n_clips
+    return where, people, n_clips, {"EEG": [names.index(name) for name in EEG_CHANNELS]}
 
 
 def _count(top: Any, name: str, where: str) -> int:
@@ -99,14 +99,17 @@ def _scores(person: Any, n_clips: int, where: str) -> dict[str, np.ndarray]:
     return scores
 
 
-def _signal(value: Any, modality: str, where: str) -> Signal:
-    """Samples × channels as stored, (C, N) float32 as returned; infinities and dead stretches become NaN."""
+def _signal(value: Any, modality: str, places: list[int] | None, where: str) -> Signal:
+    """Samples × channels as stored, (C, N) float32 as returned; infinities and dead stretches become NaN.
+
+    *places* are the columns of the published channels, where the file names its channels.
+    """
     published = MODALITIES[modality]
     array = np.asarray(value)
     if array.ndim != 2 or array.shape[1] != len(published.names) or array.dtype.kind not in "iuf":
         raise bad_input(where, f"shape {array.shape} of {array.dtype}",
                         f"samples x {len(published.names)} numbers", "check that this is the data set's own file")
-    data = np.ascontiguousarray(array.T, dtype=np.float32)
+    data = np.ascontiguousarray(array.T if places is None else array.T[places], dtype=np.float32)
     data[~np.isfinite(data)] = np.nan
     assert published.sfreq_hz is not None
     return Signal(mark_flat(data, published.sfreq_hz), published.sfreq_hz, published.names, published.unit)

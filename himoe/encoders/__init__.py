@@ -1,18 +1,22 @@
 """Which encoder serves which modality, and the encoding of present windows only.
 
-Legend: B sequences, T time steps, M modalities, n windows, C channels, W samples a window, F features.
+Legend: B sequences, T time steps, M modalities, n windows, C channels, W samples a window, F features,
+A action units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from himoe.batches import Batch, ModalityShape
+from himoe.encoders.action_units import AU_NAMES
 from himoe.encoders.eegnet import EEGNet
+from himoe.encoders.face import FaceEncoder
 from himoe.encoders.small import MIN_CNN_SAMPLES, SmallCNN, WindowMLP
 from himoe.errors import bad_input
 from himoe.params import ModelParams
@@ -25,14 +29,15 @@ MIN_EEGNET_SAMPLES = 32
 # Modalities with an encoder of their own; every other one gets a small network by its window's length.
 ENCODERS: dict[str, tuple[EncoderClass, int]] = {
     "EEG": (EEGNet, MIN_EEGNET_SAMPLES),
+    "FACE": (FaceEncoder, 1),
 }
 
 
 def build_encoder(modality: str, shape: ModalityShape, model: ModelParams) -> nn.Module:
     """Build the encoder (n, C, W) → (n, F) of one modality.
 
-    EEG: :class:`EEGNet` from 32 samples a window on. Others: :class:`SmallCNN` from 64 samples on, else
-    :class:`WindowMLP`.
+    EEG: :class:`EEGNet` from 32 samples a window on. FACE: :class:`FaceEncoder`. Others: :class:`SmallCNN` from
+    64 samples on, else :class:`WindowMLP`.
 
     Raises
     ------
@@ -105,3 +110,35 @@ class ModalityEncoders(nn.Module):
             codes.append(encode_present(self.encoders[name], x, batch.present[..., index], self.features))
         codes_BTMF = torch.stack(codes, 2)
         return functional.layer_norm(codes_BTMF, (self.features,)) if self.code_norm else codes_BTMF
+
+    @property
+    def action_units(self) -> tuple[str, ...]:
+        """Names of the A action units that :meth:`diagnostics` gives; none without FACE."""
+        return AU_NAMES if "FACE" in self.shapes else ()
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """What the encoders see: ``action_units`` (B, T, A) in 0..1, NaN where FACE is absent; empty without FACE.
+
+        Computed as in evaluation mode and without gradient; changes nothing. What the numbers mean:
+        :class:`FaceEncoder`.
+        """
+        if "FACE" not in self.shapes:
+            return {}
+        present = batch.present[..., list(self.shapes).index("FACE")]
+        x = batch.x["FACE"]
+        values = torch.full((*present.shape, len(AU_NAMES)), float("nan"), dtype=x.dtype, device=x.device)
+        if present.any():
+            values[present] = _activations(cast(FaceEncoder, self.encoders["FACE"]), x[present])
+        return {"action_units": values}
+
+
+@torch.no_grad()
+def _activations(encoder: FaceEncoder, windows: Tensor) -> Tensor:
+    """Activations (n, A) in evaluation mode; afterwards every part is in the mode it was in."""
+    modes = [(module, module.training) for module in encoder.modules()]
+    encoder.eval()
+    try:
+        return encoder.activations(windows)
+    finally:
+        for module, training in modes:
+            module.training = training

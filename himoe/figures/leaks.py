@@ -19,6 +19,7 @@ from himoe.results import RunResult, provenance, select
 SHOWN = (OWN_METHOD, "features_gbdt", *FLOORS)
 SPLITS = {
     "trial": "Whole trials held out (trial)",
+    "session": "Days held out (session)",
     "loso": "People held out (loso)",
     "stimulus": "Clips held out (stimulus)",
     "leaky": "Windows shuffled between folds (leaky)",

@@ -21,6 +21,7 @@ from himoe.figures.style import (
     width_of,
 )
 from himoe.figures.values import BINS, calibration_curve
+from himoe.metrics import class_count
 from himoe.palette import dimension_look
 from himoe.params import ReportParams
 from himoe.results import RunResult, provenance
@@ -39,9 +40,9 @@ def calibration(results: Mapping[str, RunResult], settings: ReportParams, cost: 
 
 def calibration_classes(results: Mapping[str, RunResult], settings: ReportParams,
                         cost: pd.DataFrame) -> Figure | None:
-    """Reliability curves: share of high ratings against the predicted probability, classification runs."""
+    """Reliability curves: share of high ratings against the predicted probability; None for more than two classes."""
     runs = all_methods(results, settings, task="classification")
-    if not runs:
+    if not runs or any(class_count(run.metrics) != 2 for run in runs.values()):
         return None
     return _figure(runs, (0.0, 1.0), ("Predicted probability of high", "Share rated high"),
                    "Reliability of predicted classes")

@@ -40,9 +40,9 @@ class Output:
     Parameters
     ----------
     prediction : Tensor (B, T, D)
-        Rating, or probability of *high* (classification).
+        Rating; of two classes the probability of *high*; of more the number of the most probable one.
     raw : Tensor (B, T, D, Q)
-        Q = 1: the rating; Q = 2: logits of low, high.
+        Q = 1: the rating; else logits of the Q classes, the lowest first.
     losses : {name: scalar Tensor}
         Terms of the training loss, already weighted; their sum is minimised.
     diagnostics : {name: Tensor}
@@ -85,6 +85,14 @@ class Method(nn.Module, ABC):
         losses = {"emotion": emotion_loss(output.raw, batch.y, self.spec.task), **output.losses}
         return Output(output.prediction, output.raw, losses, output.diagnostics)
 
+    def look_inside(self, batch: Batch) -> dict[str, Tensor]:
+        """Diagnostics of the encoders, which :meth:`decode` does not see; empty for a method without ``encoders``.
+
+        ``action_units`` (B, T, A) with FACE: see :meth:`himoe.encoders.ModalityEncoders.diagnostics`.
+        """
+        diagnostics = getattr(getattr(self, "encoders", None), "diagnostics", None)
+        return diagnostics(batch) if diagnostics is not None else {}
+
 
 def count_parameters(method: Method) -> int | None:
     """Number of trainable parameters; None for methods fitted in closed form."""
@@ -107,7 +115,7 @@ class Heads(nn.Module):
         super().__init__()
         self.task = task
         n_dimensions = len(task.dimensions)
-        self.outputs = 1 if task.kind == "regression" else 2
+        self.outputs = task.outputs
         self.linear = nn.Linear(features, n_dimensions * self.outputs)
         self.register_buffer("centre", torch.zeros(n_dimensions))
         self.register_buffer("spread", torch.ones(n_dimensions))
@@ -129,7 +137,14 @@ class Heads(nn.Module):
         if self.task.kind == "regression":
             raw = self.centre[:, None] + self.spread[:, None] * raw
             return raw[..., 0], raw
-        return torch.softmax(raw, -1)[..., 1], raw
+        return class_prediction(raw), raw
+
+
+def class_prediction(raw: Tensor) -> Tensor:
+    """Logits (..., Q) → probability of *high* where Q is 2, else the most probable class (the lowest of equals)."""
+    if raw.shape[-1] == 2:
+        return torch.softmax(raw, -1)[..., 1]
+    return raw.argmax(-1).to(raw.dtype)
 
 
 def emotion_loss(raw: Tensor, y: Tensor, task: Task) -> Tensor:

@@ -1,6 +1,7 @@
 """Gradient-boosted trees on hand-made features: what one would otherwise pick.
 
-Legend: B sequences, T time steps, M modalities, P features, N rows, D dimensions, R trees, J nodes a tree.
+Legend: B sequences, T time steps, M modalities, P features, N rows, D dimensions, R trees, J nodes a tree,
+S scores: one a dimension (regression, two classes) or K a dimension (K > 2 classes).
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from torch import Tensor
 
 from himoe.batches import Batch
 from himoe.features import feature_names, window_features
-from himoe.methods.base import Output, Spec
+from himoe.methods.base import Output, Spec, class_prediction
 from himoe.methods.resizable import FittedMethod
 
 MAX_TREES = 200
 PATIENCE = 10
 CHUNK_ROWS = 4096
+SHARE_FLOOR = 1e-6
 SETTINGS = {"learning_rate": 0.1, "max_depth": 6, "min_samples_leaf": 20, "max_bins": 63,
             "random_state": 0}
 
@@ -53,7 +55,9 @@ class FeaturesGBDT(FittedMethod):
         owner = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
         self.register_buffer("feature_modality", owner, persistent=False)
         middle = 0.0 if spec.task.kind == "classification" else sum(spec.task.scale) / 2
-        self.register_buffer("baseline", torch.full((len(spec.task.dimensions),), middle, dtype=torch.float64))
+        self.scores = spec.task.outputs if spec.task.outputs > 2 else 1
+        size = len(spec.task.dimensions) * self.scores
+        self.register_buffer("baseline", torch.full((size,), middle, dtype=torch.float64))
         for name, tensor in stack_trees([]).items():
             self.register_buffer(name, tensor)
 
@@ -75,10 +79,13 @@ class FeaturesGBDT(FittedMethod):
         raw = self.predict_rows(features.flatten(0, 1)).unflatten(0, batch.present.shape[:2])
         if self.spec.task.kind == "regression":
             return Output(raw, raw[..., None])
+        if self.scores > 1:
+            raw = raw.unflatten(-1, (-1, self.scores))
+            return Output(class_prediction(raw), raw)
         return Output(torch.sigmoid(raw), torch.stack([torch.zeros_like(raw), raw], -1))
 
     def predict_rows(self, features: Tensor) -> Tensor:
-        """Ratings, or log odds of *high*, (N, D) from features (N, P)."""
+        """Ratings, log odds of *high*, or logits of the classes dimension by dimension, (N, S) from features (N, P)."""
         trees = {name: getattr(self, name) for name in TREE_BUFFERS}
         return predict_trees(features, self.baseline, trees).to(torch.get_default_dtype())
 
@@ -95,24 +102,44 @@ class FeaturesGBDT(FittedMethod):
             labels = y_all[known, index]
             if len(labels) == 0:
                 continue
-            self.baseline[index] = self._constant(labels)
+            place = index * self.scores
+            self.baseline[place:place + self.scores] = self._constant(labels)
             if len(np.unique(labels)) < 2:
                 continue
             baseline, nodes = grow(self.spec.task.kind, x_all[known], labels,
                                    x_validation.numpy()[known_validation],
                                    y_validation.numpy()[known_validation, index])
-            self.baseline[index] = baseline
-            trees += [(index, tree) for tree in nodes]
+            scores, baseline = self._scores(labels, baseline)
+            self.baseline[place:place + self.scores] = torch.from_numpy(baseline)
+            trees += [(place + score, tree) for trees_of_round in nodes
+                      for score, tree in zip(scores, trees_of_round, strict=True)]
         for name, tensor in stack_trees(trees).items():
             setattr(self, name, tensor.to(self.baseline.device))
 
-    def _constant(self, labels: np.ndarray) -> float:
-        """The answer without trees: the mean, or the log odds of the share of *high*."""
+    def _constant(self, labels: np.ndarray) -> Tensor:
+        """The answer without trees: mean, log odds of the share of *high*, or logs of the K classes' shares."""
+        if self.scores > 1:
+            shares = np.bincount(labels.astype(int), minlength=self.scores) / len(labels)
+            return torch.from_numpy(np.log(np.maximum(shares, SHARE_FLOOR)))
         mean = float(labels.mean())
         if self.spec.task.kind == "regression":
-            return mean
-        share = min(max(mean, 1e-6), 1 - 1e-6)
-        return float(np.log(share / (1 - share)))
+            return torch.tensor([mean], dtype=torch.float64)
+        share = min(max(mean, SHARE_FLOOR), 1 - SHARE_FLOOR)
+        return torch.tensor([np.log(share / (1 - share))], dtype=torch.float64)
+
+    def _scores(self, labels: np.ndarray, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """To which of a dimension's scores the trees of a round add, and those scores before any tree.
+
+        A model grown on two of more classes gives log odds of the higher one; a class that no label has keeps
+        a share of ``SHARE_FLOOR`` at the start.
+        """
+        if self.scores == 1:
+            return np.zeros(1, dtype=int), baseline
+        found = np.unique(labels).astype(int)
+        start = np.full(self.scores, -np.inf)
+        start[found] = [0.0, *baseline] if len(found) == 2 else baseline
+        start[np.isinf(start)] = np.log(np.exp(start).sum()) + np.log(SHARE_FLOOR)
+        return found[1:] if len(found) == 2 else found, start
 
     def _rows(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor, Tensor]:
         """Features (N, P), presence (N, M) and labels (N, D) of all valid steps, on the CPU."""
@@ -142,14 +169,19 @@ def drop_modalities(present: Tensor, missing_max: float, generator: torch.Genera
 
 
 def grow(kind: str, x: np.ndarray, y: np.ndarray, x_validation: np.ndarray,
-         y_validation: np.ndarray) -> tuple[float, list[np.ndarray]]:
-    """Fit one model on one thread; give its baseline and its trees' nodes."""
+         y_validation: np.ndarray) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """Fit one model on one thread; give its baseline, and round by round its trees' nodes.
+
+    A round has one tree, or with more than two classes one a class, in the order of the classes.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
     estimator = HistGradientBoostingRegressor if kind == "regression" else HistGradientBoostingClassifier
     if kind == "classification":
         y, y_validation = y.astype(int), y_validation.astype(int)
+        seen = np.isin(y_validation, y)  # no tree can be fitted to a class that training lacks
+        x_validation, y_validation = x_validation[seen], y_validation[seen]
         if len(np.unique(y_validation)) < 2:
             x_validation, y_validation = x_validation[:0], y_validation[:0]
     with threadpool_limits(limits=1):
@@ -163,16 +195,17 @@ def grow(kind: str, x: np.ndarray, y: np.ndarray, x_validation: np.ndarray,
         else:
             model = estimator(max_iter=MAX_TREES, early_stopping=False, **SETTINGS).fit(x, y)
             n_trees = best_count(model, kind, x_validation, y_validation)
-    nodes = [predictors[0].nodes for predictors in model._predictors[:n_trees]]
-    return float(np.ravel(model._baseline_prediction)[0]), nodes
+    nodes = [[predictor.nodes for predictor in predictors] for predictors in model._predictors[:n_trees]]
+    return np.ravel(model._baseline_prediction).astype(np.float64), nodes
 
 
 def best_count(model: Any, kind: str, x: np.ndarray, y: np.ndarray) -> int:
-    """Number of trees with the smallest loss on (x, y), by staged prediction."""
+    """Number of rounds with the smallest loss on (x, y), by staged prediction."""
     if kind == "regression":
         losses = [float(np.mean((stage - y) ** 2)) for stage in model.staged_predict(x)]
     else:
-        losses = [float(-np.mean(np.log(np.clip(stage[np.arange(len(y)), y], 1e-12, 1.0))))
+        columns = np.searchsorted(model.classes_, y)
+        losses = [float(-np.mean(np.log(np.clip(stage[np.arange(len(y)), columns], 1e-12, 1.0))))
                   for stage in model.staged_predict_proba(x)]
     return int(np.argmin(losses)) + 1
 
@@ -181,7 +214,11 @@ TREE_BUFFERS = ("dimension", "feature", "threshold", "missing_left", "left", "ri
 
 
 def stack_trees(trees: Sequence[tuple[int, np.ndarray]]) -> dict[str, Tensor]:
-    """Stack (dimension, nodes of one tree) into padded tables (R, J); a leaf points at itself."""
+    """Stack (score, nodes of one tree) into padded tables (R, J); a leaf points at itself.
+
+    ``dimension`` (R,) is the score that a tree adds to: d * K + q for class q of dimension d (K = 1 but for more
+    than two classes).
+    """
     size = max((len(nodes) for _, nodes in trees), default=1)
     shape = (len(trees), size)
     own = np.broadcast_to(np.arange(size), shape)
@@ -203,7 +240,7 @@ def stack_trees(trees: Sequence[tuple[int, np.ndarray]]) -> dict[str, Tensor]:
 
 
 def predict_trees(features: Tensor, baseline: Tensor, trees: dict[str, Tensor]) -> Tensor:
-    """Walk all trees for all rows at once: features (N, P) → (N, D) float64.
+    """Walk all trees for all rows at once: features (N, P) → (N, S) float64.
 
     ``x <= threshold`` goes left, NaN where training sent it; a leaf points at itself, so every row takes
     as many steps as the deepest tree needs.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders, mask_codes
-from himoe.methods.base import Heads, Method, Output, Spec
+from himoe.methods.base import Heads, Method, Output, Spec, class_prediction
 
 
 class LateFusion(Method):
@@ -46,7 +46,7 @@ class LateFusion(Method):
         # Log of the mean probability: softmax of it gives that mean back, and cross-entropy is exact.
         log_probability = torch.log_softmax(raw_BTMDQ, -1) + share_BTM.log()[..., None, None]
         raw_BTDQ = torch.logsumexp(log_probability, 2)
-        return Output(raw_BTDQ[..., 1].exp(), raw_BTDQ)
+        return Output(raw_BTDQ[..., 1].exp() if raw_BTDQ.shape[-1] == 2 else class_prediction(raw_BTDQ), raw_BTDQ)
 
 
 METHOD = LateFusion

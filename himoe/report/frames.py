@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from himoe.metrics import class_count
 from himoe.paper import METHOD_LABELS
 from himoe.params import ReportParams
 from himoe.recordings import DIMENSIONS
@@ -18,7 +19,8 @@ from himoe.results import RunResult, figure_protocol, select, sweep_curve
 
 Results = Mapping[str, RunResult]
 HEADLINE_METRIC = {"regression": "ccc", "classification": "accuracy"}
-HELD_OUT = {"trial": "whole trials held out", "loso": "people held out", "stimulus": "clips held out",
+HELD_OUT = {"trial": "whole trials held out", "session": "days held out", "loso": "people held out",
+            "stimulus": "clips held out",
             "leaky": "windows shuffled (leaky)"}
 MAX_TRIALS = 24  # a page must stay small enough to mail
 BINS = 10
@@ -30,8 +32,10 @@ def method_label(method: str) -> str:
 
 
 def family(run: RunResult) -> str:
-    """Runs of one family compare: data, what is held out, modalities."""
-    return f"{run.data}, {HELD_OUT[run.metrics['protocol']]}, {run.metrics['modality_set']}"
+    """Runs of one family compare: data, what is held out, modalities, and the number of classes where not two."""
+    classes = class_count(run.metrics)
+    name = f"{run.data}, {HELD_OUT[run.metrics['protocol']]}, {run.metrics['modality_set']}"
+    return f"{name}, {classes} classes" if (classes or 2) > 2 else name
 
 
 def plain_runs(results: Results, task: str | None = None) -> list[RunResult]:

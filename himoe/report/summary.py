@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from himoe.metrics import task_label
 from himoe.paper import CONTRADICTIONS, PaperValue, paper_value
 from himoe.report.frames import HEADLINE_METRIC, HELD_OUT, Results, family, method_label
 from himoe.results import RunResult, provenance
@@ -37,7 +38,7 @@ def data_table(results: Results) -> Table:
     groups: dict[tuple[str, str, str, str], list[RunResult]] = {}
     for run in results.values():
         m = run.metrics
-        key = (run.data, HELD_OUT[m["protocol"]], str(m["task"]), str(m["modality_set"]))
+        key = (run.data, HELD_OUT[m["protocol"]], task_label(m), str(m["modality_set"]))
         groups.setdefault(key, []).append(run)
     rows: list[tuple[Cell, ...]] = []
     for key, runs in groups.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from himoe.simulate.physiology import Timeline
 
 TRUTH_FILE = "truth.json"
 TRAJECTORY_FILE = "truth_trajectory.parquet"
+UNITS_FILE = "truth_action_units.parquet"
 TRIAL_S = 60.0
 DEAP_HZ = 512.0
 DAT_HZ = 128.0
@@ -38,7 +39,8 @@ _NO_FAMILIARITY = (2, 15, 23)
 class SimulationParams:
     """What to simulate: number of people, trials (videos) a person, seed, and strength of emotion.
 
-    ``snr`` multiplies every emotional effect and leaves everything else as it is.
+    ``snr`` multiplies every emotional effect and leaves everything else as it is; with ``video``, DEAP has
+    face videos of that rate and size.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Told:
     annotations: pd.DataFrame
     trajectory: pd.DataFrame
     truth: dict[str, Any]
+    units: pd.DataFrame | None = None
 
 
 def participants(dataset: str, subjects: int) -> tuple[int, ...]:
@@ -85,7 +88,7 @@ def participants(dataset: str, subjects: int) -> tuple[int, ...]:
 
 
 def simulate_deap(root: Path, params: SimulationParams, layout: str = "bdf", jobs: int = 1) -> None:
-    """Write a simulated DEAP under *root*: ``bdf`` or ``dat`` files, ratings, annotations, truth.
+    """Write a simulated DEAP under *root*: ``bdf`` or ``dat`` files, ratings, annotations, truth, face videos.
 
     The people and what they feel do not depend on *layout* or *jobs*.
 
@@ -188,7 +191,21 @@ def _deap_person(root: Path, participant: int, params: SimulationParams, layout:
     else:
         labels = told.ratings.sort_values("Experiment_id")[[name.capitalize() for name in DIMENSIONS]]
         layouts.write_deap_dat(root, participant, preprocessed(signals, timeline, dropouts), labels.to_numpy(float))
+    if params.video is not None:
+        told = _film(root, told, person, timeline, driver, params, params.video)
     return told
+
+
+def _film(
+    root: Path, told: Told, person: Person, timeline: Timeline, driver: np.ndarray, params: SimulationParams,
+    video: VideoParams,
+) -> Told:
+    """Write the person's face videos; what is true of them joins what is *told*."""
+    from himoe.simulate import face
+
+    session = face.face_session(person, timeline, driver, params.seed, params.snr)
+    face.write_faces(root, session, video)
+    return replace(told, truth=told.truth | {"face": face.face_truth(session)}, units=face.unit_table(session))
 
 
 def preprocessed(signals: Mapping[str, np.ndarray], timeline: Timeline, dropouts: Sequence[Dropout]) -> np.ndarray:
@@ -298,10 +315,14 @@ def _person_truth(person: Person, timeline: Timeline, dropouts: Sequence[Dropout
 def _write_truth(
     root: Path, dataset: str, params: SimulationParams, told: Sequence[Told], options: Mapping[str, str]
 ) -> None:
-    """``truth_trajectory.parquet``, then ``truth.json``, the last file written."""
+    """``truth_trajectory.parquet``, action units if there are videos, then ``truth.json``, the last file written."""
     table = _sorted([person.trajectory for person in told], "participant", "video")
     with atomic_path(root / TRAJECTORY_FILE) as path:
         table.astype(dict.fromkeys(DIMENSIONS, "float32")).to_parquet(path, index=False)
+    units = [person.units for person in told if person.units is not None]
+    if units:
+        with atomic_path(root / UNITS_FILE) as path:
+            _sorted(units, "participant", "video").to_parquet(path, index=False)
     write_json(root / TRUTH_FILE, {
         "simulated": True, "dataset": dataset, "params": asdict(params), "options": dict(options),
         "effects": {name: {"modality": effect.modality, "unit": effect.unit, "background_sd": effect.background_sd,

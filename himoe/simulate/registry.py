@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from himoe.simulate.amigos import simulate_amigos
 from himoe.simulate.generate import SimulationParams, simulate_deap, simulate_dreamer
+from himoe.simulate.seed import simulate_seed
 
 Simulator = Callable[[Path, SimulationParams, Mapping[str, str], int], None]
 
@@ -22,4 +24,6 @@ def _dreamer(root: Path, params: SimulationParams, options: Mapping[str, str], j
 SIMULATORS: dict[str, Simulator] = {
     "deap": _deap,
     "dreamer": _dreamer,
+    "seed": simulate_seed,
+    "amigos": simulate_amigos,
 }

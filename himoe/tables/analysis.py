@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pandas as pd
 
+from himoe.metrics import class_count
 from himoe.paper import METHOD_LABELS
 from himoe.results import RunResult, figure_protocol, provenance, select
 from himoe.statistics import calibration_error, calibration_line
-from himoe.tables.notes import OWN_METHODS, run_notes
+from himoe.tables.notes import OWN_METHODS, more_classes_note, run_notes
 from himoe.tables.rows import METRIC_LABELS, Inputs, number, ours, run_label, set_label, spread
 from himoe.tables.table import Cell, Ours, Table
 
@@ -51,7 +52,8 @@ def combination_scores(result: RunResult, metric: str = "ccc") -> dict[str, Ours
 
 def calibration(inputs: Inputs) -> Table | None:
     """How far predictions can be taken at their word."""
-    runs = select(inputs.results, protocol="trial", variant="")
+    every = select(inputs.results, protocol="trial", variant="")
+    runs = [run for run in every if class_count(run.metrics) in (None, 2)]
     if not runs:
         return None
     columns = ("Slope", "Intercept", "Bias", "ECE", "Brier")
@@ -65,7 +67,8 @@ def calibration(inputs: Inputs) -> Table | None:
              "the rating scale for regression and in probability for classification. Brier: mean squared error of "
              "the probability.",
              "All test windows, each seed and dimension on its own, then averaged. undefined = constant predictions "
-             "have no line.", *run_notes(runs))
+             "have no line.",
+             *more_classes_note(every, "these measures are of one probability, that of high"), *run_notes(runs))
     return Table("calibration", f"Calibration: {provenance(runs)}",
                  ("Set", "Method", "Modalities", "Task", "Our data", *columns), tuple(lines), notes)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from himoe.errors import bad_input
 from himoe.params import ReportParams
 from himoe.results import RunResult
-from himoe.tables import analysis, datasets, rates, runs, scores
+from himoe.tables import action_units, analysis, datasets, rates, runs, scores, supplement
 from himoe.tables.rows import Inputs
 from himoe.tables.table import Table
 
@@ -24,10 +24,13 @@ TABLES: dict[str, Callable[[Inputs], Table | None]] = {
     "table8": rates.table8,
     "table9": rates.table9,
     "table10": scores.table10,
+    "seed": supplement.seed,
+    "amigos": supplement.amigos,
     "leak_audit": runs.leak_audit,
     "experts": runs.experts,
     "combinations": analysis.combinations,
     "calibration": analysis.calibration,
+    "action_units": action_units.action_units,
     "search": analysis.search,
     "cost": analysis.cost,
     "scores": runs.scores,

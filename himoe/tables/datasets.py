@@ -119,6 +119,7 @@ FACTS: dict[str, tuple[str, Callable[[Facts], Cell] | None]] = {
     "subjects": ("Subjects", lambda facts: facts["subjects"]),
     "stimuli": ("Stimuli", None),
     "trials": ("Trials a subject", _trials),
+    "sessions": ("Sessions a subject", lambda facts: facts["sessions"]),
     "recordings": ("Recordings", lambda facts: facts["recordings"]),
     "modalities": ("Signals", _modalities),
     "face": ("Face video", _face),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from himoe.metrics import mse_bound_problem
+from himoe.metrics import class_count, mse_bound_problem
 from himoe.paper import METHOD_LABELS, RECORDED, SCALES, SET_LABELS, paper_rows
 from himoe.recordings import DIMENSIONS
 from himoe.results import RunResult
@@ -34,7 +34,32 @@ def run_notes(runs: Sequence[RunResult]) -> list[str]:
     for (data, text), labels in groups.items():
         which = f" ({'; '.join(dict.fromkeys(labels))})" if sources.count(data) > 1 else ""
         notes.append(f"Ours on {data}: {text}{which}.")
-    return notes
+    return [*notes, *source_notes(runs)]
+
+
+def source_notes(runs: Sequence[RunResult]) -> list[str]:
+    """What the features of faces come from, and bands that a rate could not hold, each set once."""
+    notes = []
+    for run in runs:
+        used = set(run.metrics["modalities"].split("+"))
+        if "FACE" in used and run.info.get("face"):
+            notes.append(f"FACE on {run.data}: {run.info['face']}.")
+        notes += [f"{run.data}, {note}" for note in run.info.get("bands") or () if note.partition(":")[0] in used]
+    return list(dict.fromkeys(notes))
+
+
+def two_classes(run: RunResult) -> bool:
+    """Whether the run told high from low."""
+    return class_count(run.metrics) == 2
+
+
+def more_classes_note(runs: Sequence[RunResult], what: str) -> list[str]:
+    """One note where some of *runs* have more than two classes and *what* (a clause) keeps them out."""
+    left_out = [run.run for run in runs if (class_count(run.metrics) or 0) > 2]
+    if not left_out:
+        return []
+    return [f"Left out, as {what}: runs of more than two classes ({', '.join(left_out)}; their scores are in "
+            "the table of every run's scores)."]
 
 
 def bound_notes(runs: Sequence[RunResult], table: int | None = None) -> list[str]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from himoe.metrics import task_label
 from himoe.results import RunResult, provenance, select
 from himoe.tables.notes import bound_notes, run_notes
 from himoe.tables.rows import METRIC_LABELS, Inputs, ours, run_label, set_label
 from himoe.tables.scores import NOT_RUN, OURS
 from himoe.tables.table import Cell, Ours, Table
 
-SPLITS = {"trial": "trials held out", "loso": "people held out", "stimulus": "clips held out",
+SPLITS = {"trial": "trials held out", "session": "days held out", "loso": "people held out",
+          "stimulus": "clips held out",
           "leaky": "windows shuffled"}
 _AUDITED = ("himoe", "features_gbdt", "mean")
 _SCORES = ("ccc", "pcc", "mae")
-_ALL_SCORES = (*_SCORES, "accuracy", "f1")
+_ALL_SCORES = (*_SCORES, "accuracy", "f1", "f1_macro")
+_MACRO_NOTE = ("F1 is of the class high where there are two classes. F1 macro is the mean of the classes' F1, a class "
+               "that is neither true nor predicted left out. Chance depends on the number of classes.")
 
 
 def split_label(result: RunResult) -> str:
@@ -57,20 +61,23 @@ def scores(inputs: Inputs) -> Table | None:
     if not runs:
         return None
     dimensions = list(dict.fromkeys(d for run in runs for d in run.info["dimensions"]))
+    macro = any("f1_macro" in run.metrics for run in runs)
+    shown = [metric for metric in _ALL_SCORES if macro or metric != "f1_macro"]
     lines: list[tuple[Cell, ...]] = []
     for run in runs:
         lead = (run.run, set_label(run.metrics["set"]), split_label(run), run_label(run), run.metrics["modality_set"],
-                run.metrics["task"], run.data)
+                task_label(run.metrics), run.data)
         main = "ccc" if run.metrics["task"] == "regression" else "accuracy"
         lines.append((*lead, *_counts(run),
-                      *(ours(run, metric) if metric in run.metrics else None for metric in _ALL_SCORES),
+                      *(ours(run, metric) if metric in run.metrics else None for metric in shown),
                       *(ours(run, main, dimension) for dimension in dimensions)))
     notes = (OURS + NOT_RUN, "By dimension: CCC of regression, ACC of classification. ACC and F1 in percent.",
+             *([_MACRO_NOTE] if macro else []),
              "CCC 0 is what a constant reaches; the row of a mean is the floor to beat.",
              *run_notes(runs), *bound_notes(runs))
     return Table("scores", f"Scores of every run: {provenance(runs)}",
                  ("Run", "Set", "Held out", "Method", "Modalities", "Task", "Our data", "Trials", "Windows",
-                  *(METRIC_LABELS[metric] for metric in _ALL_SCORES), *(d.capitalize() for d in dimensions)),
+                  *(METRIC_LABELS[metric] for metric in shown), *(d.capitalize() for d in dimensions)),
                  tuple(lines), notes)
 
 

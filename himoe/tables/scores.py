@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from himoe.paper import CONTRADICTIONS, paper_rows, paper_value
 from himoe.results import RunResult, select
 from himoe.tables.against import AGAINST, against, against_notes
-from himoe.tables.notes import bound_notes, run_notes, same_modalities
+from himoe.tables.notes import bound_notes, more_classes_note, run_notes, same_modalities, two_classes
 from himoe.tables.rows import (
     METRIC_LABELS,
     Inputs,
@@ -52,17 +52,14 @@ def table2(inputs: Inputs) -> Table | None:
 
 def table4(inputs: Inputs) -> Table | None:
     """High against low, EEG and PPS."""
-    runs = select(inputs.results, protocol="trial", task="classification", variant="", modality_set="EEG+PPS")
-    return _table(ScoreTable(4, "Binary classification", _CLASSES), paper_ordered(4, runs, _modality_set, _method),
-                  inputs)
+    runs = [run for run in _class_runs(inputs) if run.metrics["modality_set"] == "EEG+PPS"]
+    return _class_table(ScoreTable(4, "Binary classification", _CLASSES), runs, inputs)
 
 
 def table10(inputs: Inputs) -> Table | None:
     """High against low, all other modality sets."""
-    runs = [run for run in select(inputs.results, protocol="trial", task="classification", variant="")
-            if run.metrics["modality_set"] != "EEG+PPS"]
-    return _table(ScoreTable(10, "Binary classification, other modalities", _CLASSES),
-                  paper_ordered(10, runs, _modality_set, _method), inputs)
+    runs = [run for run in _class_runs(inputs) if run.metrics["modality_set"] != "EEG+PPS"]
+    return _class_table(ScoreTable(10, "Binary classification, other modalities", _CLASSES), runs, inputs)
 
 
 def table5(inputs: Inputs) -> Table | None:
@@ -103,6 +100,18 @@ def common_notes(name: str, number: int, rows: Sequence[Row], inputs: Inputs) ->
 def unique_runs(rows: Sequence[Row]) -> list[RunResult]:
     """The rows' runs, each once."""
     return list({row.result.run: row.result for row in rows if row.result}.values())
+
+
+def _class_runs(inputs: Inputs) -> list[RunResult]:
+    return select(inputs.results, protocol="trial", task="classification", variant="")
+
+
+def _class_table(spec: ScoreTable, runs: Sequence[RunResult], inputs: Inputs) -> Table | None:
+    """The runs that tell high from low; those of more classes are named in a note."""
+    binary = [run for run in runs if two_classes(run)]
+    made = _table(spec, paper_ordered(spec.number, binary, _modality_set, _method), inputs)
+    notes = more_classes_note(runs, "the table is of high against low")
+    return made and replace(made, notes=(*made.notes, *notes))
 
 
 def _table(spec: ScoreTable, rows: Sequence[Row], inputs: Inputs) -> Table | None:

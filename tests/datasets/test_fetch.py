@@ -43,7 +43,7 @@ def read(root: Path, subject: str, options: Mapping[str, str]) -> Iterator[Sessi
 
 TOY = Dataset(
     name="toy", title="Toy: a set", citation="Nobody, 2020.", doi="10.0/0", licence="CC0", access="Ask nobody.",
-    redistributable=True, dimensions=("valence",), scale=(1.0, 9.0), threshold=5.0,
+    redistributable=True, dimensions=("valence",), scale=(1.0, 9.0), thresholds=(5.0,),
     modalities={"EDA": Channels(("EDA",), 4.0, "uS")}, inspect=inspect, read=read,
     files=tuple(RemoteFile(f"data/{name}", "http://unused.invalid/" + name, hashlib.sha256(content).hexdigest())
                 for name, content in CONTENT.items()))

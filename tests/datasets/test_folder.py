@@ -72,7 +72,7 @@ def test_the_example_is_short_enough() -> None:
 def test_the_form_of_the_example(root: Path) -> None:
     form = folder_dataset(root)
     assert (form.name, form.title, form.licence) == ("recordings", "Recordings of our group", "private")
-    assert (form.dimensions, form.scale, form.threshold) == (("valence", "arousal"), (1.0, 9.0), 5.0)
+    assert (form.dimensions, form.scale, form.thresholds) == (("valence", "arousal"), (1.0, 9.0), (5.0,))
     assert form.modalities["EEG"].sfreq_hz == 128
     assert form.modalities["EDA"].sfreq_hz is None
     assert form.redistributable is False

@@ -24,7 +24,7 @@ modalities:
 
 
 def test_keys_are_the_names() -> None:
-    assert list(DATASETS) == ["deap", "dreamer", "ceap360vr", "hku956"]
+    assert list(DATASETS) == ["deap", "dreamer", "seed", "amigos", "ceap360vr", "hku956"]
     assert all(name == dataset.name and get_dataset(name) is dataset for name, dataset in DATASETS.items())
 
 
@@ -35,7 +35,9 @@ def test_forms_are_complete(name: str) -> None:
     assert form.doi.startswith("10.")
     assert form.dimensions
     assert set(form.dimensions) <= set(DIMENSIONS)
-    assert form.scale[0] < form.threshold < form.scale[1]
+    limits = [form.scale[0], *form.thresholds, form.scale[1]]
+    assert limits == sorted(set(limits))
+    assert len(limits) > 2
     assert form.modalities
     assert set(form.modalities) <= set(MODALITIES)
     assert set(form.default_off) <= set(form.modalities)
@@ -50,8 +52,8 @@ def test_forms_are_complete(name: str) -> None:
 
 @pytest.mark.parametrize("root", [None, Path("nowhere")])
 def test_unknown_name_lists_the_known_ones(root: Path | None) -> None:
-    with pytest.raises(InputError, match=r"'seed'.*deap dreamer ceap360vr hku956"):
-        get_dataset("seed", root)
+    with pytest.raises(InputError, match=r"'mahnob'.*deap dreamer seed amigos ceap360vr hku956"):
+        get_dataset("mahnob", root)
 
 
 def test_own_folder(tmp_path: Path) -> None:

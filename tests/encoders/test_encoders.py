@@ -8,6 +8,7 @@ import torch
 from himoe.batches import Batch, ModalityShape
 from himoe.encoders import ModalityEncoders, build_encoder, encode_present, mask_codes
 from himoe.encoders.eegnet import EEGNet
+from himoe.encoders.face import FaceEncoder
 from himoe.encoders.small import SmallCNN, WindowMLP
 from himoe.errors import InputError
 from himoe.params import ModelParams
@@ -18,7 +19,8 @@ MODEL = ModelParams(features=7, dropout=0.0)
 @pytest.mark.parametrize("modality,shape,expected", [
     ("EEG", ModalityShape(14, 256, 64.0), EEGNet), ("EEG", ModalityShape(4, 20, 5.0), WindowMLP),
     ("EDA", ModalityShape(1, 512, 128.0), SmallCNN), ("EDA", ModalityShape(1, 16, 4.0), WindowMLP),
-    ("HR", ModalityShape(1, 1, 1.0), WindowMLP), ("FACE", ModalityShape(20, 100, 25.0), SmallCNN)])
+    ("HR", ModalityShape(1, 1, 1.0), WindowMLP), ("FACE", ModalityShape(20, 100, 25.0), FaceEncoder),
+    ("HEAD", ModalityShape(6, 100, 25.0), SmallCNN)])
 def test_encoder_by_modality_and_length(modality: str, shape: ModalityShape, expected: type) -> None:
     encoder = build_encoder(modality, shape, MODEL)
     assert type(encoder) is expected

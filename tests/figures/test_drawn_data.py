@@ -13,7 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from report_folders import RATES
+from report_folders import RATES, SETTINGS, finish_reports, write_run
 
 from himoe.errors import InputError
 from himoe.figures import draw
@@ -274,6 +274,12 @@ def test_reliability_curves_are_of_classification_runs(deap: Material) -> None:
     found = line(figure.axes[0], "Liking")
     np.testing.assert_allclose(found.get_ydata()[0], rows["y_true"].iloc[:len(rows) // 10].mean())
     assert np.max(found.get_ydata()) <= 1
+
+
+def test_more_than_two_classes_have_no_reliability_curve(tmp_path: Path) -> None:
+    write_run(tmp_path, "three", set="seed", task="classification", modalities="EEG", classes=3)
+    results, _, cost = finish_reports(tmp_path, ["three"])
+    assert draw("calibration_classes", results, ReportParams("seed", SETTINGS.baselines), cost) is None
 
 
 def test_training_curves_are_of_methods_with_epochs(deap: Material) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,17 +15,21 @@ from himoe.params import AlignmentParams, ModelParams
 SHAPES = {"EEG": ModalityShape(5, 64, 32.0), "EDA": ModalityShape(1, 16, 4.0), "PPG": ModalityShape(2, 80, 20.0),
           "TEMP": ModalityShape(1, 9, 2.0)}
 DIMENSIONS = ("valence", "arousal", "dominance")
+# Kinds of task that tests are run for: "classification" is into two classes, "three" into three (of two dimensions).
+THRESHOLDS = {"regression": (5.0,), "classification": (5.0,), "three": (4.4, 5.5)}
 
 
 @pytest.fixture
 def make_spec() -> Callable[..., Spec]:
-    """``make_spec(kind, model={...}, alignment={...})``."""
+    """``make_spec(kind, model={...}, alignment={...})``; *kind* is a key of ``THRESHOLDS``."""
 
     def build(kind: str = "regression", model: dict | None = None, alignment: dict | None = None) -> Spec:
         sizes = {"features": 7, "modality_experts": 2, "emotion_experts": 6, "expert_hidden": 11, "dropout": 0.0,
                  "eeg_filters": 3, **(model or {})}
-        return Spec(SHAPES, Task(kind, DIMENSIONS, (1.0, 9.0), 5.0), ModelParams(**sizes),
-                    AlignmentParams(**(alignment or {})), step_s=2.0)
+        task = Task(kind, DIMENSIONS, (1.0, 9.0), THRESHOLDS[kind])
+        if kind == "three":
+            task = replace(task, kind="classification", dimensions=DIMENSIONS[:2])
+        return Spec(SHAPES, task, ModelParams(**sizes), AlignmentParams(**(alignment or {})), step_s=2.0)
 
     return build
 
@@ -48,8 +53,9 @@ def make_batch() -> Callable[..., Batch]:
         x = {name: (normal(sequences, steps, shape.channels, shape.samples) * (1 + 0.4 * mood[..., 1, None, None])
                     + mood[..., 0, None, None]) for name, shape in SHAPES.items()}
         y = 5 + mood
-        if kind == "classification":
-            y = (y > 5).float()
+        if kind != "regression":
+            y = torch.stack([y > threshold for threshold in THRESHOLDS[kind]]).sum(0).float()
+        y = y[..., :2] if kind == "three" else y
         y = torch.where(torch.rand(y.shape, generator=generator) < 0.1, float("nan"), y)
         present = torch.rand(sequences, steps, len(SHAPES), generator=generator) < share
         present[0, 1] = False

@@ -108,7 +108,7 @@ def test_looks_both_ways(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
         assert torch.equal(before[1:], after[1:])
 
 
-@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("kind", ["regression", "classification", "three"])
 @pytest.mark.parametrize("steps", [1, 37])
 @pytest.mark.parametrize("names", [("EEG",), ("TEMP",), ("EDA", "PPG", "TEMP"), ("PPG", "EEG")])
 def test_any_modalities_and_length(names: tuple[str, ...], steps: int, kind: str, make_spec: MakeSpec,

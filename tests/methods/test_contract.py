@@ -17,7 +17,7 @@ from himoe.methods.base import Heads, Method, Spec
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]
-KINDS = ("regression", "classification")
+KINDS = ("regression", "classification", "three")
 METHODS = method_names()
 LEARNED = [name for name in METHODS if method_class(name).gradient]
 LOOKING = [name for name in METHODS if not name.startswith("mean")]
@@ -47,15 +47,20 @@ def test_output_shapes_and_ranges(name: str, kind: str, make_spec: MakeSpec, mak
     batch = make_batch(kind=kind)
     method = ready(name, make_spec(kind), batch)
     output = method(batch)
-    outputs = 1 if kind == "regression" else 2
-    assert output.prediction.shape == (8, 5, 3)
-    assert output.raw.shape == (8, 5, 3, outputs)
+    dimensions, outputs = {"regression": (3, 1), "classification": (3, 2), "three": (2, 3)}[kind]
+    assert output.prediction.shape == (8, 5, dimensions)
+    assert output.raw.shape == (8, 5, dimensions, outputs)
     assert torch.isfinite(output.raw).all()  # one step is all-absent, two are padding
     assert set(output.losses) == {"emotion"}
     if kind == "regression":
         torch.testing.assert_close(output.prediction, output.raw[..., 0])
-    else:
+    elif kind == "classification":
         torch.testing.assert_close(output.prediction, torch.softmax(output.raw, -1)[..., 1], atol=2e-6, rtol=0)
+    else:
+        best = output.raw.max(-1, keepdim=True).values == output.raw
+        assert best.gather(-1, output.prediction.long()[..., None]).all()
+        assert output.prediction.dtype == torch.float32
+        assert len(output.prediction.unique()) > 1 or not method.looks
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,39 +71,40 @@ def test_decode_under_a_mask_equals_forward_with_it(name: str, kind: str, make_s
     method = ready(name, make_spec(kind, alignment={"max_lag_s": 4.0}), batch)
     fewer = batch.with_present(torch.rand(batch.present.shape, generator=torch.Generator().manual_seed(9)) < 0.5)
     with torch.no_grad():
-        once = method.decode(method.encode(batch), fewer).prediction
-        anew = method(fewer).prediction
-        full = method(batch).prediction
+        once = method.decode(method.encode(batch), fewer).raw
+        anew = method(fewer).raw
+        full = method(batch).raw
     torch.testing.assert_close(once, anew, atol=1e-5, rtol=1e-5)
     assert torch.equal(once, full) == (name not in LOOKING)
 
 
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("training", "kind"), [(True, "regression"), (False, "regression"), (True, "three")])
 @pytest.mark.parametrize("name", LEARNED)
-def test_absent_values_have_no_influence(name: str, training: bool, make_spec: MakeSpec,
+def test_absent_values_have_no_influence(name: str, training: bool, kind: str, make_spec: MakeSpec,
                                          make_batch: MakeBatch) -> None:
-    batch = make_batch()
+    batch = make_batch(kind=kind)
     poisoned = dataclasses.replace(batch, x={
         m: torch.where(batch.present[..., i, None, None], x, float("nan")) for i, (m, x) in enumerate(batch.x.items())})
     seen = []
     for candidate in (batch, poisoned):
-        method = ready(name, make_spec(alignment={"max_lag_s": 4.0}), candidate).train(training)
+        method = ready(name, make_spec(kind, alignment={"max_lag_s": 4.0}), candidate).train(training)
         output = method(candidate)
         method.zero_grad()
         sum(output.losses.values()).backward()
-        seen.append([output.prediction, *(p.grad for p in method.parameters() if p.grad is not None),
+        seen.append([output.raw, *(p.grad for p in method.parameters() if p.grad is not None),
                      *method.state_dict().values()])
     for clean, other in zip(*seen, strict=True):
         assert torch.isfinite(clean).all()
         assert torch.equal(clean, other)
 
 
-def test_absent_values_have_no_influence_on_trees(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch(sequences=16)
+@pytest.mark.parametrize("kind", ["regression", "three"])
+def test_absent_values_have_no_influence_on_trees(kind: str, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batch = make_batch(kind=kind, sequences=16)
     poisoned = dataclasses.replace(batch, x={
         m: torch.where(batch.present[..., i, None, None], x, float("inf")) for i, (m, x) in enumerate(batch.x.items())})
-    first, second = (ready("features_gbdt", make_spec(), b) for b in (batch, poisoned))
-    assert torch.equal(first(batch).prediction, second(poisoned).prediction)
+    first, second = (ready("features_gbdt", make_spec(kind), b) for b in (batch, poisoned))
+    assert torch.equal(first(batch).raw, second(poisoned).raw)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -147,7 +153,7 @@ def test_state_survives_safetensors(name: str, kind: str, make_spec: MakeSpec, m
     fresh = build_method(name, spec)
     fresh.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     fresh.eval()
-    assert torch.equal(fresh(other).prediction, method(other).prediction)
+    assert torch.equal(fresh(other).raw, method(other).raw)
 
 
 def test_unknown_method_and_empty_spec_are_refused(make_spec: MakeSpec) -> None:

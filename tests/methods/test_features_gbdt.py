@@ -10,7 +10,15 @@ from himoe.batches import Batch
 from himoe.features import window_features
 from himoe.methods import build_method
 from himoe.methods.base import Spec
-from himoe.methods.features_gbdt import MAX_TREES, best_count, drop_modalities, grow, predict_trees, stack_trees
+from himoe.methods.features_gbdt import (
+    MAX_TREES,
+    best_count,
+    drop_modalities,
+    grow,
+    mask_features,
+    predict_trees,
+    stack_trees,
+)
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]
@@ -42,6 +50,69 @@ def test_walk_equals_scikit_learn(kind: str) -> None:
     assert (got[:, 0] == 4.0).all()  # a dimension without trees
 
 
+def test_walk_equals_scikit_learn_for_three_classes() -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    (x, y), (unseen, _) = _table(0), _table(1)
+    classes = np.digitize(y, (-0.4, 0.5))
+    model = HistGradientBoostingClassifier(max_iter=19, min_samples_leaf=5).fit(x, classes)
+    baseline, rounds = np.ravel(model._baseline_prediction), [[p.nodes for p in r] for r in model._predictors]
+    assert [len(trees) for trees in rounds] == [3] * 19
+    # The second of two dimensions.
+    trees = stack_trees([(3 + k, tree) for nodes in rounds for k, tree in enumerate(nodes)])
+    start = torch.from_numpy(np.concatenate([[0.5, -0.5, 0.0], baseline]))
+    got = predict_trees(torch.from_numpy(unseen), start, trees)
+    probability = torch.softmax(got[:, 3:], -1).numpy()
+    np.testing.assert_allclose(probability, model.predict_proba(unseen), rtol=1e-10, atol=1e-12)
+    assert (got[:, :3] == start[:3]).all()
+
+
+def test_a_fitted_method_gives_scikit_learns_probabilities_for_three_classes(
+        make_spec: MakeSpec, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    models = []
+    real = HistGradientBoostingClassifier.fit
+    monkeypatch.setattr(HistGradientBoostingClassifier, "fit",
+                        lambda self, *args, **kwargs: (models.append(self), real(self, *args, **kwargs))[1])
+    train, test = (make_batch(seed=seed, kind="three", sequences=40) for seed in (0, 2))
+    method = build_method("features_gbdt", make_spec("three"))
+    monkeypatch.setattr("himoe.methods.features_gbdt.MAX_TREES", 12)
+    method.fit([train], [])
+    assert len(models) == 2
+    features = mask_features(method.encode(test), test.present, method.feature_modality).flatten(0, 1).numpy()
+    output = method(test)
+    assert output.raw.shape == (40, 5, 2, 3)
+    for d, model in enumerate(models):
+        assert model.classes_.tolist() == [0, 1, 2]
+        expected = model.predict_proba(features)
+        np.testing.assert_allclose(torch.softmax(output.raw[..., d, :].double(), -1).flatten(0, 1).numpy(), expected,
+                                   atol=1e-6)
+        assert np.array_equal(output.prediction[..., d].flatten().numpy(), expected.argmax(1))
+    assert len(method.dimension) == 2 * 12 * 3
+    assert sorted(set(method.dimension.tolist())) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_class_that_training_lacks_is_as_good_as_excluded(lost: int, make_spec: MakeSpec,
+                                                            make_batch: MakeBatch) -> None:
+    batch, validation = (make_batch(seed=seed, kind="three", sequences=40) for seed in (0, 1))
+    batch.y[batch.y == lost] = float("nan")
+    batch.y[..., 1] = torch.where(batch.y[..., 1] == (lost + 1) % 3, batch.y[..., 1], float("nan"))
+    method = build_method("features_gbdt", make_spec("three"))
+    method.fit([batch], [validation])  # its rows of the lost class cannot count
+    output = method(validation)
+    probability = torch.softmax(output.raw, -1)
+    assert (probability[..., lost] < 1e-5).all()
+    assert (output.prediction[..., 0] != lost).all()
+    assert len(output.prediction[..., 0].unique()) == 2
+    found = validation.y[..., 0]
+    rest = torch.isfinite(found) & (found != lost)
+    assert (output.prediction[..., 0] == found)[rest].float().mean() > 0.55
+    assert (output.prediction[..., 1] == (lost + 1) % 3).all()  # one class alone
+    assert probability[..., 1, (lost + 1) % 3].min() > 0.99999
+
+
 @pytest.mark.parametrize("kind", ["regression", "classification"])
 def test_validation_rows_choose_the_number_of_trees(kind: str) -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -64,6 +135,22 @@ def test_validation_rows_choose_the_number_of_trees(kind: str) -> None:
         losses.append(np.mean((score - truth) ** 2 if kind == "regression"
                               else np.log1p(np.exp(-score * (2 * truth - 1)))))
     assert best_count(model, kind, x_validation, truth) == 1 + int(np.argmin(losses))
+
+
+def test_validation_rows_choose_the_number_of_rounds_for_three_classes() -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import log_loss
+
+    (x, y), (x_validation, y_validation) = _table(0), _table(1)
+    y, y_validation = (2.0 * (values > 0.5) + 3.0 * (values > 1) for values in (y, y_validation))  # classes 0, 2, 5
+    baseline, stopped = grow("classification", x, y, x_validation, y_validation)
+    _, full = grow("classification", x, y, x_validation[:0], y_validation[:0])
+    assert baseline.shape == (3,)
+    assert len(full) == MAX_TREES
+    assert 1 < len(stopped) < MAX_TREES
+    model = HistGradientBoostingClassifier(max_iter=30, random_state=0).fit(x, y.astype(int))
+    losses = [log_loss(y_validation, stage) for stage in model.staged_predict_proba(x_validation)]
+    assert best_count(model, "classification", x_validation, y_validation.astype(int)) == 1 + int(np.argmin(losses))
 
 
 def test_features_are_nan_exactly_where_absent(make_spec: MakeSpec, make_batch: MakeBatch) -> None:

@@ -36,6 +36,39 @@ def test_means_equal_pandas(name: str, level: str | None, kind: str, make_spec: 
         np.testing.assert_allclose(prediction[b].numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("name", "level"), [("mean", None), ("mean_subject", "subject"),
+                                             ("mean_stimulus", "stimulus")])
+def test_three_classes_are_counted(name: str, level: str | None, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batches = [make_batch(seed=seed, kind="three") for seed in (0, 1)]
+    method = build_method(name, make_spec("three"))
+    method.fit(iter(batches), [])
+    output = method(batches[0])
+    assert output.raw.shape == (8, 5, 2, 3)
+    for b, d in np.ndindex(8, 2):
+        counts = [0, 0, 0]
+        for batch in batches:
+            for sequence, t in np.ndindex(8, 5):
+                y = float(batch.y[sequence, t, d])
+                if y == y and (level is None or getattr(batch, level)[sequence] == getattr(batches[0], level)[b]):
+                    counts[int(y)] += 1
+        shares = np.maximum(np.array(counts) / sum(counts), 1e-6)
+        np.testing.assert_allclose(output.raw[b, :, d], np.broadcast_to(np.log(shares), (5, 3)), rtol=1e-5, atol=1e-6)
+        assert (output.prediction[b, :, d] == counts.index(max(counts))).all()
+
+
+def test_three_classes_without_labels_or_of_a_stranger(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    batch = make_batch(kind="three")
+    batch.y[..., 1] = float("nan")
+    batch.subject[:] = torch.arange(8) % 3
+    subject, overall = (build_method(name, make_spec("three")) for name in ("mean_subject", "mean"))
+    for method in (subject, overall):
+        method.fit([batch], [])
+    torch.testing.assert_close(torch.softmax(overall(batch).raw[..., 1, :], -1), torch.full((8, 5, 3), 1 / 3))
+    assert (overall(batch).prediction[..., 1] == 0).all()
+    batch.subject[:] = 99
+    assert torch.equal(subject(batch).raw, overall(batch).raw)
+
+
 def test_unseen_codes_get_the_overall_mean(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     batch = make_batch()
     subject, overall = build_method("mean_subject", make_spec()), build_method("mean", make_spec())

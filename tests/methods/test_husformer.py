@@ -154,7 +154,7 @@ def test_padding_is_not_attended_to(method: Method, make_batch: MakeBatch) -> No
     check_padding_is_not_read(method, make_batch(), 1e-4)
 
 
-@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("kind", ["regression", "classification", "three"])
 @pytest.mark.parametrize("names", [["EEG"], ["TEMP"], ["PPG", "EDA"], ["EDA", "TEMP", "EEG"]])
 @pytest.mark.parametrize("steps", [2, 37])
 def test_any_modalities_and_length(names: list[str], kind: str, steps: int, make_spec: MakeSpec,

@@ -175,7 +175,7 @@ def test_gradients_with_any_number_of_auxiliaries(names: tuple[str, ...], make_s
         assert parameter.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("kind", ["regression", "classification", "three"])
 @pytest.mark.parametrize("steps", [1, 37])
 @pytest.mark.parametrize("names", [("EEG",), ("TEMP",), ("EDA", "PPG", "TEMP"), ("PPG", "EEG")])
 def test_any_modalities_and_length(names: tuple[str, ...], steps: int, kind: str, make_spec: MakeSpec,

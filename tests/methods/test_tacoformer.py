@@ -204,7 +204,7 @@ def test_the_first_side(names: tuple[str, ...], first: int, make_spec: MakeSpec,
     assert method.others == [m for m in range(3) if m != first]
 
 
-@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("kind", ["regression", "classification", "three"])
 @pytest.mark.parametrize("steps", [1, 37])
 @pytest.mark.parametrize("names", [("EEG",), ("TEMP",), ("EDA", "PPG", "TEMP"), ("PPG", "EEG")])
 def test_any_modalities_and_length(names: tuple[str, ...], steps: int, kind: str, make_spec: MakeSpec,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from report_folders import SETTINGS
+from report_folders import SETTINGS, write_run
 
 from himoe.metrics import ccc
 from himoe.params import ReportParams
 from himoe.report import frames
-from himoe.results import RunResult
+from himoe.report.summary import data_table
+from himoe.results import RunResult, load_results
 
 
 def run_of(made: Any, **wanted: Any) -> RunResult:
@@ -37,6 +39,16 @@ def test_scores_leave_out_variants_leaks_and_shuffled_labels(made: Any) -> None:
     assert "deap-himoe" in names
     assert set(frames.score_frame(made.results, "classification")["run"]) == {
         name for name, run in made.results.items() if run.metrics["task"] == "classification"}
+
+
+def test_more_classes_are_a_family_of_their_own(tmp_path: Path) -> None:
+    for name, classes in (("two", 2), ("three", 3)):
+        write_run(tmp_path, name, task="classification", classes=classes)
+    results = load_results(["two", "three"], tmp_path / "runs", tmp_path / "metrics")
+    plain = "DEAP (simulated), whole trials held out, EEG+PPS"
+    assert frames.score_frame(results, "classification")["family"].tolist() == [plain, f"{plain}, 3 classes"]
+    rows = data_table(results).rows
+    assert [row[2] for row in rows] == ["classification", "classification, 3 classes"]
 
 
 def test_missing_curve_is_the_mean_over_masks_of_the_mean_over_folds_and_seeds(made: Any) -> None:

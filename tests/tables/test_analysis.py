@@ -70,6 +70,18 @@ def test_a_constant_has_no_line_but_an_error(table: Build) -> None:
     assert error.mean > 0  # type: ignore[union-attr]
 
 
+def test_more_than_two_classes_have_no_calibration(tmp_path: Path) -> None:
+    write_run(tmp_path, "two", task="classification")
+    write_run(tmp_path, "three", task="classification", set="seed", modalities="EEG", classes=3)
+    results, comparisons, cost = finish_reports(tmp_path, ["two", "three"])
+    made = build_table("calibration", results, comparisons, cost, SETTINGS)
+    assert made is not None
+    assert [row[0] for row in made.rows] == ["DEAP"]
+    assert "SEED" not in made.title
+    assert any("runs of more than two classes (three;" in note for note in made.notes)
+    assert build_table("calibration", {"three": results["three"]}, comparisons, cost, SETTINGS) is None
+
+
 def test_search_counts_choices(table: Build, reports: Reports) -> None:
     made = table("search")
     runs = [run for run in reports[0].values() if run.metrics["method"] == "ianet"]

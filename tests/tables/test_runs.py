@@ -58,6 +58,30 @@ def test_scores_has_every_run_and_every_number(table: Build, frame: Callable[[Ta
     assert made.loc["dreamer-himoe", "Held out"] == "trials held out"
 
 
+def test_a_run_of_three_classes_has_its_f1_in_a_column_of_its_own(tmp_path: Path,
+                                                                  frame: Callable[[Table], pd.DataFrame]) -> None:
+    for name, classes in (("seed-himoe", 3), ("two-himoe", 2)):
+        write_run(tmp_path, name, set=name.partition("-")[0], task="classification", modalities="EEG", classes=classes)
+    read = finish_reports(tmp_path, ["seed-himoe", "two-himoe"])
+    made = build_table("scores", *read, SETTINGS)
+    assert made is not None
+    values = frame(made).set_index("Run")
+    three, two = (json.loads((tmp_path / "metrics" / "runs" / f"{name}-himoe.json").read_text())
+                  for name in ("seed", "two"))
+    assert values.loc["seed-himoe", "F1 macro"] == 100 * three["f1_macro"]
+    assert values.loc["seed-himoe", "F1 macro low"] == 100 * three["f1_macro_low"]
+    assert values.loc["seed-himoe", "Valence"] == 100 * three["accuracy_valence"]
+    assert pd.isna(values.loc["seed-himoe", "F1"])
+    assert values.loc["two-himoe", "F1"] == 100 * two["f1"]
+    assert pd.isna(values.loc["two-himoe", "F1 macro"])
+    assert values["Task"].tolist() == ["classification, 3 classes", "classification"]
+    assert any("F1 macro is the mean" in note for note in made.notes)
+    alone = build_table("scores", {"two-himoe": read[0]["two-himoe"]}, *read[1:], SETTINGS)
+    assert alone is not None
+    assert "F1 macro" not in alone.columns
+    assert not any("F1 macro" in note for note in alone.notes)
+
+
 def test_experts_are_ordered_by_their_number(table: Build, frame: Callable[[Table], pd.DataFrame],
                                              report_root: Path) -> None:
     made = frame(table("experts"))

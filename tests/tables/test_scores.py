@@ -112,6 +112,22 @@ def test_table10_has_the_other_modality_sets(table: Build) -> None:
     assert {row[2] for row in table("table4").rows} == {"EEG+PPS"}
 
 
+@pytest.mark.parametrize(("name", "modalities"), [("table4", "EEG+PPS"), ("table10", "EEG")])
+def test_tables_of_high_and_low_name_runs_of_more_classes(tmp_path: Path, name: str, modalities: str) -> None:
+    write_run(tmp_path, "two", task="classification", modalities=modalities)
+    write_run(tmp_path, "three", task="classification", set="dreamer", modalities=modalities, classes=3)
+    read = finish_reports(tmp_path, ["two", "three"])
+    made = build_table(name, *read, SETTINGS)
+    assert made is not None
+    assert {row[0] for row in made.rows} == {"DEAP"}
+    assert [note for note in made.notes if "(three;" in note]
+    alone = build_table(name, {"two": read[0]["two"]}, *read[1:], SETTINGS)
+    assert alone is not None
+    assert alone.rows == made.rows
+    assert not any("more than two classes" in note for note in alone.notes)
+    assert build_table(name, {"three": read[0]["three"]}, *read[1:], SETTINGS) is None
+
+
 def test_table5_is_of_people_held_out(table: Build, frame: Frame, report_root: Path) -> None:
     made = table("table5")
     values = frame(made)

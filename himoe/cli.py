@@ -1,0 +1,108 @@
+"""The command line: ``himoe inspect PATH`` and ``himoe check PATH --dataset NAME``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from himoe import __version__
+from himoe.datasets import DATASETS
+from himoe.datasets.folder import DESCRIPTION
+from himoe.errors import InputError, bad_input
+from himoe.inspection.checks import LEVELS, check_place
+from himoe.inspection.locate import place_of
+from himoe.inspection.look import inspect_path
+from himoe.inspection.render import report_text
+
+GOOD, WRONG, NOT_IDENTIFIED = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    0: identified, or nothing wrong but harmless gaps; 1: ``check`` found what is wrong; 2: bad input.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        code = COMMANDS[options.command](options)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        print(f"himoe {options.command}: {error}", file=sys.stderr)
+        return NOT_IDENTIFIED
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return GOOD
+        print(f"himoe {options.command}: {error.filename}: found a file that cannot be opened ({error.strerror}), "
+              "expected one that can be read; check its permissions.", file=sys.stderr)
+        return NOT_IDENTIFIED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="himoe", description="Look at emotion-recognition data before it is used.")
+    parser.add_argument("--version", action="version", version=f"himoe {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    inspect = commands.add_parser("inspect", help="say what a folder or file is",
+                                  description="Say what a raw folder, a data file or a file of this project is.")
+    inspect.add_argument("--all", action="store_true", help="read every subject, not only the first one")
+    check = commands.add_parser("check", help="list what is wrong with a data set's raw folder",
+                                description="Read a data set's raw folder whole and list what is wrong with it. "
+                                            "Exit code 1 if anything is an error.")
+    check.add_argument("--strict", action="store_true", help="what is missing counts as an error, too")
+    known = f"{' '.join(DATASETS)}, or the name in the folder's {DESCRIPTION}"
+    for command, needed in ((inspect, False), (check, True)):
+        command.add_argument("path", type=Path, metavar="PATH")
+        command.add_argument("--dataset", required=needed, metavar="NAME", help=f"the data set: {known}")
+        command.add_argument("--layout", help="which layout, where a set has several (deap: bdf, dat)")
+        command.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes that read (default: 1)")
+        command.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1 on")
+    return int(text)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    reports = inspect_path(options.path, options.dataset, options.layout, options.all, options.jobs)
+    if options.json:
+        print(json.dumps(reports, indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        print("\n".join(report_text(report) for report in reports), end="")
+    return GOOD
+
+
+def _check(options: argparse.Namespace) -> int:
+    if not options.path.exists():
+        raise bad_input(options.path, "no such file or folder", "a data set's raw folder", "check the path")
+    place = place_of(options.path, options.dataset, options.layout)
+    findings = check_place(place, options.jobs)
+    counts = Counter(finding.level for finding in findings)
+    wrong = counts["error"] > 0 or (options.strict and counts["missing"] > 0)
+    if options.json:
+        print(json.dumps({"data": place.label, "set": place.dataset.name, "wrong": wrong,
+                          "counts": {level: counts[level] for level in LEVELS},
+                          "findings": [vars(finding) for finding in findings]}, indent=2, ensure_ascii=False))
+        return WRONG if wrong else GOOD
+    width = max(map(len, LEVELS))
+    for finding in findings:
+        print(f"{finding.level:<{width}}  {finding.text}")
+    said = ", ".join(f"{counts[level]} {level}{'s' if level != 'missing' and counts[level] != 1 else ''}"
+                     for level in LEVELS)
+    print(f"{place.label}: {said}{' (missing pieces count as errors)' if options.strict else ''}")
+    return WRONG if wrong else GOOD
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {"inspect": _inspect, "check": _check}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

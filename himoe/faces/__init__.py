@@ -1,0 +1,1 @@
+"""Faces in videos: decoding, detection, frame features, and their tracks on disk."""

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from himoe.encoders.action_units import (
+    ACTION_UNITS,
+    AU_NAMES,
+    EMFACS,
+    FACS_1978,
+    LEARNED,
+    PROTOTYPES,
+    Prototypes,
+    adjacency,
+    co_occurrence,
+)
+from himoe.errors import InputError
+from himoe.params import FACE_ADJACENCIES, ModelParams, parse
+
+NUMBERS = tuple(ACTION_UNITS)
+
+
+def slow_co_occurrence(prototypes: Prototypes) -> np.ndarray:
+    shares = np.zeros((len(NUMBERS), len(NUMBERS)))
+    for row, first in enumerate(NUMBERS):
+        for column, second in enumerate(NUMBERS):
+            with_first = {name for name, units in prototypes.items() if first in units}
+            with_second = {name for name, units in prototypes.items() if second in units}
+            if row != column and with_first | with_second:
+                shares[row, column] = len(with_first & with_second) / len(with_first | with_second)
+    return shares
+
+
+def test_the_units_named_are_covered() -> None:
+    assert {1, 2, 4, 6, 9, 12, 15, 17, 25, 26} <= set(NUMBERS)
+    assert list(NUMBERS) == sorted(NUMBERS)
+    assert AU_NAMES[:3] == ("AU1", "AU2", "AU4")
+    assert len(set(AU_NAMES)) == len(AU_NAMES) == 12
+
+
+@pytest.mark.parametrize("name", PROTOTYPES)
+def test_a_table_is_symmetric_and_equals_a_slow_loop(name: str) -> None:
+    table = adjacency(name)
+    assert table.shape == (12, 12)
+    np.testing.assert_array_equal(table, table.T)
+    assert (np.diag(table) == 0).all()
+    assert table.min() == 0
+    assert table.max() <= 1
+    np.testing.assert_allclose(table, slow_co_occurrence(PROTOTYPES[name]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name,first,second,share", [
+    ("emfacs", 6, 12, 1 / 2), ("emfacs", 1, 2, 2 / 3), ("emfacs", 9, 15, 1 / 2), ("emfacs", 12, 15, 0.0),
+    ("facs_1978", 6, 12, 1.0), ("facs_1978", 12, 25, 1 / 2), ("facs_1978", 4, 17, 1 / 4)])
+def test_some_shares_by_hand(name: str, first: int, second: int, share: float) -> None:
+    assert adjacency(name)[NUMBERS.index(first), NUMBERS.index(second)] == pytest.approx(share)
+
+
+def test_which_units_stand_alone() -> None:
+    alone = {name: {AU_NAMES[i] for i in np.flatnonzero(adjacency(name).sum(0) == 0)} for name in PROTOTYPES}
+    assert alone == {"emfacs": {"AU17", "AU25"}, "facs_1978": {"AU9"}}
+
+
+def test_prototypes_as_printed() -> None:
+    assert EMFACS["fear"] == (1, 2, 4, 5, 7, 20, 26)
+    assert EMFACS["sadness"] == FACS_1978["sadness"] == (1, 4, 15)
+    assert FACS_1978["fear"] == (1, 2, 4, 5, 20, 25)
+    assert (co_occurrence({"none": (99,)}) == 0).all()
+
+
+def test_parameters_and_tables_agree() -> None:
+    assert (*PROTOTYPES, LEARNED) == FACE_ADJACENCIES
+    for name in FACE_ADJACENCIES:
+        assert parse(ModelParams, {"face_adjacency": name}, "model").face_adjacency == name
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(InputError, match=r"face_adjacency: found 'bp4d', expected emfacs or facs_1978 or learned"):
+        parse(ModelParams, {"face_adjacency": "bp4d"}, "model")
+    with pytest.raises(InputError, match="found 'learned', expected emfacs or facs_1978"):
+        adjacency("learned")
+    with pytest.raises(InputError, match="face_units"):
+        parse(ModelParams, {"face_units": 0}, "model")

@@ -1,0 +1,57 @@
+"""The optimiser against torch's own, step by step."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from himoe.adam import Adam, cosine_annealed
+
+
+def network(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_steps_are_torchs_own(weight_decay: float) -> None:
+    ours, theirs = network(3), network(3)
+    adam = Adam(ours.parameters(), 0.05, weight_decay)
+    reference = torch.optim.Adam(theirs.parameters(), lr=0.05, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(reference, 9)
+    generator = torch.Generator().manual_seed(1)
+    for epoch in range(9):
+        adam.learning_rate = cosine_annealed(0.05, epoch, 9)
+        assert adam.learning_rate == pytest.approx(reference.param_groups[0]["lr"])
+        x = torch.randn(11, 5, generator=generator)
+        for model, optimizer in ((ours, adam), (theirs, reference)):
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+        schedule.step()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
+
+
+def test_parameters_without_a_gradient_stay() -> None:
+    used, unused = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(3))
+    frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+    adam = Adam([used, unused, frozen], 0.1)
+    used.sum().backward()
+    adam.step()
+    assert (used < 1).all()
+    assert (unused == 1).all()
+    assert (frozen == 1).all()
+    adam.zero_grad()
+    assert used.grad is None
+
+
+def test_the_compiler_stays_out() -> None:
+    script = ("import sys, torch; from himoe.adam import Adam; "
+              "p = torch.nn.Parameter(torch.ones(2)); a = Adam([p], .1); "
+              "p.sum().backward(); a.step(); a.zero_grad(); assert 'torch._dynamo' not in sys.modules")
+    subprocess.run([sys.executable, "-c", script], check=True)
