@@ -35,4 +35,4 @@ real: $(STAMP)            ## the open real data: make real CEAP360VR=folder HKU9
 	HIMOE_HKU956_PATH="$(or $(HKU956),$(HIMOE_HKU956_PATH))" python -m pipeline.study reports/real
 
 clean:                    ## remove what is made, keep the environment
-	rm -rf code data runs main .himoe
+	rm -rf code data settings runs main .himoe

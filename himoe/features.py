@@ -31,7 +31,7 @@ PULSE_BAND_HZ = {"PPG": (0.5, 8.0), "ECG": (0.5, 40.0)}
 MIN_PULSE_S = 2.0
 # A face network gives about a thousand numbers a frame; trees get a projection of more than so many.
 MAX_FACE_CHANNELS = 64
-FACE_PROJECTIONS = 48
+FACE_PROJECTIONS = 24
 FACE_SEED = 1984
 
 
@@ -192,7 +192,7 @@ def _respiration(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
 
 @cache
 def projection(channels: int) -> np.ndarray:
-    """Fixed Gaussian matrix (C, 48) that keeps squared lengths on average: entries N(0, 1/48).
+    """Fixed Gaussian matrix (C, 24) that keeps squared lengths on average: entries N(0, 1/24).
 
     Johnson & Lindenstrauss 1984 (doi 10.1090/conm/026/737400).
     """
@@ -201,7 +201,7 @@ def projection(channels: int) -> np.ndarray:
 
 
 def _face(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
-    """Mean of the frames, projected to 48 numbers if there are more than 64; their spread; share of known frames.
+    """Mean of the frames, projected to 24 numbers if there are more than 64; their spread; share of known frames.
 
     A frame that is 0 in every channel has no face and takes no part; without any, mean and spread are NaN. The
     spread is the root of the variance over frames, averaged over the (projected) numbers.

@@ -30,11 +30,14 @@ def lock_problems(lists: Mapping[str, str], folder: Path, names: list[str] | Non
     params = read_yaml(folder / "params.yaml")
     digests = {f"{CODE}{name}.txt": _md5(text.encode()) for name, text in lists.items()}
     problems = []
+    made = {out["path"]: out.get("md5") for stage in lock.values() for out in stage.get("outs", [])}
     if names is not None:
         problems = [f"{name}: in dvc.yaml but not in dvc.lock" for name in names if name not in lock]
         problems += [f"{name}: in dvc.lock but not in dvc.yaml" for name in lock if name not in names]
     for name, stage in lock.items():
         problems += [f"{name}: {problem}" for problem in _code_problems(name, stage, digests)]
+        problems += [f"{name}: {dep['path']} is not what its stage wrote" for dep in stage.get("deps", [])
+                     if dep["path"] in made and dep.get("md5") != made[dep["path"]]]
         for key, value in stage.get("params", {}).get("params.yaml", {}).items():
             if look_up(params, key) != value:
                 problems.append(f"{name}: parameter {key} changed since it ran")

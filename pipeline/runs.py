@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from himoe.errors import bad_input
-from himoe.files import require_file
+from himoe.files import read_json, require_file
 from himoe.folds import content_digests, require_honest
 from himoe.params import (
     AlignmentParams,
@@ -28,12 +28,13 @@ from himoe.windows import folder_meta
 from pipeline.stage import SCRATCH, stage_params
 
 
-def run_config(stage: str, name: str, windows: Path) -> tuple[RunConfig, dict[str, Any]]:
+def run_config(stage: str, name: str, windows: Path, settings: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """The resolved configuration of a run on the shards in *windows*, and the stage's parameters.
 
-    ``main`` follows the top-level ``model`` and ``alignment``; every other run follows ``reference``.
+    ``main`` follows the top-level ``model`` and ``alignment``; every other run follows ``reference``, which with all
+    else that runs share stands in the file *settings* (stage ``settings``).
     """
-    params = stage_params(stage)
+    params = {**(read_json(settings) if settings else {}), **stage_params(stage)}
     where = "main" if name == "main" else f"runs.{name}"
     values = params["main"] if name == "main" else params["runs"][name]
     base: Mapping[str, Any] = params if name == "main" else params["reference"]

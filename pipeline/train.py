@@ -15,10 +15,14 @@ from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 
 
-def train(name: str, windows: str, folds: str, out: str) -> None:
-    """Fit run *name* on the shards in *windows* under the fold table *folds* into the folder *out*."""
+def train(name: str, windows: str, folds: str, out: str, settings: str = "") -> None:
+    """Fit run *name* on the shards in *windows* under the fold table *folds* into the folder *out*.
+
+    *settings* is the file of what the runs of the tables share; ``main`` has none.
+    """
     is_main = name == "main"
-    config, params = run_config("train_main" if is_main else f"train@{name}", name, Path(windows))
+    config, params = run_config("train_main" if is_main else f"train@{name}", name, Path(windows),
+                                Path(settings) if settings else None)
     data = load_data(config, params, windows, folds)
     inputs = {"windows": folder_digest(Path(windows), "*.parquet"), "folds": sha256(Path(folds)),
               "code": folder_digest(Path(himoe.__file__).parent, "**/*.py")}

@@ -150,7 +150,7 @@ def _face_windows(count: int, channels: int, frames: int) -> np.ndarray:
     return data
 
 
-@pytest.mark.parametrize("channels,numbers", [(1280, 48), (65, 48), (64, 64), (5, 5)])
+@pytest.mark.parametrize("channels,numbers", [(1280, 24), (65, 24), (64, 64), (5, 5)])
 def test_face_features_equal_a_loop_over_known_frames(channels: int, numbers: int) -> None:
     data = _face_windows(6, channels, 8)
     values, names = window_features("FACE", data, 2.0)
@@ -170,12 +170,12 @@ def test_face_features_equal_a_loop_over_known_frames(channels: int, numbers: in
 
 def test_the_face_projection_is_fixed_and_keeps_distances() -> None:
     matrix = projection(1280)
-    assert matrix.shape == (1280, 48)
+    assert matrix.shape == (1280, 24)
     np.testing.assert_array_equal(matrix, projection.__wrapped__(1280))
     vectors = np.random.default_rng(3).normal(size=(300, 1280))
     ratio = np.linalg.norm(vectors @ matrix, axis=1) / np.linalg.norm(vectors, axis=1)
     assert ratio.mean() == pytest.approx(1, abs=0.02)
-    assert ratio.std() == pytest.approx(1 / np.sqrt(2 * 48), rel=0.2)
+    assert ratio.std() == pytest.approx(1 / np.sqrt(2 * 24), rel=0.2)
 
 
 @pytest.mark.parametrize("modality", ["EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "ECG", "TEMP", "GAZE", "FACE"])
