@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from himoe.datasets import get_dataset
-from himoe.files import atomic_path, write_json
+from himoe.files import atomic_path, remove, write_json
 from himoe.params import FaceParams, SourceParams, parse
 from pipeline.stage import SCRATCH, jobs, main, stage_params
 
@@ -28,6 +28,7 @@ def face(name: str, raw: str, out: str) -> None:
         from himoe.faces.extract import extract_folder  # torch takes seconds to import
 
         extract_folder(videos, settings, folder, SCRATCH / "faces" / name, jobs())
+    remove(SCRATCH / "faces" / name)
 
 
 def face_videos(name: str, root: Path, source: SourceParams) -> dict[tuple[str, str], Path]:

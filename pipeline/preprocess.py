@@ -65,6 +65,9 @@ def preprocess(name: str, raw: str, faces: str, out: str) -> None:
 
 def filter_table(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> dict[str, FilterParams]:
     """The rates and bands of the table chosen for a set (else of ``default``), by modality."""
+    if not isinstance(choice, Mapping):
+        raise bad_input("params.yaml: profiles.*.preprocess", repr(choice), "tables by set, such as {default: quick}",
+                        "write it as a mapping")
     table = choice.get(name) or choice.get("default", "")
     if table not in tables:
         raise bad_input(f"params.yaml: profiles.*.preprocess.{name if name in choice else 'default'}", repr(table),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from himoe.errors import bad_input
 from himoe.files import write_json
 from himoe.params import AlignmentParams, MissingParams, ModelParams, TrainingParams, WindowParams, parse
 from pipeline.stage import main, stage_params
@@ -16,14 +17,19 @@ from pipeline.stage import main, stage_params
 def settings(out: str) -> None:
     """Check the parameters that every run shares and write them to *out*."""
     params = stage_params("settings")
-    profile = params["profile"]
+    profile, reference = params["profile"], params["reference"]
+    if set(reference) != {"model", "alignment"}:
+        raise bad_input("params.yaml: reference", f"the keys {list(reference)}", "model and alignment",
+                        "correct them")
+    if type(params["seed"]) is not int:
+        raise bad_input("params.yaml: seed", repr(params["seed"]), "a whole number", "correct it")
     training = params["profiles"][profile]["training"]
     parse(TrainingParams, training, f"profiles.{profile}.training")
     parse(MissingParams, params["missing"], "missing")
     parse(WindowParams, params["windows"], "windows")
-    parse(ModelParams, params["reference"]["model"], "reference.model")
-    parse(AlignmentParams, params["reference"]["alignment"], "reference.alignment")
-    write_json(Path(out), {"profile": profile, "seed": params["seed"], "reference": params["reference"],
+    parse(ModelParams, reference["model"], "reference.model")
+    parse(AlignmentParams, reference["alignment"], "reference.alignment")
+    write_json(Path(out), {"profile": profile, "seed": params["seed"], "reference": reference,
                            "missing": params["missing"], "windows": params["windows"],
                            "profiles": {profile: {"training": training}}})
 

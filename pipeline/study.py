@@ -16,7 +16,8 @@ from himoe.errors import InputError
 from himoe.files import atomic_path, require_file
 from pipeline.stage import SCRATCH, main
 
-RESULTS = ("reports/tables", "reports/figures", "reports/index.html", "metrics")
+RESULTS = ("reports/tables", "reports/figures", "reports/index.html", "reports/quality.html", "reports/quality",
+           "metrics")
 
 
 def study(folder: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from himoe.files import write_json
 from pipeline.stage import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,16 +22,19 @@ STAGE_TIMEOUT_S = 300
 
 
 def tiny_params() -> dict[str, Any]:
-    """The project's params.yaml, cut to two simulated people, four trials, two folds, one epoch and three runs."""
+    """The project's params.yaml, cut to two simulated people, four filmed trials, two folds, one epoch, four runs."""
     params = copy.deepcopy(PARAMS)
     params["sets"] = {"deap": {"source": "simulate", "path": None, "layout": "bdf", "redistribute": False}}
     profile = params["profiles"]["embedded"]
-    profile["size"] = {"deap": {"subjects": 2, "trials": 4}}
+    profile["size"] = {"deap": {"subjects": 2, "trials": 4,
+                                "video": {"fps_hz": 4, "width_px": 240, "height_px": 192}}}
+    profile["face"].update(fps_hz=1, size_px=32, weights="random")
     profile["split"] = {"folds": 2, "validation": 0.3, "people": None}
     profile["training"].update(epochs=1, seeds=[0], missing="sampled")
     profile["training"]["search"]["trials"] = 2
     params["main"] = tiny_run("himoe")
     params["runs"] = {f"deap-{method}": tiny_run(method) for method in ("himoe", "late_fusion", "mean")}
+    params["runs"]["face-himoe"] = tiny_run("himoe", modalities="EEG+FACE")
     params["missing"] = {"rates": [0.0, 0.4], "mask_seeds": [0, 1]}
     params["bootstrap"]["draws"] = 20
     params["report"] = {"figure_set": "deap", "baselines": ["late_fusion", "mean"]}
@@ -40,6 +44,13 @@ def tiny_params() -> dict[str, Any]:
 def tiny_run(method: str, **changes: Any) -> dict[str, Any]:
     """A run's line in params.yaml."""
     return {"set": "deap", "protocol": "trial", "method": method, "modalities": "EEG+EDA", **changes}
+
+
+def no_faces(project: Path, name: str = "deap") -> Path:
+    """What the stage ``face`` leaves for a set without videos."""
+    folder = project / "data" / "faces" / name
+    write_json(folder / "faces.json", {"videos": {}})
+    return folder
 
 
 def write_params(project: Path, params: Mapping[str, Any]) -> None:

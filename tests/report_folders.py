@@ -30,10 +30,19 @@ MODALITIES: dict[str, dict[str, tuple[str, ...]]] = {
     "deap": {"EEG+PPS": ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP"),
              "EEG+PPS+FACE": ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "FACE")},
     "dreamer": {"EEG+PPS": ("EEG", "ECG")},
+    "amigos": {"EEG+PPS": ("EEG", "EDA", "ECG")},
 }
-DIMENSIONS = {"deap": ("valence", "arousal", "dominance", "liking"), "dreamer": ("valence", "arousal", "dominance")}
-SCALES = {"deap": (1.0, 9.0), "dreamer": (1.0, 5.0), "seed": (1.0, 3.0), "hku956": (-10.0, 10.0)}
-LABELS = {"deap": "DEAP", "dreamer": "DREAMER", "seed": "SEED", "hku956": "HKU956"}
+DIMENSIONS = {"deap": ("valence", "arousal", "dominance", "liking"), "dreamer": ("valence", "arousal", "dominance"),
+              "seed": ("valence",), "amigos": ("valence", "arousal", "dominance", "liking")}
+SCALES = {"deap": (1.0, 9.0), "dreamer": (1.0, 5.0), "seed": (-1.0, 1.0), "hku956": (-10.0, 10.0)}
+THRESHOLDS = {"dreamer": (3.0,), "seed": (-0.5, 0.5), "hku956": (0.0,)}
+SESSIONS = {"seed": 3, "amigos": 2}
+LABELS = {"deap": "DEAP", "dreamer": "DREAMER", "seed": "SEED", "amigos": "AMIGOS", "hku956": "HKU956"}
+UNITS = ("AU1", "AU2", "AU4", "AU6", "AU9", "AU12", "AU25")
+FACE_LABEL = "EfficientNet-B0, random weights (seed 0), 1 frames a second at 96 px; faces by Haar cascade"
+NYQUIST = "because 64 Hz cannot hold what is above its Nyquist limit of 32 Hz."
+BANDS = {"amigos": (f"ECG: 0.5-40 Hz asked, 0.5-28.8 Hz kept, {NYQUIST}",
+                    f"EEG: 4-45 Hz asked, 4-28.8 Hz kept, {NYQUIST}")}
 SFREQ_HZ = {"EEG": 512.0, "EOG": 512.0, "EMG": 512.0, "EDA": 64.0, "RSP": 64.0, "PPG": 128.0, "TEMP": 16.0,
             "ECG": 256.0, "FACE": 5.0}
 DEFAULTS: dict[str, Any] = {"set": "deap", "protocol": "trial", "task": "regression", "method": "himoe",
@@ -65,6 +74,8 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     tables = {"sweep": sweep, "history": make_history(run, predictions, rng), "search": make_search(run, seeds, rng),
               "combinations": make_combinations(name, run, info["modalities"], sweep, rng),
               "routing": make_routing(name, run, info["modalities"], rng)}
+    if "FACE" in info["modalities"] and run["method"] not in CLOSED_FORM:
+        make_action_units(predictions, rng).to_parquet(target / "action_units.parquet", index=False)
     for part, frame in tables.items():
         frame.to_csv(target / f"{part}.csv", index=False)
     _write_json(target / "run.json", info)
@@ -89,7 +100,37 @@ def finish_reports(folder: Path, names: list[str]) -> tuple[dict[str, RunResult]
 
 
 def report_runs() -> dict[str, dict[str, Any]]:
-    """Run name -> attributes: two sets, two modality sets, three protocols, both tasks, variants, shuffled labels."""
+    """Run name -> attributes: all below."""
+    return {**plain_runs(), **face_runs(), **supplement_runs()}
+
+
+def face_runs() -> dict[str, dict[str, Any]]:
+    """DEAP with face video: every modality, and EEG with the face for high against low."""
+    runs: dict[str, dict[str, Any]] = {}
+    for method in ("himoe", "late_fusion", "bilstm", "cafnet", "features_gbdt", "mean"):
+        runs[f"face-{method}"] = {"method": method, "modalities": "EEG+PPS+FACE"}
+    for method in ("himoe", "cafnet", "features_gbdt"):
+        runs[f"classface-{method}"] = {"method": method, "modalities": "EEG+FACE", "task": "classification"}
+    return runs
+
+
+def supplement_runs() -> dict[str, dict[str, Any]]:
+    """SEED (three classes) and AMIGOS (ratings, and high against low), trials, days and people held out."""
+    runs: dict[str, dict[str, Any]] = {}
+    seed = {"set": "seed", "task": "classification", "classes": 3, "modalities": "EEG"}
+    for protocol, method in (("loso", "himoe"), ("loso", "features_gbdt"), ("trial", "himoe"), ("trial", "tacoformer"),
+                             ("trial", "features_gbdt"), ("trial", "mean"), ("session", "himoe"), ("session", "mean")):
+        runs[f"seed-{protocol}-{method}"] = {**seed, "method": method, "protocol": protocol}
+    for method in ("himoe", "features_gbdt"):
+        runs[f"amigos-class-{method}"] = {"set": "amigos", "method": method, "task": "classification"}
+        runs[f"amigos-session-{method}"] = {"set": "amigos", "method": method, "protocol": "session"}
+    for method in ("himoe", "tacoformer", "features_gbdt", "mean"):
+        runs[f"amigos-{method}"] = {"set": "amigos", "method": method}
+    return runs
+
+
+def plain_runs() -> dict[str, dict[str, Any]]:
+    """DEAP and DREAMER without faces: two modality sets, three protocols, both tasks, variants, shuffled labels."""
     some = ("himoe", "late_fusion", "bilstm", "tacoformer", "ianet", "features_gbdt", "mean", "mean_stimulus")
     runs: dict[str, dict[str, Any]] = {}
     for method in (*NETWORKS, *CLOSED_FORM):
@@ -123,7 +164,7 @@ def make_predictions(name: str, run: dict[str, Any], skill: float, seeds: tuple[
     """Truth moves within a trial and is the same in every run of a set and task; predictions follow it by *skill*."""
     dimensions = DIMENSIONS.get(run["set"], ("valence", "arousal"))
     low, high = SCALES.get(run["set"], (1.0, 9.0))
-    index = pd.DataFrame([(f"s{s + 1:02d}", f"{t + 1:02d}", w, 2.0 * w, _fold(run["protocol"], s, t, w), d)
+    index = pd.DataFrame([(f"s{s + 1:02d}", f"{t + 1:02d}", w, 2.0 * w, _fold(run, s, t, w), d)
                           for s, t, w, d in itertools.product(range(SUBJECTS), range(TRIALS), range(WINDOWS),
                                                               dimensions)],
                          columns=["subject", "trial", "window", "start_s", "fold", "dimension"])
@@ -220,13 +261,29 @@ def make_search(run: dict[str, Any], seeds: tuple[int, ...], rng: np.random.Gene
     """Three settings a fold and seed, the best one chosen. Closed-form methods: a header alone."""
     rows: list[tuple[Any, ...]] = []
     if run["method"] not in CLOSED_FORM:
-        folds = SUBJECTS if run["protocol"] == "loso" else FOLDS
-        for fold, seed in itertools.product(range(folds), seeds):
+        for fold, seed in itertools.product(range(_folds(run)), seeds):
             losses = rng.uniform(0.5, 1.5, 3).round(6)
             rows += [(fold, seed, trial, *setting, losses[trial], trial == int(np.argmin(losses)))
                      for trial, setting in enumerate(((0.001, 0.25, False), (0.003, 0.25, False), (0.003, 0.5, True)))]
     return pd.DataFrame(rows, columns=["fold", "seed", "trial", "learning_rate", "dropout", "code_norm",
                                        "validation_loss", "chosen"])
+
+
+def make_action_units(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Activations in every window but those of the second person's last trial, which has no video.
+
+    Each unit follows the first dimension in its own measure; one a seed, fold, window and unit.
+    """
+    ids = ["run", "seed", "fold", "subject", "trial", "window"]
+    seen = predictions[(predictions["subject"] != "s02") | (predictions["trial"] != f"{TRIALS:02d}")]
+    seen = seen[seen["dimension"] == seen["dimension"].iloc[0]]
+    parts = []
+    for _, rows in seen.groupby(["seed", "fold"]):
+        rated = ((rows["y_true"] - rows["y_true"].mean()) / rows["y_true"].std()).to_numpy()
+        drives = {unit: 0.3 * (k - 2) * rated + rng.normal(-0.2 * k, 0.6, len(rows)) for k, unit in enumerate(UNITS)}
+        wide = rows[ids].assign(**{unit: (1 / (1 + np.exp(-drive))).round(6) for unit, drive in drives.items()})
+        parts.append(wide.melt(ids, var_name="action_unit", value_name="activation"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated: bool, facts: bool,
@@ -246,10 +303,12 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
         "source": "simulate" if simulated else "local", "simulated": simulated,
         "data": f"{label} (simulated)" if simulated else label, "label_source": "continuous",
         "dimensions": list(DIMENSIONS.get(run["set"], ("valence", "arousal"))),
-        "scale": list(SCALES.get(run["set"], (1.0, 9.0))), "thresholds": [5.0],
+        "scale": list(SCALES.get(run["set"], (1.0, 9.0))),
+        "thresholds": list(THRESHOLDS.get(run["set"], (5.0,))),
         "classes": run["classes"] if run["task"] == "classification" else None, "length_s": 4.0, "step_s": 2.0,
         "parameters": None if small else size,
         "facts": make_facts(run["set"], modalities) if facts else None,
+        "face": FACE_LABEL if "FACE" in modalities else None, "bands": list(BANDS.get(run["set"], ())),
     }
 
 
@@ -259,7 +318,7 @@ def make_facts(dataset: str, used: tuple[str, ...]) -> dict[str, Any]:
     low, high = SCALES.get(dataset, (1.0, 9.0))
     return {
         "subjects": SUBJECTS, "trials_min": TRIALS, "trials_max": TRIALS, "recordings": SUBJECTS * TRIALS,
-        "sessions": 1,
+        "sessions": SESSIONS.get(dataset, 1),
         "modalities": {name: {"channels": 32 if name == "EEG" else 2, "sfreq_hz": SFREQ_HZ[name], "unit": "uV",
                               "recordings": SUBJECTS * TRIALS} for name in recorded},
         "dimensions": {d: [low + 0.25, high - 0.5] for d in DIMENSIONS.get(dataset, ("valence", "arousal"))},
@@ -311,10 +370,13 @@ def make_cost(results: dict[str, RunResult]) -> pd.DataFrame:
                                                        "multiply_adds", "seconds_per_window"])
 
 
-def _fold(protocol: str, subject: int, trial: int, window: int) -> int:
-    if protocol == "loso":
-        return subject
-    return (window if protocol == "leaky" else subject + trial) % FOLDS
+def _fold(run: dict[str, Any], subject: int, trial: int, window: int) -> int:
+    by = {"loso": subject, "session": trial, "leaky": window}
+    return by.get(run["protocol"], subject + trial) % _folds(run)
+
+
+def _folds(run: dict[str, Any]) -> int:
+    return {"loso": SUBJECTS, "session": SESSIONS.get(run["set"], 1)}.get(run["protocol"], FOLDS)
 
 
 def _skill(run: dict[str, Any], rng: np.random.Generator) -> float:

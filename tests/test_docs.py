@@ -183,7 +183,8 @@ def test_changelog_names_this_version() -> None:
 
 @pytest.mark.parametrize("run", [
     "deap-himoe", "deap-late_fusion", "deap-features_gbdt", "deap4-himoe", "deap4-late_fusion", "deap4-features_gbdt",
-    "dreamer-himoe", "dreamer-late_fusion", "dreamer-features_gbdt", "loso-himoe", "loso-features_gbdt"])
+    "face-himoe", "face-late_fusion", "face-features_gbdt", "dreamer-himoe", "dreamer-late_fusion",
+    "dreamer-features_gbdt", "amigos-himoe", "amigos-features_gbdt", "loso-himoe", "loso-features_gbdt"])
 def test_readme_scores_are_those_of_the_metrics(run: str) -> None:
     metrics = json.loads((ROOT / "metrics" / "runs" / f"{run}.json").read_text(encoding="utf-8"))
     assert f"{metrics['ccc']:.3f} ± {metrics['ccc_sd']:.3f}" in (ROOT / "README.md").read_text(encoding="utf-8")

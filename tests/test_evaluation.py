@@ -13,9 +13,10 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
-from toysets import make_config, make_data, make_store
+from toysets import make_config, make_data, make_store, with_face
 
 from himoe import evaluation
+from himoe.encoders.action_units import AU_NAMES
 from himoe.evaluation import Scores, combinations, join, score_task
 from himoe.inference import encode_fold, load_method
 from himoe.masks import evaluation_draws
@@ -317,3 +318,63 @@ def test_joined_routing_is_the_mean_over_models(trained: Trained) -> None:
         assert weight == pytest.approx(np.mean([part[key] for part in parts]))
     assert len(parts) == 4
     assert max(abs(a[key] - b[key]) for a, b in itertools.combinations(parts, 2) for key in whole.index) > 1e-4
+
+
+# --- action units ---------------------------------------------------------------------------------------------------
+
+HIDDEN = (3, 4, 11, 50)  # rows whose window has no FACE
+
+
+def face_run(method: str = "himoe", **changes: Any) -> tuple[RunConfig, RunData, Models]:
+    """A run with EEG, EDA and FACE, its models fitted for one epoch."""
+    config = make_config(method, epochs=1, **changes)
+    config = replace(config, run=replace(config.run, modalities=("EEG", "EDA", "FACE")))
+    data = make_data(config, with_face(make_store(3, 5, 4), HIDDEN))
+    return config, data, {task: fit_task(config, data, task).tensors for task in run_tasks(config, data.folds)}
+
+
+@pytest.mark.parametrize("method", ["himoe", "late_fusion"])
+def test_action_units_are_those_of_every_window_on_its_own(method: str) -> None:
+    """Window by window through the face's encoder, against the whole fold at once."""
+    config, data, models = face_run(method, seeds=(0, 1))
+    table = score(config, data, models).action_units
+    assert list(table.columns) == ["run", "seed", "fold", "subject", "trial", "window", "action_unit", "activation"]
+    expected = {}
+    for task, tensors in models.items():
+        built, normaliser = load_method(config, data, tensors)
+        tested = data.folds[(data.folds["fold"] == task.fold) & (data.folds["role"] == "test")]
+        for row, window in data.store.index.iterrows():
+            if row in HIDDEN or (window["subject"], window["trial"]) not in set(
+                    zip(tested["subject"], tested["trial"], strict=True)):
+                continue
+            face = normaliser.apply("FACE", data.store.arrays["FACE"][[row]], data.subject[[row]])
+            with torch.no_grad():
+                values = built.encoders.encoders["FACE"].activations(torch.from_numpy(face))[0]
+            for name, value in zip(AU_NAMES, values.tolist(), strict=True):
+                expected["toy-run", task.seed, task.fold, window["subject"], window["trial"], window["window"],
+                         name] = value
+    found = table.set_index(list(table.columns[:-1]))["activation"]
+    assert len(found) == len(expected) == 2 * (60 - len(HIDDEN)) * 12
+    assert set(found.index) == set(expected)
+    np.testing.assert_allclose(found, [expected[key] for key in found.index], atol=1e-6)
+    assert found.between(0, 1).all()
+    assert found.std() > 1e-3
+
+
+@pytest.mark.parametrize("case", ["no FACE", "no signal", "no face in any window"])
+def test_without_a_face_there_are_no_action_units_but_their_columns(trained: Trained, case: str) -> None:
+    config, data, models = trained() if case == "no FACE" else face_run("himoe" if "any" in case else "mean")
+    if "any" in case:
+        data = replace(data, present=data.present & [True, True, False])
+    result = score(config, data, models).action_units
+    assert result.empty
+    assert list(result.columns) == ["run", "seed", "fold", "subject", "trial", "window", "action_unit", "activation"]
+
+
+def test_matched_action_units_are_those_of_the_models_for_rate_zero() -> None:
+    config, data, models = face_run(missing="matched", rates=(0.0, 0.4))
+    zero = {task: tensors for task, tensors in models.items() if task.rate == 0}
+    assert 0 < len(zero) < len(models)
+    units = score(config, data, models).action_units
+    pd.testing.assert_frame_equal(units, score(config, data, zero).action_units, check_exact=True)
+    assert len(units) == (60 - len(HIDDEN)) * 12

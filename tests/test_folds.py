@@ -20,8 +20,8 @@ def windows(subjects: int = 5, trials: int = 7, per_trial: int = 3) -> pd.DataFr
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(3, 7), st.integers(6, 9), st.integers(2, 4), st.sampled_from(["trial", "session", "loso", "stimulus"]),
-       st.integers(2, 5), st.integers(0, 99))
+@given(st.integers(3, 7), st.integers(6, 9), st.integers(2, 4),
+       st.sampled_from(["trial", "session", "loso", "stimulus"]), st.integers(2, 5), st.integers(0, 99))
 def test_honest_protocols_pass_the_audit(subjects: int, trials: int, per_trial: int, protocol: str, folds: int,
                                          seed: int) -> None:
     index = windows(subjects, trials, per_trial)

@@ -90,6 +90,21 @@ def test_stages_of_only_one_of_the_two_files_are_found(folder: Path) -> None:
         "figures: in dvc.yaml but not in dvc.lock", "train@a: in dvc.lock but not in dvc.yaml"]
 
 
+def test_a_dependency_that_its_stage_wrote_differently_is_found(folder: Path) -> None:
+    """The digest a stage read is the one that the stage before wrote; what no stage wrote is not judged."""
+    lock = make_lock()
+    lock["tables"]["deps"].append({"path": "runs/a", "md5": "3.dir"})
+    write_lock(folder, lock)
+    assert lock_problems(LISTS, folder, NAMES) == []
+    lock["train@a"]["outs"][0]["md5"] = "4.dir"  # it ran again, the tables did not
+    write_lock(folder, lock)
+    assert lock_problems(LISTS, folder, NAMES) == ["tables: runs/a is not what its stage wrote"]
+    assert lock_problems(LISTS, folder) == ["tables: runs/a is not what its stage wrote"]
+    del lock["tables"]["deps"][-1]["md5"]  # an entry without a digest proves nothing
+    write_lock(folder, lock)
+    assert lock_problems(LISTS, folder, NAMES) == ["tables: runs/a is not what its stage wrote"]
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_changed_or_lost_output_is_found(folder: Path, gone: bool) -> None:
     output = folder / "reports" / "table.csv"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from pipeline_helpers import (
     STAGE_TIMEOUT_S,
@@ -26,14 +27,16 @@ from pipeline_helpers import (
     write_params,
 )
 
+from himoe.encoders.action_units import AU_NAMES
 from himoe.files import read_json
+from himoe.windows import read_shard
 from pipeline.code import code_lists
 from pipeline.lock_check import lock_problems
 from pipeline.stage import read_yaml
 
-PREPARED = {"code", "download@deap", "preprocess@deap", "window@deap", "split@deap"}
+PREPARED = {"code", "download@deap", "face@deap", "preprocess@deap", "window@deap", "split@deap", "quality", "settings"}
 MAIN = {"train_main", "evaluate_main"}
-TRAINED = {"train@deap-himoe", "train@deap-late_fusion", "train@deap-mean"}
+TRAINED = {"train@deap-himoe", "train@deap-late_fusion", "train@deap-mean", "train@face-himoe"}
 REPORTED = {"evaluate", "cost", "tables", "figures", "report"}
 STAGES = PREPARED | MAIN | TRAINED | REPORTED
 pytestmark = pytest.mark.slow
@@ -86,6 +89,36 @@ def test_repro_ends_with_a_report_and_a_second_one_does_nothing(built: tuple[Pat
     assert run_ok(project, "git", "status", "--porcelain") == ""
 
 
+def test_faces_go_from_the_videos_into_the_model_and_the_report(built: tuple[Path, bytes]) -> None:
+    """Four simulated videos of 60 s, a frame a second, of one of the two people: DEAP filmed only the first 22.
+
+    The weights are named wherever they were used.
+    """
+    project, _ = built
+    trials = ["s01/v01", "s01/v02", "s01/v03", "s01/v04"]
+    tracks = read_json(project / "data" / "faces" / "deap" / "faces.json")
+    assert list(tracks["videos"]) == trials
+    assert all(entry["frames"] == 60 and entry["faces"] > 40 for entry in tracks["videos"].values())
+    for subject, share in (("s01", 1.0), ("s24", 0.0)):
+        index, arrays, _ = read_shard(project / "data" / "windows" / "deap" / f"{subject}.parquet", ("FACE",))
+        assert arrays["FACE"].shape == (4 * 29, 1280, 4)
+        assert (index["completeness_FACE"] >= 0.5).mean() == pytest.approx(share, abs=0.2)
+    described = read_json(project / "runs" / "face-himoe" / "run.json")
+    assert "EfficientNet-B0, random weights (seed 0)" in described["face"]
+    assert read_json(project / "runs" / "deap-himoe" / "run.json")["face"] is None
+    units = pd.read_parquet(project / "runs" / "face-himoe" / "action_units.parquet")
+    assert set(units["action_unit"]) == set(AU_NAMES)
+    assert sorted(set(units["subject"] + "/" + units["trial"])) == trials
+    assert units["activation"].between(0, 1).all()
+    assert not (project / "runs" / "deap-himoe" / "action_units.parquet").exists()
+    assert (project / "reports" / "tables" / "action_units.csv").is_file()
+    quality = pd.read_csv(project / "metrics" / "quality.csv")
+    assert set(quality["data"]) == {"DEAP (simulated)"}
+    for name in ("index.html", "quality.html"):
+        assert "DEAP (simulated)" in (project / "reports" / name).read_text(encoding="utf-8")
+    assert "random weights" in (project / "reports" / "index.html").read_text(encoding="utf-8")
+
+
 def test_scratch_is_gone_when_all_is_done(built: tuple[Path, bytes]) -> None:
     project, _ = built
     assert not any(p.is_file() for p in (project / ".himoe").rglob("*"))
@@ -95,7 +128,8 @@ def test_scratch_is_gone_when_all_is_done(built: tuple[Path, bytes]) -> None:
 def test_every_protocol_has_its_fold_table_or_a_reason(built: tuple[Path, bytes]) -> None:
     """With two people one tests and one validates: nobody is left to train on."""
     folds = built[0] / "data" / "folds" / "deap"
-    assert {path.name for path in folds.iterdir()} == {"trial.csv", "loso.txt", "stimulus.csv", "leaky.csv"}
+    assert {path.name for path in folds.iterdir()} == {"trial.csv", "session.txt", "loso.txt", "stimulus.csv",
+                                                       "leaky.csv"}
 
 
 def test_a_lock_made_here_passes_the_check_until_its_code_or_an_output_changes(project: Path) -> None:
@@ -161,7 +195,8 @@ def test_a_run_taken_out_leaves_the_metrics(project: Path) -> None:
     del params["runs"]["deap-mean"]
     write_params(project, params)
     assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"evaluate"}
-    assert {path.stem for path in (project / "metrics" / "runs").iterdir()} == {"deap-himoe", "deap-late_fusion"}
+    assert {path.stem for path in (project / "metrics" / "runs").iterdir()} == {"deap-himoe", "deap-late_fusion",
+                                                                                   "face-himoe"}
 
 
 def test_metrics_are_shown_run_by_run(built: tuple[Path, bytes]) -> None:

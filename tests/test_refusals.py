@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
-from pipeline_helpers import stage, workbench
+from pipeline_helpers import no_faces, stage, workbench
 from toysets import make_store, write_store
 
 from himoe.files import write_json
+from himoe.params import VideoParams
 from himoe.recording_files import write_description, write_recordings
 from himoe.recordings import Recording, Signal
 from himoe.simulate.generate import SimulationParams, simulate_deap
@@ -62,7 +63,8 @@ def nothing_left(folder: Path) -> None:
 
 
 def preprocess(project: Path, name: str = "deap") -> subprocess.CompletedProcess[str]:
-    return stage(project, "preprocess", name, f"data/raw/{name}", f"data/signals/{name}")
+    no_faces(project, name)
+    return stage(project, "preprocess", name, f"data/raw/{name}", f"data/faces/{name}", f"data/signals/{name}")
 
 
 def test_a_truncated_bdf_is_refused(tmp_path: Path, raw_deap: Path) -> None:
@@ -71,6 +73,43 @@ def test_a_truncated_bdf_is_refused(tmp_path: Path, raw_deap: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
     refused(preprocess(project), "s01.bdf", "truncated", f"{path.stat().st_size} bytes")
     nothing_left(project / "data" / "signals" / "deap")
+
+
+def test_cleaning_without_what_the_face_stage_leaves_is_refused(tmp_path: Path, raw_deap: Path) -> None:
+    project = workbench(tmp_path / "project")
+    place_raw(project, raw_deap)
+    refused(stage(project, "preprocess", "deap", "data/raw/deap", "data/faces/deap", "data/signals/deap"),
+            "data/faces/deap/faces.json", "missing")
+    nothing_left(project / "data" / "signals" / "deap")
+
+
+@pytest.mark.parametrize("key", ["deap", "default"])
+def test_a_table_of_filters_that_is_not_there_is_refused(tmp_path: Path, raw_deap: Path, key: str) -> None:
+    project = workbench(tmp_path / "project",
+                        lambda p: p["profiles"]["embedded"].update(preprocess={"default": "quick", key: "quik"}))
+    place_raw(project, raw_deap)
+    refused(preprocess(project), f"preprocess.{key}", "'quik'", "quick_seed")
+    nothing_left(project / "data" / "signals" / "deap")
+
+
+def test_one_table_of_filters_for_all_sets_without_its_key_is_refused(tmp_path: Path, raw_deap: Path) -> None:
+    project = workbench(tmp_path / "project", lambda p: p["profiles"]["embedded"].update(preprocess="quick"))
+    place_raw(project, raw_deap)
+    refused(preprocess(project), "profiles.*.preprocess", "'quick'", "{default: quick}")
+    nothing_left(project / "data" / "signals" / "deap")
+
+
+def test_a_bad_setting_of_all_runs_is_refused(tmp_path: Path) -> None:
+    project = workbench(tmp_path / "project", lambda p: p["reference"]["model"].update(dropout=1.5))
+    refused(stage(project, "settings", "settings/runs.json"), "params.yaml", "model.dropout", "1.5", "[0, 1)")
+    nothing_left(project / "settings" / "runs.json")
+
+
+def test_a_video_rate_above_the_videos_own_is_refused(tmp_path: Path) -> None:
+    project = workbench(tmp_path / "project", lambda p: p["profiles"]["embedded"]["face"].update(fps_hz=9))
+    simulate_deap(project / "data" / "raw" / "deap", SimulationParams(1, 1, 0, video=VideoParams(4.0, 64, 64)), "bdf")
+    refused(stage(project, "face", "deap", "data/raw/deap", "data/faces/deap"), "s01_trial01.avi", "9 Hz", "4 Hz")
+    nothing_left(project / "data" / "faces" / "deap")
 
 
 class Malicious:
@@ -222,7 +261,8 @@ def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeat
     write_store(project / WINDOWS, make_store(subjects=4, trials=6))
     done = split(project)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (project / FOLDS).iterdir()} == {"trial.txt", "loso.csv", "stimulus.txt", "leaky.csv"}
+    assert {path.name for path in (project / FOLDS).iterdir()} == {"trial.txt", "session.txt", "loso.csv",
+                                                                  "stimulus.txt", "leaky.csv"}
     reason = (project / FOLDS / "trial.txt").read_text(encoding="utf-8")
     assert all(word in reason for word in ("deap, trial: ", "split.folds", "7 folds", "at most 6", "s00"))
     refused(train_main(project), "trial.csv", "another protocol", "7 folds", "at most 6")

@@ -24,6 +24,8 @@ from himoe.tables import TABLES, build_table, to_csv
 
 ATOL = 2e-6  # metrics files hold six decimals
 SAMPLE = 15  # runs whose predictions are read
+HEADS = {"regression": ("CCC", "PCC", "MAE"), "classification": ("ACC", "F1"),
+         "classification, 3 classes": ("ACC", "F1 macro")}
 
 
 def ccc(y: np.ndarray, p: np.ndarray) -> float:
@@ -31,9 +33,15 @@ def ccc(y: np.ndarray, p: np.ndarray) -> float:
     return float(2 * np.cov(y, p, ddof=0)[0, 1] / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
 
 
+def called(p: np.ndarray) -> np.ndarray:
+    """The class that a prediction stands for: a class number as it is, a probability of high by its half."""
+    return p if np.array_equal(p, np.floor(p)) else p > 0.5
+
+
 INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "CCC": ccc, "PCC": lambda y, p: float(pearsonr(y, p).statistic), "MAE": mean_absolute_error,
-    "ACC": lambda y, p: 100 * accuracy_score(y, p > 0.5), "F1": lambda y, p: 100 * f1_score(y, p > 0.5),
+    "ACC": lambda y, p: 100 * accuracy_score(y, called(p)), "F1": lambda y, p: 100 * f1_score(y, p > 0.5),
+    "F1 macro": lambda y, p: 100 * f1_score(y, p, average="macro"),
 }
 
 
@@ -84,8 +92,7 @@ def test_scores_are_those_of_the_predictions(project: Path) -> None:
     checked = 0
     for run in sampled_runs(project):
         frame = predictions(project, run)
-        heads = ("CCC", "PCC", "MAE") if printed.loc[run, "Task"] == "regression" else ("ACC", "F1")
-        for head in heads:
+        for head in HEADS[printed.loc[run, "Task"]]:
             if math.isnan(printed.loc[run, head]):
                 assert (frame.groupby(["fold", "dimension"])["y_pred"].std().fillna(0) < 1e-6).any()  # a constant
                 continue
@@ -125,6 +132,23 @@ def test_tables_repeat_the_scores(project: Path, name: str, held_out: str, heads
         values = same[[column if heads else column.split()[1].capitalize() for column in columns]].to_numpy(float)
         wanted = row[list(columns)].to_numpy(float)
         assert any(np.allclose(found, wanted, atol=ATOL, equal_nan=True) for found in values), row["Method"]
+
+
+@pytest.mark.parametrize(("name", "label"), [("seed", "SEED"), ("amigos", "AMIGOS")])
+def test_supplementary_tables_repeat_the_scores(project: Path, name: str, label: str) -> None:
+    if not (project / "reports" / "tables" / f"{name}.csv").is_file():
+        pytest.skip(f"no table {name} yet: run make repro")
+    scores = table(project, "scores")
+    scores = scores[(scores["Set"] == label) & ~scores["Held out"].str.contains("shuffled")]
+    printed = table(project, name)
+    assert len(printed) == len(scores)
+    assert set(printed["Held out"]) == set(scores["Held out"])
+    heads = [head for head in ("CCC", "PCC", "MAE", "ACC", "F1", "F1 macro") if head in printed]
+    for _, row in printed.iterrows():
+        same = scores[(scores["Held out"] == row["Held out"]) & (scores["Method"] == row["Method"])]
+        found = [np.allclose(values, row[heads].to_numpy(float), atol=ATOL, equal_nan=True)
+                 for values in same[heads].to_numpy(float)]
+        assert sum(found) == 1, row["Method"]
 
 
 @pytest.mark.parametrize("name", ["table8", "table9"])

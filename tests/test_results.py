@@ -37,7 +37,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 def test_a_run_is_read_whole(tmp_path: Path) -> None:
-    write_run(tmp_path, "a")
+    write_run(tmp_path, "a", modalities="EEG+PPS+FACE")
     result = load(tmp_path, "a")["a"]
     assert result.metrics == json.loads((tmp_path / "metrics" / "runs" / "a.json").read_text())
     assert result.info == json.loads((tmp_path / "runs" / "a" / "run.json").read_text())
@@ -64,7 +64,24 @@ def test_digits_stay_text_and_numbers_keep_every_digit(tmp_path: Path) -> None:
 def test_a_header_alone_is_an_empty_part(tmp_path: Path) -> None:
     write_run(tmp_path, "floor", method="mean")
     result = load(tmp_path, "floor")["floor"]
-    assert [name for name in PARTS if result.part(name).empty] == ["history", "search", "combinations", "routing"]
+    assert [name for name in PARTS if result.has(name) and result.part(name).empty] == [
+        "history", "search", "combinations", "routing"]
+
+
+@pytest.mark.parametrize("modalities, method, there", [
+    ("EEG+FACE", "himoe", True), ("EEG+PPS", "himoe", False), ("EEG+FACE", "features_gbdt", False)])
+def test_action_units_are_there_only_where_a_model_sees_a_face(tmp_path: Path, modalities: str, method: str,
+                                                               there: bool) -> None:
+    write_run(tmp_path, "a", modalities=modalities, method=method)
+    result = load(tmp_path, "a")["a"]
+    assert [name for name in PARTS if not result.has(name)] == ([] if there else ["action_units"])
+    if not there:
+        with pytest.raises(InputError, match=r"action_units\.parquet: found no file"):
+            result.part("action_units")
+    path = tmp_path / "runs" / "a" / "action_units.parquet"
+    pd.DataFrame({"run": ["a"], "activation": [0.5]}).to_parquet(path)
+    with pytest.raises(InputError, match=r"action_units\.parquet: found no column seed, fold, subject"):
+        load(tmp_path, "a")["a"].part("action_units")
 
 
 @pytest.mark.parametrize("file", ["metrics/runs/a.json", "runs/a/run.json", "runs/a/sweep.csv"])

@@ -12,17 +12,18 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from toysets import file_bytes, make_config, make_data, make_store, write_store
+from toysets import file_bytes, make_config, make_data, make_store, with_face, write_store
 
 from himoe import running
-from himoe.evaluation import join, score_task
+from himoe.encoders.action_units import AU_NAMES
+from himoe.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
 from himoe.files import read_json
 from himoe.inference import encode_fold
 from himoe.methods import build_method
 from himoe.metrics import ccc
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
-from himoe.running import complete_task, describe, read_scores, task_key, train_run
+from himoe.running import complete_task, describe, read_scores, task_key, train_run, write_scores
 from himoe.training import fit_task
 from pipeline.train import folder_digest
 
@@ -94,6 +95,54 @@ def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> No
         table = pd.read_csv(tmp_path / "out" / f"{name}.csv")
         assert table.columns[0] == first
         pd.testing.assert_frame_equal(table, pd.concat(frames, ignore_index=True), check_like=True, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_units", [True, False])
+def test_scores_are_read_as_they_were_written(with_units: bool, tmp_path: Path) -> None:
+    """Tables of different lengths; action units have a file only where there are any."""
+    rng = np.random.default_rng(0)
+    keys = ["run", "seed", "fold", "subject", "trial", "window"]
+    rows = [("toy", s, f, subject, trial, w) for s in (0, 1) for f in (0, 1, 2) for subject, trial in
+            (("01", "007"), ("s2", "v1")) for w in range(4)]
+    units = pd.DataFrame([(*row, name) for name in AU_NAMES for row in rows], columns=[*keys, "action_unit"])
+    units["activation"] = rng.random(len(units), dtype=np.float32)
+    predictions = pd.DataFrame(rows, columns=keys).assign(y_true=rng.random(48), y_pred=np.float32(0.1))
+    predictions.loc[5, "y_true"] = np.nan
+    sweep = pd.DataFrame([("toy", 0.05, 3, 0, 1, "valence", "ccc", 0.25), ("toy", 0.4, 5, 1, 0, "mean", "mae", np.nan)],
+                         columns=SWEEP_COLUMNS)
+    combined = pd.DataFrame([("toy", 0, f, "010", "arousal", "pcc", -0.5) for f in range(5)],
+                            columns=COMBINATION_COLUMNS)
+    routing = pd.DataFrame([("toy", "011", "FACE", -1, 0.125), ("toy", "011", "FACE", 0, 1.0),
+                            ("toy", "100", "EEG", 2, 0.0)], columns=ROUTING_COLUMNS)
+    written = Scores(predictions, sweep, combined, routing, units if with_units else units[:0])
+    write_scores(written, tmp_path)
+    assert (tmp_path / "action_units.parquet").is_file() == with_units
+    found = read_scores(tmp_path)
+    for name in ("predictions", "sweep", "combinations", "routing"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(written, name), check_exact=True)
+    if with_units:
+        pd.testing.assert_frame_equal(found.action_units, units, check_exact=True)
+    assert list(found.action_units.columns) == list(units.columns)
+    assert len(found.action_units) == (48 * 12 if with_units else 0)
+
+
+@pytest.mark.parametrize("method", ["himoe", "mean"])
+def test_a_run_with_a_face_keeps_its_action_units(method: str, tmp_path: Path) -> None:
+    config = make_config(method, epochs=1, seeds=(0, 1))
+    config = replace(config, run=replace(config.run, modalities=("EEG", "EDA", "FACE")))
+    data = make_data(config, with_face(make_store(3, 4, 5), hidden=[2, 17]))
+    label = "EfficientNet-B0, random weights (seed 0)"
+    meta = replace(data.store.meta, provenance={**data.store.meta.provenance, "face": label})
+    data = replace(data, store=replace(data.store, meta=meta))
+    for jobs in (1, 2):
+        train_run(config, data, tmp_path / f"out{jobs}", tmp_path / f"kept{jobs}", INPUTS, jobs)
+    assert file_bytes(tmp_path / "out1") == file_bytes(tmp_path / "out2")
+    units = read_scores(tmp_path / "out1").action_units
+    assert len(units) == (2 * (60 - 2) * 12 if method == "himoe" else 0)
+    assert not units.duplicated(["seed", "subject", "trial", "window", "action_unit"]).any()
+    assert read_json(tmp_path / "out1" / "run.json")["face"] == label
+    without = replace(config, run=replace(config.run, modalities=("EEG", "EDA")))
+    assert describe(without, make_data(without, replace(make_store(), meta=meta)))["face"] is None
 
 
 @pytest.mark.parametrize("method", ["mean", "features_gbdt"])

@@ -1,16 +1,29 @@
-"""What every stage shares: parameters as DVC gives them, the number of processes, errors in one sentence."""
+"""What every stage shares: parameters as DVC gives them, the number of processes, errors in one sentence.
+
+Then the stages ``settings`` and ``face`` one by one.
+"""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import dvc.api
+import numpy as np
 import pytest
 from dvc.repo import Repo
-from pipeline_helpers import ROOT
+from pipeline_helpers import ROOT, tiny_params, workbench
+from toysets import file_bytes, make_store, write_store
 
 from himoe.errors import InputError
+from himoe.faces import extract
+from himoe.files import read_json
+from himoe.params import VideoParams
+from himoe.simulate.generate import SimulationParams, simulate_deap
+from pipeline.face import face
+from pipeline.runs import run_config
+from pipeline.settings import settings
 from pipeline.stage import fill, jobs, look_up, main, read_yaml, stage_params
 
 PARAMS = """
@@ -78,19 +91,32 @@ def test_a_stage_without_parameters_has_none() -> None:
     assert stage_params("bare") == {}
 
 
+def leaves(values: Any) -> int:
+    """How many single values stand in nested mappings; an empty one counts as one."""
+    return sum(map(leaves, values.values())) if isinstance(values, dict) and values else 1
+
+
 @pytest.mark.slow
-def test_every_stage_of_the_project_gets_what_dvc_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    kinds: set[str] = set()
-    with Repo(str(ROOT)) as repo:
-        names = [stage.addressing for stage in repo.index.stages]
-        for name in names:
-            shown = repo.params.show(stages=[name], on_error="raise")[""].get("data", {})
-            assert stage_params(name) == shown.get("params.yaml", {}).get("data", {}), name
-            kinds.add(name.partition("@")[0])
+def test_every_stage_of_the_project_gets_what_dvc_gives(project: Path) -> None:
+    """What DVC's own parameter dependency of each stage reads; for some also the public call, which takes a second."""
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, project / name)
+    names, kinds = [], set()
+    with Repo(str(project)) as repo:
+        for stage in repo.index.stages:
+            expected: dict[str, Any] = {}
+            for dependency in stage.params:
+                for key, value in dependency.read_params().items():
+                    assert key not in expected
+                    expected[key] = value
+            given = stage_params(stage.addressing)
+            assert {key: look_up(given, key, "here") for key in expected} == expected, stage.addressing
+            assert leaves(given) == leaves(expected), stage.addressing  # and nothing else
+            names.append(stage.addressing)
+            kinds.add(stage.addressing.partition("@")[0])
     assert len(names) > 60
     assert kinds == set(read_yaml(ROOT / "dvc.yaml")["stages"])
-    for name in ("train_main", "train@deap-experts4", "evaluate"):
+    for name in ("train_main", "train@deap-experts4", "evaluate", "settings", "face@seed", "preprocess@deap"):
         assert stage_params(name) == dvc.api.params_show(stages=name)
 
 
@@ -166,3 +192,175 @@ def test_bad_input_ends_in_one_sentence_and_exit_code_1(monkeypatch: pytest.Monk
         main(run)
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: data/x: found nothing, expected something; bring it.\n"
+
+
+# --- settings: what the runs of the tables share ------------------------------------------------------------------
+
+def enter(project: Path, monkeypatch: pytest.MonkeyPatch, change: Any = None) -> Path:
+    """The tiny project, changed, as working directory."""
+    workbench(project, change)
+    monkeypatch.chdir(project)
+    return project
+
+
+def test_settings_are_the_shared_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(tmp_path / "project", monkeypatch)
+    settings("settings/runs.json")
+    params = tiny_params()
+    training = {"training": params["profiles"]["embedded"]["training"]}
+    assert read_json(Path("settings/runs.json")) == {
+        **{key: params[key] for key in ("profile", "seed", "reference", "missing", "windows")},
+        "profiles": {"embedded": training}}
+
+
+def test_a_run_follows_the_settings_and_its_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run that the stage declares alone, all else comes from the file; ``main`` reads its own parameters."""
+    def change(params: dict[str, Any]) -> None:
+        params["reference"]["model"].update(features=24, face_units=5)
+        params["model"].update(features=40)
+        params["runs"]["deap-himoe"].update(variant="small", model={"emotion_experts": 3}, seeds=[4, 6])
+
+    project = enter(tmp_path / "project", monkeypatch, change)
+    write_store(project / "windows", make_store(1, 2))
+    settings("runs.json")
+    config, params = run_config("train@deap-himoe", "deap-himoe", Path("windows"), Path("runs.json"))
+    assert (config.model.features, config.model.face_units, config.model.emotion_experts) == (24, 5, 3)
+    assert (config.training.epochs, config.training.seeds, config.missing.rates) == (1, (4, 6), (0.0, 0.4))
+    assert params["windows"] == tiny_params()["windows"]
+    main_config, _ = run_config("train_main", "main", Path("windows"))
+    assert (main_config.model.features, main_config.model.emotion_experts) == (40, 8)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda p: p["profiles"]["embedded"]["training"].update(epochs=0), ("training.epochs", "0", "1 or more")),
+    (lambda p: p["profiles"]["embedded"]["training"]["search"].update(trials="two"),
+     ("profiles.embedded.training.search.trials", "'two'", "int")),
+    (lambda p: p["missing"].update(rates=[0.0, 1.0]), ("missing.rates", "1.0", "[0, 1)")),
+    (lambda p: p["windows"].update(step_s=5.0), ("windows.step_s", "5.0", "length_s")),
+    (lambda p: p["reference"]["model"].update(depth=3), ("reference.model", "'depth'", "eeg_depth")),
+    (lambda p: p["reference"]["model"].update(face_adjacency="friends"), ("face_adjacency", "'friends'", "emfacs")),
+    (lambda p: p["reference"]["alignment"].update(temperature=0.0), ("alignment.temperature", "0.0", "more than 0")),
+    (lambda p: p.pop("missing"), ("params.yaml", "'missing'")),
+    (lambda p: p["reference"].pop("model"), ("params.yaml: reference", "['alignment']", "model and alignment")),
+    (lambda p: p["reference"].update(modle={}), ("params.yaml: reference", "'modle'", "model and alignment")),
+    (lambda p: p.update(seed="one"), ("params.yaml: seed", "'one'", "whole number")),
+])
+def test_a_bad_setting_is_refused_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any,
+                                                 words: tuple[str, ...]) -> None:
+    enter(tmp_path / "project", monkeypatch, change)
+    with pytest.raises(InputError) as error:
+        settings("settings/runs.json")
+    assert "\n" not in str(error.value)
+    assert all(word in str(error.value) for word in ("params.yaml", *words)), error.value
+    assert not Path("settings").exists()
+
+
+# --- face ---------------------------------------------------------------------------------------------------------
+
+FACE = ("deap", "data/raw/deap", "data/faces/deap")
+VIDEOS = ["s01/v01", "s01/v02", "s01/v03"]
+
+
+@pytest.fixture
+def filmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the raw files of one simulated person, three videos; a network of one number a frame."""
+    class Brightness:
+        label, device = "brightness", type("Device", (), {"type": "cpu"})
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def features(self, crops: np.ndarray) -> np.ndarray:
+            return crops.mean((1, 2, 3), dtype=np.float32)[:, None].repeat(1280, axis=1)
+
+    project = enter(tmp_path / "project", monkeypatch, lambda p: p["sets"]["deap"].update(layout="dat"))
+    simulate_deap(project / FACE[1], SimulationParams(1, 3, 0, video=VideoParams(1.0, 240, 192)), "dat")
+    monkeypatch.setattr(extract, "FrameNetwork", Brightness)
+    monkeypatch.setenv("HIMOE_JOBS", "1")
+    return project
+
+
+@pytest.mark.usefixtures("filmed")
+def test_a_killed_face_stage_reads_only_the_videos_that_were_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    whole = extract.extract_video
+
+    def dying(path: Path, *rest: Any) -> extract.FaceTrack:
+        if len(read) == 2:
+            raise KeyboardInterrupt
+        return counting(path, *rest)
+
+    def counting(path: Path, *rest: Any) -> extract.FaceTrack:
+        read.append(path.name)
+        return whole(path, *rest)
+
+    monkeypatch.setattr(extract, "extract_video", dying)
+    with pytest.raises(KeyboardInterrupt):
+        face(*FACE)
+    first = list(read)
+    assert len(first) == 2
+    assert list(Path("data/faces").iterdir()) == []  # nothing looks finished, nothing half-written is left
+    monkeypatch.setattr(extract, "extract_video", counting)
+    face(*FACE)
+    assert len(read) == len(set(read)) == 3
+    assert read[:2] == first
+    resumed = file_bytes(Path(FACE[2]))
+    assert sorted(resumed) == ["faces.json", *(f"{name}.parquet" for name in VIDEOS)]
+    monkeypatch.setattr(extract, "extract_video", whole)
+    Path(".himoe").rename("scratch-of-before")
+    face(*FACE)
+    assert file_bytes(Path(FACE[2])) == resumed
+
+
+@pytest.mark.usefixtures("filmed")
+def test_a_damaged_video_is_said_and_the_others_are_read() -> None:
+    videos = sorted(Path(FACE[1]).rglob("*.avi"))
+    videos[1].write_bytes(videos[1].read_bytes()[:3000])
+    face(*FACE)
+    found = read_json(Path(FACE[2]) / "faces.json")["videos"]
+    assert list(found) == VIDEOS
+    (damaged,) = (name for name, entry in found.items() if entry["problem"])
+    assert found[damaged]["problem"].startswith(f"{videos[1].name}: found ")
+    assert sorted(path.stem for path in Path(FACE[2]).rglob("*.parquet")) == sorted(
+        name.split("/")[1] for name in VIDEOS if name != damaged)
+
+
+@pytest.mark.usefixtures("filmed")
+def test_damaged_videos_alone_leave_no_output() -> None:
+    for path in Path(FACE[1]).rglob("*.avi"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="none of the 3 videos can be read; the first: s01_trial0"):
+        face(*FACE)
+    assert list(Path("data/faces").iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["no videos", "not asked for", "a set that has none"])
+def test_a_set_without_videos_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """Also where the videos lie there but FACE is not among the modalities to be read."""
+    def change(params: dict[str, Any]) -> None:
+        params["sets"]["dreamer"] = {"source": "simulate", "path": None, "layout": None, "redistribute": False}
+        params["sets"]["deap"].update({"layout": "dat"} | ({"modalities": ["EEG", "EDA"]} if "asked" in why else {}))
+
+    project = enter(tmp_path / "project", monkeypatch, change)
+    if why == "a set that has none":
+        face("dreamer", "data/raw/dreamer", "out")
+    else:
+        video = VideoParams(1.0, 64, 64) if why == "not asked for" else None
+        simulate_deap(project / FACE[1], SimulationParams(1, 1, 0, video=video), "dat")
+        face("deap", FACE[1], "out")
+        assert any((project / FACE[1]).rglob("*.avi")) == (why == "not asked for")
+    assert {name: value.decode() for name, value in file_bytes(Path("out")).items()} == {
+        "faces.json": '{\n  "videos": {}\n}\n'}
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"fps_hz": 0}, ("face.fps_hz", "0.0", "more than 0")), ({"fps": 2}, ("profiles.embedded.face", "'fps'", "fps_hz")),
+    ({"weights": "path"}, ("face.path", "None")), ({"detector": "hog"}, ("face.detector", "'hog'", "haar or centre")),
+])
+def test_a_bad_face_parameter_is_refused_before_any_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                          change: dict[str, Any], words: tuple[str, ...]) -> None:
+    enter(tmp_path / "project", monkeypatch, lambda p: p["profiles"]["embedded"]["face"].update(change))
+    with pytest.raises(InputError) as error:
+        face(*FACE)
+    assert all(word in str(error.value) for word in ("params.yaml", *words)), error.value
+    assert not Path("data").exists()

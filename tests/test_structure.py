@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from toysets import make_store, write_store
 
 from himoe.datasets import DATASETS
 from himoe.errors import InputError
+from himoe.files import read_json
 from himoe.methods import method_class, method_names
 from himoe.paper import paper_rows
 from himoe.params import MISSING_TRAINING, PROTOCOLS, FaceParams, RunParams, parse
@@ -36,7 +38,8 @@ LEVELS = (
 # What reads results and writes tables, figures and pages starts without torch.
 WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "paper", "results", "statistics",
                  "summary", "palette", "tables", "figures", "report")
-SCRIPTS_WITHOUT_TORCH = ("code", "preprocess", "window", "split", "evaluate", "quality", "tables", "figures", "report")
+SCRIPTS_WITHOUT_TORCH = ("code", "settings", "preprocess", "window", "split", "evaluate", "quality", "tables",
+                         "figures", "report")
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 LIBRARY = sorted((ROOT / "himoe").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "pipeline").rglob("*.py"))
@@ -238,24 +241,26 @@ def unread(names: list[str], seen: set[str]) -> list[str]:
 @pytest.fixture
 def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a stage's function with only its declared parameters; gives declared names and those read."""
-    from pipeline import cost, download, evaluate, face, preprocess, quality, reports, runs, split, window
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HIMOE_JOBS", "1")
     params = tiny_params()
-    params["profiles"]["embedded"]["size"]["deap"] = {"subjects": 1, "trials": 2}
+    params["profiles"]["embedded"]["size"]["deap"].update(subjects=1, trials=2)
     params["sets"]["deap"]["layout"] = "dat"
+    del params["runs"]["face-himoe"]  # the windows of this test are toys without FACE
+    scripts = [import_module(f"pipeline.{path.stem}") for path in SCRIPTS if path.stem != "stage"]
+    readers = [script for script in scripts if hasattr(script, "stage_params")]
 
-    def read(stage: str, function: Any, *arguments: str) -> tuple[list[str], set[str]]:
+    def read(stage: str, *arguments: str) -> tuple[list[str], set[str]]:
         names, seen = declared(stage, params), set()
 
         def recorded(asked: str) -> Recorded:
             assert asked == stage
             return Recorded(restricted(params, names), seen)
 
-        for module in (cost, download, evaluate, face, preprocess, quality, reports, runs, split, window):
-            monkeypatch.setattr(module, "stage_params", recorded)
-        function(*arguments)
+        for script in readers:
+            monkeypatch.setattr(script, "stage_params", recorded)
+        name = script_of(stage.partition("@")[0])
+        getattr(import_module(f"pipeline.{name}"), name)(*arguments)
         return names, seen
 
     return read
@@ -263,51 +268,36 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.slow
 def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any, tmp_path: Path) -> None:
-    from pipeline import (
-        cost,
-        download,
-        evaluate,
-        evaluate_main,
-        face,
-        figures,
-        preprocess,
-        quality,
-        report,
-        split,
-        tables,
-        train,
-    )
-    from pipeline import window as windowing
-
-    windows, folds = "data/windows/deap", "data/folds/deap"
+    windows, folds, shared = "data/windows/deap", "data/folds/deap", "settings/runs.json"
     table, page = f"{folds}/trial.csv", ("reports/index.html", "reports/README.md", "reports/figures")
-    steps: list[tuple[str, Any, tuple[str, ...]]] = [
-        ("download@deap", download.download, ("deap", "data/raw/deap")),
-        ("face@deap", face.face, ("deap", "data/raw/deap", "data/faces/deap")),
-        ("preprocess@deap", preprocess.preprocess, ("deap", "data/raw/deap", "data/faces/deap", "data/signals/deap")),
-        ("window@deap", windowing.window, ("deap", "data/signals/deap", "windows-of-deap")),
-        ("split@deap", split.split, ("deap", windows, folds)),
-        ("train_main", train.train, ("main", windows, table, "main/run")),
-        ("evaluate_main", evaluate_main.evaluate_main,
-         (windows, table, "main/run", "main/evaluation", "metrics/main.json")),
-        *((f"train@deap-{method}", train.train, (f"deap-{method}", windows, table, f"runs/deap-{method}"))
-          for method in ("himoe", "late_fusion", "mean")),
-        ("evaluate", evaluate.evaluate, ("runs", "metrics/runs", "metrics/comparisons.csv")),
-        ("cost", cost.cost, ("data/windows", "metrics/cost.csv")),
-        ("quality", quality.quality,
-         ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality")),
-        ("tables", tables.tables, ("runs", "metrics", "reports/tables")),
-        ("figures", figures.figures, ("runs", "metrics", "reports/figures")),
-        ("report", report.report, ("runs", "metrics", *page)),
-    ]
-    assert {stage.partition("@")[0] for stage, _, _ in steps} == set(STAGES) - {"code"}
+    steps: dict[str, tuple[str, ...]] = {
+        "download@deap": ("deap", "data/raw/deap"),
+        "face@deap": ("deap", "data/raw/deap", "data/faces/deap"),
+        "preprocess@deap": ("deap", "data/raw/deap", "data/faces/deap", "data/signals/deap"),
+        "window@deap": ("deap", "data/signals/deap", "windows-of-deap"),
+        "split@deap": ("deap", windows, folds),
+        "train_main": ("main", windows, table, "main/run"),
+        "evaluate_main": (windows, table, "main/run", "main/evaluation", "metrics/main.json"),
+        "settings": (shared,),
+        **{f"train@deap-{method}": (f"deap-{method}", windows, table, f"runs/deap-{method}", shared)
+           for method in ("himoe", "late_fusion", "mean")},
+        "evaluate": ("runs", "metrics/runs", "metrics/comparisons.csv"),
+        "cost": ("data/windows", "metrics/cost.csv"),
+        "quality": ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality"),
+        "tables": ("runs", "metrics", "reports/tables"),
+        "figures": ("runs", "metrics", "reports/figures"),
+        "report": ("runs", "metrics", *page),
+    }
+    assert {stage.partition("@")[0] for stage in steps} == set(STAGES) - {"code"}
     write_store(tmp_path / windows, make_store())  # small and known, in place of what the window stage wrote
     never = {}
-    for stage, function, arguments in steps:
-        names, seen = stage_reads(stage, function, *arguments)  # an undeclared read is a KeyError here
+    for stage, arguments in steps.items():
+        names, seen = stage_reads(stage, *arguments)  # an undeclared read is a KeyError here
         if unread(names, seen):
             never[stage] = unread(names, seen)
     assert never == {}
+    tracks = read_json(tmp_path / "data/faces/deap/faces.json")["videos"]
+    assert {name: entry["problem"] for name, entry in tracks.items()} == {"s01/v01": None, "s01/v02": None}
 
 
 def test_the_recorder_finds_undeclared_and_unread_names() -> None:

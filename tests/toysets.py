@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,18 @@ def make_store(subjects: int = 4, trials: int = 6, windows: int = 5, seed: int =
     eda = 0.1 * rng.standard_normal((len(index), 1, 16)) + (index["arousal"].to_numpy() - 5)[:, None, None]
     index = index.assign(completeness_EEG=np.float32(1), completeness_EDA=np.float32(1))
     return WindowStore(index, {"EEG": eeg.astype(np.float32), "EDA": eda.astype(np.float32)}, make_meta())
+
+
+def with_face(store: WindowStore, hidden: Sequence[int] = ()) -> WindowStore:
+    """The same windows with FACE (5 features, 8 frames) that follows valence; it is absent in the rows *hidden*."""
+    rng = np.random.default_rng(7)
+    n = len(store.index)
+    face = rng.standard_normal((n, 5, 8)) + store.index["valence"].to_numpy()[:, None, None]
+    face[::4, :, 2:5] = np.nan  # frames without a face
+    face[list(hidden)] = np.nan
+    completeness = np.isfinite(face[:, 0]).mean(1).astype(np.float32)
+    return WindowStore(store.index.assign(completeness_FACE=completeness),
+                       {**store.arrays, "FACE": face.astype(np.float32)}, make_meta({**SHAPES, "FACE": (5, 8, 2.0)}))
 
 
 def make_config(method: str = "himoe", protocol: str = "trial", task: str = "regression", seed: int = 0,

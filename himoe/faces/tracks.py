@@ -77,10 +77,12 @@ def read_track(path: Path) -> FaceTrack:
 
 
 def _open(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    require_file(path)
     try:
-        table = pq.read_table(require_file(path))
-    except pa.ArrowInvalid as error:
-        raise bad_input(path, f"no Parquet file ({error})", "a face track", "run the face stage again") from error
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise bad_input(path, f"no Parquet file ({reason})", "a face track", "run the face stage again") from error
     metadata = table.schema.metadata or {}
     if _KEY not in metadata:
         raise bad_input(path, "no 'himoe.face' schema metadata", "a face track", "run the face stage again")

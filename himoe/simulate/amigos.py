@@ -74,14 +74,14 @@ def simulate_amigos(root: Path, params: SimulationParams, options: Mapping[str, 
     InputError
         More than 40 people or 20 videos, or a *root* that holds other files.
     """
-    generate._check(root, NAME, params)
+    generate.check_request(root, NAME, params)
     with atomic_path(Path(root)) as folder:
         folder.mkdir(parents=True)
         tasks = ((_person, (folder, number, params)) for number in participants(params.subjects))
-        told = list(progress(generate._run(tasks, jobs), "simulate amigos", "person", params.subjects))
-        table = generate._sorted([person.annotations for person in told], "participant", "video")
+        told = list(progress(generate.run_tasks(tasks, jobs), "simulate amigos", "person", params.subjects))
+        table = generate.sorted_table([person.annotations for person in told], "participant", "video")
         layouts.write_annotations(folder, table)
-        generate._write_truth(folder, NAME, params, told, {})
+        generate.write_truth(folder, NAME, params, told, {})
 
 
 def participants(subjects: int) -> tuple[int, ...]:
@@ -139,7 +139,7 @@ def signals(
     moved["skin_conductance_level"] = moved["skin_conductance_level"] + day.skin_conductance_log * later
     rate = amigos.SFREQ_HZ
     eeg = simulate_eeg(person, moved, duration_s, rate, EPOC, seed)
-    physiology._add_artefacts(eeg, person, moved, EPOC, duration_s, rate, seed, 1.0, True)
+    physiology.add_artefacts(eeg, person, moved, EPOC, duration_s, rate, seed, 1.0, True)
     ecg = peripheral.electrocardiogram(person, moved, duration_s, rate, seed)
     first = round(day_s * rate)
     eeg[:, first:] *= np.array(day.eeg_gain, dtype=np.float32)[:, None]
@@ -210,7 +210,7 @@ def _person(root: Path, participant: int, params: SimulationParams) -> Told:
     driver = physiology.session_driver(time, latents)
     made = signals(person, driver, time.duration_s, seed, params.snr, day_s, day)
     artefacts.apply_dropouts(made, ROWS, dropouts, EPOC, dict.fromkeys(made, amigos.SFREQ_HZ))
-    truth = {**generate._person_truth(person, time, ()), "dropouts": [_lost(dropout, time) for dropout in dropouts],
+    truth = {**generate.person_truth(person, time, ()), "dropouts": [_lost(dropout, time) for dropout in dropouts],
              "second_day": {"start_s": day_s, **asdict(day)} if day_s < time.duration_s else None,
              "missing": {name: list(value) for name, value in asdict(gaps).items()}}
     told, labels = _tell(seed, participant, time, latents, truth)
@@ -247,8 +247,8 @@ def _tell(seed: int, participant: int, time: Timeline, latents: Sequence[np.ndar
         said, rating = latent.report(seed, NAME, participant, video, course, scale)
         rating = rating.round(2)
         ratings.append({"participant": participant, "order": order, "video": video, **dict(zip(DIMENSIONS, rating))})
-        annotations.append(generate._course_table(participant, video, said))
-        trajectories.append(generate._course_table(participant, video, latent.to_scale(course, scale)))
+        annotations.append(generate.course_table(participant, video, said))
+        trajectories.append(generate.course_table(participant, video, latent.to_scale(course, scale)))
         labels[video] = _label(seed, participant, video, rating)
     return Told(participant, pd.DataFrame(ratings), pd.concat(annotations), pd.concat(trajectories), truth), labels
 

@@ -99,16 +99,16 @@ def simulate_deap(root: Path, params: SimulationParams, layout: str = "bdf", job
     """
     from himoe.simulate import layouts
 
-    _check(root, "deap", params)
+    check_request(root, "deap", params)
     if layout not in DEAP_LAYOUTS:
         raise bad_input("DEAP option layout", repr(layout), " or ".join(DEAP_LAYOUTS), "correct the option")
     with atomic_path(Path(root)) as folder:
         folder.mkdir(parents=True)
         tasks = ((_deap_person, (folder, number, params, layout)) for number in participants("deap", params.subjects))
-        told = list(progress(_run(tasks, jobs), "simulate deap", "person", params.subjects))
-        layouts.write_deap_ratings(folder, _sorted([person.ratings for person in told], "Participant_id", "Trial"))
-        layouts.write_annotations(folder, _sorted([person.annotations for person in told], "participant", "video"))
-        _write_truth(folder, "deap", params, told, {"layout": layout})
+        told = list(progress(run_tasks(tasks, jobs), "simulate deap", "person", params.subjects))
+        layouts.write_deap_ratings(folder, sorted_table([person.ratings for person in told], "Participant_id", "Trial"))
+        layouts.write_annotations(folder, sorted_table([person.annotations for person in told], "participant", "video"))
+        write_truth(folder, "deap", params, told, {"layout": layout})
 
 
 def simulate_dreamer(root: Path, params: SimulationParams, jobs: int = 1) -> None:
@@ -121,16 +121,16 @@ def simulate_dreamer(root: Path, params: SimulationParams, jobs: int = 1) -> Non
     """
     from himoe.simulate import layouts
 
-    _check(root, "dreamer", params)
+    check_request(root, "dreamer", params)
     with atomic_path(Path(root)) as folder:
         folder.mkdir(parents=True)
         tasks = ((_dreamer_person, (number, params)) for number in participants("dreamer", params.subjects))
-        results = list(progress(_run(tasks, jobs), "simulate dreamer", "person", params.subjects))
+        results = list(progress(run_tasks(tasks, jobs), "simulate dreamer", "person", params.subjects))
         told = [person for person, _ in results]
         layouts.write_dreamer(folder, [record for _, record in results])
-        table = _sorted([person.annotations for person in told], "participant", "video")
+        table = sorted_table([person.annotations for person in told], "participant", "video")
         layouts.write_annotations(folder, table.drop(columns="liking"))
-        _write_truth(folder, "dreamer", params, told, {})
+        write_truth(folder, "dreamer", params, told, {})
 
 
 def deap_timeline(seed: int, participant: int, trials: int) -> Timeline:
@@ -158,7 +158,7 @@ def session_latents(seed: int, dataset: str, participant: int, timeline: Timelin
             for video, length_s in zip(timeline.videos, timeline.length_s)]
 
 
-def _run(tasks: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]], jobs: int) -> Iterator[Any]:
+def run_tasks(tasks: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]], jobs: int) -> Iterator[Any]:
     """Results in order, from *jobs* processes."""
     from joblib import Parallel, delayed
 
@@ -278,10 +278,10 @@ def _tell(
                         "Start_time": round(start_s * 1e6),
                         **{name.capitalize(): value for name, value in zip(DIMENSIONS, rating)},
                         "Familiarity": _familiarity(params.seed, person, video)})
-        annotations.append(_course_table(person.participant, video, said))
-        trajectories.append(_course_table(person.participant, video, latent.to_scale(course, scale)))
+        annotations.append(course_table(person.participant, video, said))
+        trajectories.append(course_table(person.participant, video, latent.to_scale(course, scale)))
     return Told(person.participant, pd.DataFrame(ratings), pd.concat(annotations), pd.concat(trajectories),
-                _person_truth(person, timeline, dropouts))
+                person_truth(person, timeline, dropouts))
 
 
 def _familiarity(seed: int, person: Person, video: int) -> float:
@@ -291,12 +291,14 @@ def _familiarity(seed: int, person: Person, video: int) -> float:
     return float("nan") if person.participant in _NO_FAMILIARITY else value
 
 
-def _course_table(participant: int, video: int, values: np.ndarray) -> pd.DataFrame:
+def course_table(participant: int, video: int, values: np.ndarray) -> pd.DataFrame:
+    """A course (4, n) at ``LATENT_HZ`` as rows of participant, video, time_s and dimensions."""
     time_s = np.arange(values.shape[1]) / latent.LATENT_HZ
     return pd.DataFrame({"participant": participant, "video": video, "time_s": time_s, **dict(zip(DIMENSIONS, values))})
 
 
-def _person_truth(person: Person, timeline: Timeline, dropouts: Sequence[Dropout]) -> dict[str, Any]:
+def person_truth(person: Person, timeline: Timeline, dropouts: Sequence[Dropout]) -> dict[str, Any]:
+    """What ``truth.json`` holds of one person; lost stretches are placed in each video's last 60 s."""
     spans = [(video, start_s + length_s - TRIAL_S)
              for video, start_s, length_s in zip(timeline.videos, timeline.start_s, timeline.length_s)]
     lost = []
@@ -312,17 +314,17 @@ def _person_truth(person: Person, timeline: Timeline, dropouts: Sequence[Dropout
             "dropouts": lost}
 
 
-def _write_truth(
+def write_truth(
     root: Path, dataset: str, params: SimulationParams, told: Sequence[Told], options: Mapping[str, str]
 ) -> None:
     """``truth_trajectory.parquet``, action units if there are videos, then ``truth.json``, the last file written."""
-    table = _sorted([person.trajectory for person in told], "participant", "video")
+    table = sorted_table([person.trajectory for person in told], "participant", "video")
     with atomic_path(root / TRAJECTORY_FILE) as path:
         table.astype(dict.fromkeys(DIMENSIONS, "float32")).to_parquet(path, index=False)
     units = [person.units for person in told if person.units is not None]
     if units:
         with atomic_path(root / UNITS_FILE) as path:
-            _sorted(units, "participant", "video").to_parquet(path, index=False)
+            sorted_table(units, "participant", "video").to_parquet(path, index=False)
     write_json(root / TRUTH_FILE, {
         "simulated": True, "dataset": dataset, "params": asdict(params), "options": dict(options),
         "effects": {name: {"modality": effect.modality, "unit": effect.unit, "background_sd": effect.background_sd,
@@ -335,11 +337,12 @@ def _write_truth(
     })
 
 
-def _sorted(tables: Sequence[pd.DataFrame], *keys: str) -> pd.DataFrame:
+def sorted_table(tables: Sequence[pd.DataFrame], *keys: str) -> pd.DataFrame:
+    """Tables one below the other, sorted by *keys*."""
     return pd.concat(tables, ignore_index=True).sort_values(list(keys), kind="stable", ignore_index=True)
 
 
-def _check(root: Path, dataset: str, params: SimulationParams) -> None:
+def check_request(root: Path, dataset: str, params: SimulationParams) -> None:
     """The limits of the data set; and no simulated file may come to lie among others."""
     for name, most in zip(("subjects", "trials"), LIMITS[dataset]):
         if getattr(params, name) > most:

@@ -90,7 +90,7 @@ def deap_signals(
     moved = modulations(person, driver, seed, snr, noise)
     eeg = simulate_eeg(person, moved, duration_s, sfreq_hz, GENEVA, seed, noise)
     exg = artefacts.external_electrodes(person, moved, duration_s, sfreq_hz, seed, noise)
-    _add_artefacts(eeg, person, moved, GENEVA, duration_s, sfreq_hz, seed, noise, ocular)
+    add_artefacts(eeg, person, moved, GENEVA, duration_s, sfreq_hz, seed, noise, ocular)
     signals = {"EEG": eeg, "EXG": exg}
     for name, simulate in _DEAP_SINGLE.items():
         signals[name] = simulate(person, moved, duration_s, sfreq_hz, seed, noise)
@@ -109,13 +109,13 @@ def dreamer_signals(
     """All signals of one DREAMER session: {"EEG": (14, N) uV at 128 Hz, "ECG": (2, M) a.u. at 256 Hz}."""
     moved = modulations(person, driver, seed, snr, noise)
     eeg = simulate_eeg(person, moved, duration_s, DREAMER_EEG_HZ, EPOC, seed, noise)
-    _add_artefacts(eeg, person, moved, EPOC, duration_s, DREAMER_EEG_HZ, seed, noise, True)
+    add_artefacts(eeg, person, moved, EPOC, duration_s, DREAMER_EEG_HZ, seed, noise, True)
     eeg += EPOC_OFFSET_UV
     ecg = peripheral.electrocardiogram(person, moved, duration_s, DREAMER_ECG_HZ, seed, noise)
     return {"EEG": eeg, "ECG": ecg}
 
 
-def _add_artefacts(
+def add_artefacts(
     eeg: np.ndarray, person: Person, moved: Mapping[str, np.ndarray], ch_names: Sequence[str],
     duration_s: float, sfreq_hz: float, seed: int, noise: float, ocular: bool,
 ) -> None:

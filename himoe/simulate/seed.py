@@ -68,13 +68,13 @@ def simulate_seed(root: Path, params: SimulationParams, options: Mapping[str, st
     InputError
         More than 15 people or 15 clips, or a *root* that holds other files.
     """
-    generate._check(root, "seed", params)
+    generate.check_request(root, "seed", params)
     with atomic_path(Path(root)) as folder:
         (folder / layout.FOLDER).mkdir(parents=True)
         people = generate.participants("seed", params.subjects)
         visits = [(number, visit) for number in people for visit in range(1, layout.N_SESSIONS + 1)]
         tasks = ((_write_visit, (folder, number, visit, params)) for number, visit in visits)
-        told = list(progress(generate._run(tasks, jobs), "simulate seed", "visit", len(visits)))
+        told = list(progress(generate.run_tasks(tasks, jobs), "simulate seed", "visit", len(visits)))
         _write_mat(folder / layout.LABEL_FILE,
                    [{"label": np.array([CLIP_LABELS[:params.trials]], dtype=np.float64)}])
         with atomic_path(folder / TRAJECTORY_FILE) as path:
@@ -138,7 +138,7 @@ def clip_eeg(person: Person, visit: Visit, clip: int, course: np.ndarray, params
     moved = effects.modulations(taken, driver, params.seed, params.snr)
     moved = {name: course + visit.rest.get(name, 0.0) for name, course in moved.items()}
     eeg = simulate_eeg(taken, moved, duration_s, layout.SFREQ_HZ, layout.EEG_CHANNELS, params.seed, head=person)
-    physiology._add_artefacts(eeg, taken, moved, layout.EEG_CHANNELS, duration_s, layout.SFREQ_HZ, params.seed, 1.0,
+    physiology.add_artefacts(eeg, taken, moved, layout.EEG_CHANNELS, duration_s, layout.SFREQ_HZ, params.seed, 1.0,
                               True)
     n_samples = round(length_s * layout.SFREQ_HZ) + 1
     return eeg[:, :n_samples].astype(np.float64) * visit.gain[:, None] + visit.offset_uv[:, None]
@@ -194,7 +194,7 @@ def _trajectory(participant: int, visit: int, courses: list[np.ndarray]) -> pd.D
     n_keep = round(TRIAL_S * latent.LATENT_HZ) + 1
     tables = []
     for clip, course in enumerate(courses, start=1):
-        table = generate._course_table(participant, clip, latent.to_scale(course[:, -n_keep:], latent.SCALES["seed"]))
+        table = generate.course_table(participant, clip, latent.to_scale(course[:, -n_keep:], latent.SCALES["seed"]))
         tables.append(table.astype(dict.fromkeys(DIMENSIONS, "float32")))
     joined = pd.concat(tables, ignore_index=True)
     joined.insert(1, "session", str(visit))
@@ -203,7 +203,7 @@ def _trajectory(participant: int, visit: int, courses: list[np.ndarray]) -> pd.D
 
 def _visit_truth(person: Person, visit: Visit, timeline: Timeline,
                  dropouts: tuple[artefacts.Dropout, ...]) -> dict[str, Any]:
-    lost = generate._person_truth(person, timeline, dropouts)["dropouts"]
+    lost = generate.person_truth(person, timeline, dropouts)["dropouts"]
     by_channel = {name: dict(zip(layout.EEG_CHANNELS, map(float, values)))
                   for name, values in (("gain", visit.gain), ("offset_uv", visit.offset_uv))}
     return {"session": str(visit.number), "date": f"{visit.day:%Y%m%d}",
@@ -220,7 +220,7 @@ def _write_truth(root: Path, params: SimulationParams, options: Mapping[str, str
         own = [record for (number, _), record in visits.items() if number == participant]
         lost = [{"session": record["session"], **dropout} for record in own for dropout in record["dropouts"]]
         days = [{key: value for key, value in record.items() if key != "dropouts"} for record in own]
-        told = generate._person_truth(person, Timeline(0.0, (), (), ()), ())
+        told = generate.person_truth(person, Timeline(0.0, (), (), ()), ())
         people.append({**told, "sessions": days, "dropouts": lost})
     write_json(root / TRUTH_FILE, {
         "simulated": True, "dataset": "seed", "params": asdict(params), "options": dict(options),

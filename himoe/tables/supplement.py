@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from himoe.metrics import task_label
 from himoe.paper import SET_LABELS, load_paper_results
 from himoe.results import RunResult, provenance, select
 from himoe.tables.against import AGAINST, against, against_notes
@@ -27,8 +28,8 @@ def supplement(inputs: Inputs, dataset: str) -> Table | None:
     lines: list[tuple[Cell, ...]] = []
     for run in runs:
         scores = (ours(run, metric) if metric in run.metrics else None for metric in shown)
-        lines.append((split_label(run), task_label(run), run_label(run), run.metrics["modalities"], run.data, *scores,
-                      against(run, inputs)))
+        lines.append((split_label(run), task_label(run.metrics), run_label(run), run.metrics["modalities"], run.data,
+                      *scores, against(run, inputs)))
     notes = [OURS + NOT_RUN, "The paper prepares this set and prints no score of it. ACC and F1 in percent; F1 macro: "
              "the classes' F1 averaged.", *against_notes(runs, inputs), *run_notes(runs), *bound_notes(runs)]
     if any(run.metrics["protocol"] == "session" for run in runs):
@@ -48,14 +49,6 @@ def seed(inputs: Inputs) -> Table | None:
 def amigos(inputs: Inputs) -> Table | None:
     """AMIGOS: ratings, and high against low."""
     return supplement(inputs, "amigos")
-
-
-def task_label(run: RunResult) -> str:
-    """What is predicted, in words."""
-    if run.metrics["task"] == "regression":
-        return "rating"
-    classes = int(run.metrics.get("classes") or 2)
-    return "high or low" if classes == 2 else f"{classes} classes"
 
 
 def _place(run: RunResult) -> tuple[int, str]:

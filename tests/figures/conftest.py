@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_folders import SETTINGS, finish_reports, report_runs, write_run
+from report_folders import SETTINGS, face_runs, finish_reports, plain_runs, write_run
 
 from himoe.params import ReportParams
 from himoe.results import RunResult
@@ -19,12 +19,37 @@ Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 def deap(tmp_path_factory: pytest.TempPathFactory) -> Material:
     """Results, settings and cost of twelve methods; methods in closed form have no multiply-adds."""
     folder: Path = tmp_path_factory.mktemp("deap")
-    runs = {name: run for name, run in report_runs().items() if run.get("set", "deap") == "deap"}
+    runs = {name: run for name, run in plain_runs().items() if run.get("set", "deap") == "deap"}
     for name, run in runs.items():
         write_run(folder, name, **run)
     results, _, cost = finish_reports(folder, list(runs))
     cost.loc[cost["method"] == "features_gbdt", "multiply_adds"] = float("nan")
     return results, SETTINGS, cost
+
+
+@pytest.fixture(scope="session")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """Eight modalities, the face among them, beside the same methods without it."""
+    folder: Path = tmp_path_factory.mktemp("face")
+    runs = {name: run for name, run in (plain_runs() | face_runs()).items()
+            if name in {f"{start}-{method}" for start in ("deap", "face")
+                        for method in ("himoe", "late_fusion", "bilstm", "features_gbdt")}}
+    for name, run in runs.items():
+        write_run(folder, name, **run)
+    results, _, cost = finish_reports(folder, list(runs))
+    return results, SETTINGS, cost
+
+
+@pytest.fixture(scope="session")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """AMIGOS with trials and days held out, and windows shuffled."""
+    folder: Path = tmp_path_factory.mktemp("days")
+    runs = {f"{protocol}-{method}": {"set": "amigos", "protocol": protocol, "method": method}
+            for protocol in ("leaky", "session", "trial") for method in ("himoe", "features_gbdt", "late_fusion")}
+    for name, run in runs.items():
+        write_run(folder, name, **run)
+    results, _, cost = finish_reports(folder, list(runs))
+    return results, ReportParams("amigos", SETTINGS.baselines), cost
 
 
 @pytest.fixture(scope="session")

@@ -327,3 +327,18 @@ def test_a_missing_file_is_named(deap: Material, tmp_path: Path) -> None:
     results = load_results(["deap-himoe"], tmp_path / "runs", source.parent.parent / "metrics")
     with pytest.raises(InputError, match=r"deap-himoe.*routing\.csv"):
         draw("figure4a", results, settings, cost)
+
+
+def test_days_held_out_are_a_panel_of_their_own(days: Material) -> None:
+    figure = drawn("leak_audit", days)
+    headings = [ax.get_title(loc="left") for ax in figure.axes]
+    assert headings == ["Whole trials held out (trial)", "Days held out (session)",
+                        "Windows shuffled between folds (leaky)"]
+    bars = [patch.get_width() for patch in figure.axes[1].patches]
+    assert bars == [days[0][f"session-{method}"].metrics["ccc"] for method in ("himoe", "features_gbdt")]
+
+
+def test_the_face_is_one_of_the_modalities_drawn(face: Material) -> None:
+    shown = {text.get_text() for ax in drawn("figure4a", face).axes
+             for text in (*ax.get_xticklabels(), *ax.get_yticklabels())}
+    assert {"FACE", "EEG", "TEMP"} <= shown

@@ -82,6 +82,17 @@ def test_nothing_overlaps_or_is_cut_with_long_names(name: str, amigos: Material)
     check_layout(drawn(name, amigos))
 
 
+@pytest.mark.parametrize("name", ["figure2", "figure3", "figure4a", "figure5", "combinations"])
+def test_nothing_overlaps_or_is_cut_with_a_face(name: str, face: Material) -> None:
+    figure = drawn(name, face)
+    check_layout(figure)
+    assert "DEAP (simulated)" in figure.get_suptitle()
+
+
+def test_nothing_overlaps_or_is_cut_with_days_held_out(days: Material) -> None:
+    check_layout(drawn("leak_audit", days))
+
+
 def test_titles_are_wrapped_between_words() -> None:
     text = "EEG+ECG+EDA and some more words with a hyphen-ated one"
     lines = wrapped(text, 1.0).split("\n")

@@ -16,6 +16,8 @@ from himoe.report import frames
 from himoe.report.summary import data_table
 from himoe.results import RunResult, load_results
 
+FIGURE_SET = "EEG+PPS+FACE"  # the largest that Hi-MoE was run on
+
 
 def run_of(made: Any, **wanted: Any) -> RunResult:
     plain = {"set": "deap", "protocol": "trial", "task": "regression", "modality_set": "EEG+PPS", "variant": "",
@@ -26,9 +28,11 @@ def run_of(made: Any, **wanted: Any) -> RunResult:
 
 def test_figure_runs_are_the_largest_modality_set_of_the_figure_set(made: Any) -> None:
     runs = frames.figure_runs(made.results, SETTINGS)
-    assert len(runs) == 12
+    assert set(runs) == {"himoe", "late_fusion", "bilstm", "cafnet", "features_gbdt", "mean"}
     assert {(r.metrics["set"], r.metrics["modality_set"], r.metrics["protocol"]) for r in runs.values()} == {
-        ("deap", "EEG+PPS", "trial")}
+        ("deap", FIGURE_SET, "trial")}
+    without = {name: run for name, run in made.results.items() if run.run != "face-himoe"}
+    assert {r.metrics["modality_set"] for r in frames.figure_runs(without, SETTINGS).values()} == {"EEG+PPS"}
     assert frames.figure_runs(made.results, ReportParams("seed", ("mean",))) == {}
 
 
@@ -51,6 +55,17 @@ def test_more_classes_are_a_family_of_their_own(tmp_path: Path) -> None:
     assert [row[2] for row in rows] == ["classification", "classification, 3 classes"]
 
 
+def test_days_and_people_held_out_are_families_of_their_own(made: Any) -> None:
+    frame = frames.score_frame(made.results, "classification").set_index("run")
+    assert [frame.loc[f"seed-{protocol}-himoe", "family"] for protocol in ("trial", "session", "loso")] == [
+        f"SEED (simulated), {held_out}, EEG, 3 classes"
+        for held_out in ("whole trials held out", "days held out", "people held out")]
+    ratings = frames.score_frame(made.results, "regression").set_index("run")
+    assert ratings.loc["amigos-session-himoe", "family"] == "AMIGOS (simulated), days held out, EEG+PPS"
+    labels = {row[1]: row[2] for row in data_table(made.results).rows}
+    assert set(labels) >= {"whole trials held out", "days held out", "people held out"}
+
+
 def test_missing_curve_is_the_mean_over_masks_of_the_mean_over_folds_and_seeds(made: Any) -> None:
     frame = frames.missing_frame(made.results)
     run = run_of(made, method="ianet")
@@ -69,7 +84,7 @@ def test_missing_curve_is_the_mean_over_masks_of_the_mean_over_folds_and_seeds(m
 
 def test_a_trajectory_is_the_mean_over_seeds_at_the_middle_of_each_window(made: Any) -> None:
     frame = frames.trajectory_frame(made.results, SETTINGS)
-    rows = run_of(made, method="late_fusion").part("predictions")
+    rows = run_of(made, method="late_fusion", modality_set=FIGURE_SET).part("predictions")
     one = rows[(rows.subject == "s02") & (rows.trial == "03") & (rows.dimension == "arousal") & (rows.window == 4)]
     assert len(one) == 2  # seeds
     found = frame[(frame.trial == "person s02, trial 03") & (frame.dimension == "arousal") & (frame.time_s == 8 + 2)]
@@ -115,7 +130,7 @@ def test_combination_means(made: Any) -> None:
 
 def test_routing_rows_keep_every_weight(made: Any) -> None:
     frame = frames.routing_frame(made.results, SETTINGS)
-    runs = [run_of(made, method="himoe"), run_of(made, method="himoe", modality_set="EEG+EOG+EMG+EDA")]
+    runs = [run_of(made, method="himoe", modality_set=names) for names in ("EEG+PPS", "EEG+EOG+EMG+EDA", FIGURE_SET)]
     assert len(frame) == sum(len(run.part("routing")) for run in runs)
     fusion = frame[frame["view"] == "fusion weights"]
     np.testing.assert_allclose(fusion.groupby(["family", "combination"])["weight"].sum(), 1, atol=1e-5)
@@ -125,7 +140,7 @@ def test_routing_rows_keep_every_weight(made: Any) -> None:
 
 def test_calibration_bins_hold_every_window_and_a_constant_is_one_point(made: Any) -> None:
     frame = frames.calibration_frame(made.results, SETTINGS)
-    rows = run_of(made, method="himoe").part("predictions")
+    rows = run_of(made, method="himoe", modality_set=FIGURE_SET).part("predictions")
     rows = rows[rows.dimension == "valence"].sort_values("y_pred")
     found = frame[(frame.method == "himoe") & (frame.dimension == "valence")]
     assert found["n"].sum() == len(rows)
@@ -137,7 +152,7 @@ def test_calibration_bins_hold_every_window_and_a_constant_is_one_point(made: An
 
 def test_training_means_count_the_fits(made: Any) -> None:
     frame = frames.training_frame(made.results, SETTINGS)
-    history = run_of(made, method="bilstm").part("history")
+    history = run_of(made, method="bilstm", modality_set=FIGURE_SET).part("history")
     here = history[history.epoch == 4]
     [row] = frame[(frame.method == "bilstm") & (frame.epoch == 4) & (frame.part == "validation loss")].to_dict(
         "records")
@@ -151,7 +166,7 @@ def test_cost_leaves_out_what_is_not_there(made: Any) -> None:
     adds = frame[frame.measure == "multiply-adds a window"]
     assert "mean" not in set(adds["method"])
     assert "mean" in set(frame[frame.measure.str.startswith("seconds")]["method"])
-    run = run_of(made, method="cafnet")
+    run = run_of(made, method="cafnet", modality_set=FIGURE_SET)
     assert adds.set_index("method").loc["cafnet", ["cost", "ccc"]].tolist() == [
         37 * run.metrics["parameters"], run.metrics["ccc"]]
 

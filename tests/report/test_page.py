@@ -127,7 +127,7 @@ def test_headline_has_ours_the_papers_and_the_verdict(made: Any) -> None:
     families = summary.headline(made.results, made.comparisons, "DREAMER (simulated), whole trials held out, EEG+PPS")
     sentence, table = families[0]
     assert sentence.startswith("DREAMER (simulated), whole trials held out, EEG+PPS: Hi-MoE has CCC")
-    assert len(families) == 6
+    assert len(families) == 6 + 2 + 3 + 3  # without faces, with them, SEED, AMIGOS
     rows = {row[0]: row for row in table.rows}
     assert rows["Hi-MoE"][2] == PaperValue(0.9571, False)
     assert rows["Training mean"][2] is None

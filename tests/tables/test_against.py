@@ -56,7 +56,8 @@ def test_every_comparison_is_printed(table: Callable[..., Table], reports: Repor
     printed = [row[-1] for row in table("table2").rows if row[-1] is not None]
     comparisons = reports[1]
     families = comparisons[comparisons["family"].isin([
-        "deap/trial/regression/EEG+PPS", "deap/trial/regression/EEG+EOG+EMG+EDA", "dreamer/trial/regression/EEG+PPS"])]
+        "deap/trial/regression/EEG+PPS", "deap/trial/regression/EEG+EOG+EMG+EDA",
+        "deap/trial/regression/EEG+PPS+FACE", "dreamer/trial/regression/EEG+PPS", "amigos/trial/regression/EEG+PPS"])]
     assert sorted(str(text) for text in printed) == sorted(
         f"{row.difference:+.3f} [{row.low:.3f}, {row.high:.3f}], p = {row.p_holm:.2g}: {row.verdict}"
         for row in families.itertuples())

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from report_folders import SETTINGS, finish_reports, write_run
+from report_folders import SETTINGS, finish_reports, plain_runs, write_run
 
 from himoe.tables import Table, build_table
 
@@ -36,7 +36,7 @@ def test_ours_are_counted_and_the_papers_printed_as_they_are(table: Build) -> No
 
 
 def test_a_set_we_have_not_read_says_so(table: Build) -> None:
-    made = table("table7")
+    made = table("table7", list(plain_runs()))
     assert set(column(made, "SEED, not read").values()) == {"not read"}
     assert column(made, "SEED, paper")["Rating scale"] == "Discrete (3 levels)"
     assert column(made, "AMIGOS, paper")["Subjects"] == "40"
@@ -44,9 +44,22 @@ def test_a_set_we_have_not_read_says_so(table: Build) -> None:
     assert column(table("table1"), "DREAMER, paper")["Signals"] == "2"
 
 
+def test_all_four_sets_as_read(table: Build) -> None:
+    made = table("table7")
+    assert [head for head in made.columns if head.endswith("read")] == [
+        f"{name} (simulated), as read" for name in ("DEAP", "DREAMER", "SEED", "AMIGOS")]
+    seed, amigos = (column(made, f"{name} (simulated), as read") for name in ("SEED", "AMIGOS"))
+    assert (seed["Sessions a subject"], amigos["Sessions a subject"]) == (3, 2)
+    assert column(made, "DEAP (simulated), as read")["Sessions a subject"] == 1
+    assert (seed["Rating scale"], amigos["Rating scale"]) == ("-1 to 1", "1 to 9")
+    assert seed["Dimensions"] == "valence (-0.75 to 0.5 seen)"
+    assert (seed["Signals"], amigos["Signals"]) == ("EEG", "EEG, EDA, ECG")
+
+
 def test_notes_name_simulation_and_contradictions(table: Build) -> None:
     notes = "\n".join(table("table7").notes)
-    assert "DEAP (simulated), DREAMER (simulated): the numbers of people and trials are those simulated" in notes
+    assert ("DEAP (simulated), DREAMER (simulated), SEED (simulated), AMIGOS (simulated): the numbers of people and "
+            "trials are those simulated") in notes
     assert "SEED's labels discrete" in notes
     assert "Table 1 lists no face video for DREAMER" in notes
     assert "it was recorded at 128 Hz" in notes

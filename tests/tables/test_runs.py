@@ -50,12 +50,14 @@ def test_scores_has_every_run_and_every_number(table: Build, frame: Callable[[Ta
             assert printed == values[key] if regression and values[key] is not None else pd.isna(printed)
         if not regression:
             assert made.loc[run, "ACC"] == 100 * values["accuracy"]
-            assert made.loc[run, "Arousal sd"] == 100 * values["accuracy_arousal_sd"]
+            assert made.loc[run, "Valence sd"] == 100 * values["accuracy_valence_sd"]
         elif values["ccc_valence_sd"] is not None:
             assert (made.loc[run, "Valence"], made.loc[run, "Valence sd"]) == (values["ccc_valence"],
                                                                               values["ccc_valence_sd"])
     assert pd.isna(made.loc["dreamer-himoe", "Liking"])
+    assert pd.isna(made.loc["seed-trial-himoe", "Arousal"])
     assert made.loc["dreamer-himoe", "Held out"] == "trials held out"
+    assert made.loc["seed-session-himoe", "Held out"] == "days held out"
 
 
 def test_a_run_of_three_classes_has_its_f1_in_a_column_of_its_own(tmp_path: Path,

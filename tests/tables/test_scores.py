@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_folders import SETTINGS, finish_reports, write_run
+from report_folders import SETTINGS, finish_reports, plain_runs, write_run
 
 from himoe.errors import InputError
 from himoe.paper import METHOD_LABELS, paper_rows
@@ -65,14 +65,14 @@ def test_every_run_that_fits_is_in_table2_once(table: Build, reports: tuple) -> 
                and run.metrics["task"] == "regression" and not run.metrics["variant"]
                and not run.metrics["shuffled_labels"]]
     rows = [row for row in table("table2").rows if any(isinstance(cell, Ours) for cell in row)]
-    assert len(rows) == len(fitting) == 12 + 4 + 5
+    assert len(rows) == len(fitting) == 12 + 4 + 5 + 6 + 4
     # Ours alone stand after the paper's, without a published number; a floor carries no dagger.
-    cells = line(table("table2"), "| DEAP | Features + GBDT | EEG+PPS")
+    cells = line(table("table2"), "| DEAP | Features + GBDT | EEG+PPS |")
     assert (cells[5], cells[7], cells[9]) == ("—", "—", "—")
 
 
 def test_rows_without_runs_say_what_they_need(table: Build) -> None:
-    made = table("table2")
+    made = table("table2", list(plain_runs()))
     assert line(made, "| DEAP | Bi-LSTM (2021) | EEG+PPS+FACE")[3:6] == ["needs FACE", "—", "0.8712*"]
     assert line(made, "| DREAMER | IANet (2024) | EEG+EOG+EMG+EDA")[3:5] == ["needs EOG, EMG, EDA", "—"]
     only = table("table2", ["deap-himoe"])  # what could be run needs nothing
@@ -108,8 +108,11 @@ def test_table4_is_in_percent_and_says_undefined(tmp_path: Path) -> None:
 def test_table10_has_the_other_modality_sets(table: Build) -> None:
     made = table("table10")
     assert {row[2] for row in made.rows} == {"EEG+FACE", "EEG+EOG+EMG+EDA"}
-    assert line(made, "| DEAP | CAFNet | EEG+FACE")[3] == "needs FACE"
-    assert {row[2] for row in table("table4").rows} == {"EEG+PPS"}
+    assert line(made, "| DEAP | CAFNet † | EEG+FACE")[3] == "DEAP (simulated)"
+    assert line(made, "| DEAP | TACOFormer (2023) | EEG+FACE")[3] == "—"  # could be run
+    assert any(note.startswith("FACE on DEAP (simulated): EfficientNet-B0, random weights") for note in made.notes)
+    assert line(table("table10", list(plain_runs())), "| DEAP | CAFNet | EEG+FACE")[3] == "needs FACE"
+    assert {row[2] for row in table("table4").rows if row[0] == "DEAP"} == {"EEG+PPS"}
 
 
 @pytest.mark.parametrize(("name", "modalities"), [("table4", "EEG+PPS"), ("table10", "EEG")])
@@ -153,7 +156,9 @@ def test_a_dimension_a_set_lacks_is_a_dash(tmp_path: Path) -> None:
 
 
 def test_table6_has_the_parts_left_out_and_says_that_modalities_differ(table: Build) -> None:
-    made = table("table6")
+    assert any(note.startswith(f"Ours use {PPS} where the paper has EEG+PPS+FACE: Hi-MoE without")
+               for note in table("table6").notes)  # faces were read, the variants did not use them
+    made = table("table6", list(plain_runs()))
     assert [row[1] for row in made.rows] == [METHOD_LABELS[key] for key in (
         "himoe-no_emotion_experts", "himoe-no_alignment", "himoe-no_soft_routing", "himoe")]
     assert {row[2] for row in made.rows} == {PPS}
