@@ -42,7 +42,8 @@ def default_spec(dropout: float | None = None) -> tuple[Spec, TrainingParams]:
     """The default model on DEAP's modalities, and the default schedule."""
     params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     dataset, length_s = get_dataset("deap"), params["windows"]["length_s"]
-    rates = {m: params["preprocess"]["usual"][m]["sfreq_hz"] for m in dataset.modalities}
+    usual = params["preprocess"]["usual"]  # sensors; FACE has no filter
+    rates = {m: usual[m]["sfreq_hz"] for m in dataset.modalities if m in usual}
     shapes = {m: ModalityShape(len(dataset.modalities[m].names), round(length_s * rate), float(rate))
               for m, rate in rates.items()}
     model = parse(ModelParams, params["reference"]["model"], "reference.model")
