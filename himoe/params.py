@@ -26,6 +26,10 @@ LABELS = ("auto", "trial", "continuous")
 MISSING_TRAINING = ("sampled", "matched", "none")
 SIMILARITIES = ("scaled_dot", "cosine")
 FACE_ADJACENCIES = ("emfacs", "facs_1978", "learned")
+WORLDS = ("additive", "physiological")
+EEG_ENCODERS = ("eegnet", "power", "bands")
+SIGNAL_ENCODERS = ("cnn", "features")
+CONTEXTS = ("none", "gru")
 
 
 def parse(cls: type[P], values: Mapping[str, Any] | None, where: str) -> P:
@@ -106,12 +110,14 @@ class SourceParams:
 
 @dataclass(frozen=True)
 class SimulateParams:
-    """The simulator's seed and its one signal-to-noise number."""
+    """The simulator's seed, its world (``himoe.simulate``) and one signal-to-noise number."""
 
     seed: int
     snr: float
+    world: str = "additive"
 
     def __post_init__(self) -> None:
+        _check(self.world in WORLDS, "simulate.world", self.world, " or ".join(WORLDS))
         _check(self.snr >= 0, "simulate.snr", self.snr, "0 or more")
 
 
@@ -215,7 +221,14 @@ class SplitParams:
 
 @dataclass(frozen=True)
 class ModelParams:
-    """Hi-MoE's sizes and switches (Eq. 2–6); the encoders' sizes are every method's."""
+    """Hi-MoE's sizes and switches (Eq. 2–6); the encoders' sizes and switches are every method's.
+
+    ``eeg_encoder`` is the front end of EEG, ``signal_encoder`` that of every other signal but FACE; ``bands`` and
+    ``features`` read the cached features of windows (``himoe.features``) instead of the windows. ``context`` reads each
+    modality's codes as a sequence. ``residual`` experts answer x + MLP(x). ``present_only``: absent modalities have no
+    weight in the fusion; else they take part with their default code. ``bounded`` heads keep to the rating scale.
+    ``person_map``: a linear map on the codes of every person known from training.
+    """
 
     features: int = 32
     modality_experts: int = 4
@@ -224,7 +237,14 @@ class ModelParams:
     soft_routing: bool = True
     similarity: str = "scaled_dot"
     dropout: float = 0.25
-    code_norm: bool = False
+    code_norm: bool = True
+    residual: bool = True
+    present_only: bool = True
+    bounded: bool = True
+    person_map: bool = False
+    eeg_encoder: str = "eegnet"
+    signal_encoder: str = "cnn"
+    context: str = "none"
     eeg_filters: int = 8
     eeg_depth: int = 2
     eeg_kernel_s: float = 0.5
@@ -236,7 +256,9 @@ class ModelParams:
                      "face_units"):
             _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
         _check(self.emotion_experts >= 0, "model.emotion_experts", self.emotion_experts, "0 (none) or more")
-        _check(self.similarity in SIMILARITIES, "model.similarity", self.similarity, " or ".join(SIMILARITIES))
+        for name, known in (("similarity", SIMILARITIES), ("eeg_encoder", EEG_ENCODERS),
+                            ("signal_encoder", SIGNAL_ENCODERS), ("context", CONTEXTS)):
+            _check(getattr(self, name) in known, f"model.{name}", getattr(self, name), " or ".join(known))
         _check(self.face_adjacency in FACE_ADJACENCIES, "model.face_adjacency", self.face_adjacency,
                " or ".join(FACE_ADJACENCIES))
         _check(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")
@@ -259,32 +281,28 @@ class AlignmentParams:
 
 @dataclass(frozen=True)
 class SearchParams:
-    """The small search that every model makes on its own validation rows, the same budget for every method.
+    """The search for a learning rate that every model makes on its own validation rows, the same for every method.
 
-    ``trials`` settings (the given one, then random ones from ``learning_rate``'s range, log-uniform, and the
-    values of ``dropout`` and ``code_norm``) are trained for ``epochs`` epochs; the best goes on. One trial = no search.
+    Each of ``learning_rate`` is trained for ``epochs`` epochs; the best on validation rows goes on. Fewer than two
+    values = no search: ``training.learning_rate`` is used.
     """
 
-    trials: int = 1
-    epochs: int = 1
-    seed: int = 0
-    learning_rate: tuple[float, ...] = (0.002, 0.02)
-    dropout: tuple[float, ...] = (0.25,)
-    code_norm: tuple[bool, ...] = (False,)
+    learning_rate: tuple[float, ...] = ()
+    epochs: int = 5
 
     def __post_init__(self) -> None:
-        _check(self.trials >= 1, "training.search.trials", self.trials, "1 or more")
-        _check(self.epochs >= 1, "training.search.epochs", self.epochs, "1 or more")
-        _check(len(self.learning_rate) == 2 and 0 < self.learning_rate[0] <= self.learning_rate[1],
-               "training.search.learning_rate", self.learning_rate, "two values, 0 < low <= high")
-        _check(len(self.code_norm) > 0, "training.search.code_norm", self.code_norm, "at least one of true and false")
-        _check(len(self.dropout) > 0 and all(0 <= value < 1 for value in self.dropout), "training.search.dropout",
-               self.dropout, "at least one value in [0, 1)")
+        _check(self.epochs >= 5, "training.search.epochs", self.epochs, "5 or more: fewer say nothing about a rate")
+        _check(all(rate > 0 for rate in self.learning_rate), "training.search.learning_rate", self.learning_rate,
+               "rates above 0")
 
 
 @dataclass(frozen=True)
 class TrainingParams:
-    """The schedule, the same for every method."""
+    """The schedule, the same for every method.
+
+    ``warmup_steps``: steps over which the learning rate rises to its full value, before it falls along a cosine.
+    ``ema``: decay of the running average of weights that is evaluated; 0 = the weights themselves.
+    """
 
     epochs: int
     batch_sequences: int
@@ -295,6 +313,8 @@ class TrainingParams:
     missing: str
     missing_max: float = 0.4
     weight_decay: float = 0.0
+    warmup_steps: int = 20
+    ema: float = 0.98
     device: str = "auto"
     memory_gib: float = 1.0
     search: SearchParams = field(default_factory=SearchParams)
@@ -305,6 +325,8 @@ class TrainingParams:
         _check(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
         _check(len(self.seeds) >= 1, "training.seeds", self.seeds, "at least one seed")
         _check(self.missing in MISSING_TRAINING, "training.missing", self.missing, " or ".join(MISSING_TRAINING))
+        _check(self.warmup_steps >= 0, "training.warmup_steps", self.warmup_steps, "0 or more")
+        _check(0 <= self.ema < 1, "training.ema", self.ema, "in [0, 1)")
         _check(0 <= self.missing_max < 1, "training.missing_max", self.missing_max, "in [0, 1)")
         _check(self.device in ("auto", "cpu", "cuda"), "training.device", self.device, "auto, cpu or cuda")
 
