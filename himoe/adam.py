@@ -50,6 +50,10 @@ class Adam:
                            eps=EPSILON, amsgrad=False, maximize=False)
 
 
-def cosine_annealed(learning_rate: float, epoch: int, epochs: int) -> float:
-    """The rate of *epoch* (from 0) of *epochs*, falling to 0 along half a cosine (Loshchilov & Hutter 2017)."""
-    return learning_rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
+def scheduled(learning_rate: float, step: int, warmup: int, steps: int) -> float:
+    """The rate of *step* (from 0) of *steps*: rises to its full value over *warmup* steps, falls to 0 along half a cosine.
+
+    Warm-up: Goyal et al. 2017 (arXiv:1706.02677); cosine: Loshchilov & Hutter 2017 (arXiv:1608.03983).
+    """
+    rise = min(1.0, (step + 1) / (warmup + 1))
+    return learning_rate * rise * (1 + math.cos(math.pi * step / steps)) / 2

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from himoe.errors import bad_input
 
 SAFE_EXPONENT = 80.0  # exp(-80) is still a normal float32
+MAX_ROWS = 128  # samples that take part in the loss of one batch: its cost grows with their square
 
 
 def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float) -> Tensor:
@@ -20,7 +21,8 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float) -> Tens
     For a pair (i, j) the rows are the samples where both are present; codes are scaled to length 1, the
     similarity is ``S = z . z' / temperature``, the positive is the same sample in the other modality, the
     negatives are all other rows of the concatenated batch of 2N. Pairs with fewer than 2 rows are left
-    out; with no pair the loss is 0. Time and memory grow with (M·N)².
+    out; with no pair the loss is 0. Time and memory grow with (M·N)²; of more than ``MAX_ROWS`` samples a random
+    subset of that many takes part.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float) -> Tens
     """
     present_NM = present_BTM.flatten(0, 1)
     rows = (present_NM.sum(-1) >= 2).nonzero().squeeze(1)
+    if len(rows) > MAX_ROWS:
+        rows = rows[torch.randperm(len(rows), device=rows.device)[:MAX_ROWS]]
     present_MN = present_NM[rows].T
     both_MMN = present_MN[:, None] & present_MN[None]
     first, second = torch.triu_indices(present_MN.shape[0], present_MN.shape[0], device=rows.device)

@@ -6,7 +6,7 @@ Legend: B sequences, T time steps (windows), M modalities, C channels, W samples
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ __all__ = ["SEQUENCES", "Assembler", "Batch", "ModalityShape", "Normaliser", "Ta
 
 SEQUENCES = 64  # a batch, when nothing is learned
 CLIP = 10.0  # SDs; a burst or a rail must not dominate a batch
+READY_BYTES = 64 * 2**20  # a modality's windows up to this size are normalised once rather than batch by batch
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,16 @@ class Assembler:
     present: np.ndarray
     subject: np.ndarray
     stimulus: np.ndarray
+    _ready: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def windows(self, modality: str, rows: np.ndarray) -> Tensor:
+        """Normalised windows (k, C, W) of these rows of the store; a new tensor."""
+        array = self.store.arrays[modality]
+        if not isinstance(array, np.ndarray) or array.nbytes > READY_BYTES:
+            return torch.from_numpy(self.normaliser.apply(modality, array[rows], self.subject[rows]))
+        if modality not in self._ready:
+            self._ready[modality] = torch.from_numpy(self.normaliser.apply(modality, array, self.subject))
+        return self._ready[modality][torch.from_numpy(rows)]
 
     def batch(self, sequences: np.ndarray) -> Batch:
         """The batch of *sequences* (B, T)."""
@@ -187,10 +198,10 @@ class Assembler:
         valid = flat >= 0
         rows = np.where(valid, flat, flat.max())
         x = {}
-        for modality, array in self.store.arrays.items():
-            windows = self.normaliser.apply(modality, array[rows], self.subject[rows])
-            windows[~valid] = 0.0
-            x[modality] = torch.from_numpy(windows).unflatten(0, shape)
+        for modality in self.store.arrays:
+            windows = self.windows(modality, rows)
+            windows[torch.from_numpy(~valid)] = 0.0
+            x[modality] = windows.unflatten(0, shape)
         y = np.where(valid[:, None], self.labels[rows], np.nan).astype(np.float32)
         present = self.present[rows] & valid[:, None]
         return Batch(x, torch.from_numpy(present).unflatten(0, shape), torch.from_numpy(y).unflatten(0, shape),

@@ -30,13 +30,15 @@ def hard_routing(gates: Tensor) -> Tensor:
 class ModalityExpertBank(nn.Module):
     """K two-layer experts and a gate for each modality (Eq. 2–3).
 
-    ``alpha = softmax(W_g x + b_g)``, ``z = sum_k alpha_k E_k(x)``, ``E(x) = W_2 gelu(W_1 x + b_1) + b_2``.
+    ``alpha = softmax(W_g x + b_g)``, ``z = sum_k alpha_k E_k(x)``, ``E(x) = x + W_2 gelu(W_1 x + b_1) + b_2``; without
+    ``residual`` the ``x +`` is left out, and little of the signal survives (the paper does not say which).
     For an absent modality x = 0: the gate's and the experts' biases alone give its default code.
     """
 
-    def __init__(self, modalities: int, experts: int, features: int, hidden: int, soft_routing: bool = True) -> None:
+    def __init__(self, modalities: int, experts: int, features: int, hidden: int, soft_routing: bool = True,
+                 residual: bool = True) -> None:
         super().__init__()
-        self.soft_routing = soft_routing
+        self.soft_routing, self.residual = soft_routing, residual
         self.gate_weight_MKF = _uniform(features, modalities, experts, features)
         self.gate_bias_MK = _uniform(features, modalities, experts)
         self.w1_MKFH = _uniform(features, modalities, experts, features, hidden)
@@ -54,22 +56,28 @@ class ModalityExpertBank(nn.Module):
         # The second layer is linear, so weighting before it gives the sum over experts in the same einsum.
         weighted_BTMKH = gates_BTMK[..., None] * hidden_BTMKH
         z_BTMF = torch.einsum("btmkh,mkhf->btmf", weighted_BTMKH, self.w2_MKHF)
-        return z_BTMF + torch.einsum("btmk,mkf->btmf", gates_BTMK, self.b2_MKF), gates_BTMK
+        z_BTMF = z_BTMF + torch.einsum("btmk,mkf->btmf", gates_BTMK, self.b2_MKF)
+        return (x_BTMF + z_BTMF if self.residual else z_BTMF), gates_BTMK  # the gates sum to 1
 
 
 class AttentionFusion(nn.Module):
     """One learned query attends to the M modality vectors (Eq. 4).
 
-    ``a = softmax_m(q . z_m / sqrt(F))``, ``z = sum_m a_m z_m``; absent modalities take part with their default code.
+    ``a = softmax_m(q . z_m / sqrt(F))``, ``z = sum_m a_m z_m`` over the modalities that are present. Without
+    ``present_only``, and where none is present, absent modalities take part with their default code.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, present_only: bool = True) -> None:
         super().__init__()
+        self.present_only = present_only
         self.query_F = _uniform(1, features)
 
-    def forward(self, z_BTMF: Tensor) -> tuple[Tensor, Tensor]:
-        """Modality vectors (B, T, M, F) → fused (B, T, F), weights (B, T, M)."""
+    def forward(self, z_BTMF: Tensor, present_BTM: Tensor) -> tuple[Tensor, Tensor]:
+        """Modality vectors (B, T, M, F), present (B, T, M) bool → fused (B, T, F), weights (B, T, M)."""
         scores_BTM = (z_BTMF @ self.query_F) / math.sqrt(z_BTMF.shape[-1])
+        if self.present_only:
+            silent_BTM = ~present_BTM & present_BTM.any(-1, keepdim=True)
+            scores_BTM = scores_BTM.masked_fill(silent_BTM, -torch.inf)
         weights_BTM = torch.softmax(scores_BTM, -1)
         return torch.einsum("btm,btmf->btf", weights_BTM, z_BTMF), weights_BTM
 
@@ -78,11 +86,14 @@ class EmotionExpertBank(nn.Module):
     """L two-layer experts, weighted by how similar their answer is to the question (Eq. 5–6).
 
     ``beta_l = softmax_l(phi(z, F_l(z)))``, ``e = sum_l beta_l F_l(z)``; phi is the scaled dot product
-    ``z . y / sqrt(F)`` or the cosine.
+    ``z . y / sqrt(F)`` or the cosine. With ``residual`` experts, ``F(z) = z + MLP(z)``, the part ``z . z`` of the dot
+    product is the same for all and leaves the softmax as it is.
     """
 
-    def __init__(self, experts: int, features: int, hidden: int, similarity: str = "scaled_dot") -> None:
+    def __init__(self, experts: int, features: int, hidden: int, similarity: str = "scaled_dot",
+                 residual: bool = True) -> None:
         super().__init__()
+        self.residual = residual
         if similarity not in SIMILARITIES:
             raise bad_input("similarity", repr(similarity), " or ".join(SIMILARITIES), "correct the name")
         self.similarity = similarity
@@ -95,6 +106,8 @@ class EmotionExpertBank(nn.Module):
         """Fused codes (B, T, F) → emotion codes (B, T, F), weights (B, T, L)."""
         hidden_BTLH = functional.gelu(torch.einsum("btf,lfh->btlh", z_BTF, self.w1_LFH) + self.b1_LH)
         y_BTLF = torch.einsum("btlh,lhf->btlf", hidden_BTLH, self.w2_LHF) + self.b2_LF
+        if self.residual:
+            y_BTLF = y_BTLF + z_BTF[:, :, None]
         if self.similarity == "cosine":
             phi_BTL = functional.cosine_similarity(z_BTF[:, :, None], y_BTLF, dim=-1)
         else:

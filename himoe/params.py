@@ -248,12 +248,14 @@ class ModelParams:
     eeg_filters: int = 8
     eeg_depth: int = 2
     eeg_kernel_s: float = 0.5
+    power_filters: int = 6
+    power_depth: int = 8
     face_units: int = 8
     face_adjacency: str = "emfacs"
 
     def __post_init__(self) -> None:
         for name in ("features", "modality_experts", "expert_hidden", "eeg_filters", "eeg_depth",
-                     "face_units"):
+                     "power_filters", "power_depth", "face_units"):
             _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
         _check(self.emotion_experts >= 0, "model.emotion_experts", self.emotion_experts, "0 (none) or more")
         for name, known in (("similarity", SIMILARITIES), ("eeg_encoder", EEG_ENCODERS),

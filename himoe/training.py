@@ -6,10 +6,11 @@ Legend: n windows, M modalities, D dimensions.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,18 +19,18 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from himoe.adam import Adam, cosine_annealed
+from himoe.adam import Adam, scheduled
 from himoe.batches import SEQUENCES, Assembler, Batch, Normaliser, chunks, make_sequences
 from himoe.errors import InputError, bad_input
 from himoe.folds import role_rows
 from himoe.masks import training_mask
 from himoe.methods import build_method, method_class
-from himoe.methods.base import Heads, Method, Spec
+from himoe.methods.base import Method, Spec
 from himoe.methods.resizable import FittedMethod
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, make_spec
 
-SEARCH_COLUMNS = ["trial", "learning_rate", "dropout", "code_norm", "validation_loss", "chosen"]
+SEARCH_COLUMNS = ["trial", "learning_rate", "validation_loss", "chosen"]
 MAX_GRADIENT_NORM = 5.0
 
 
@@ -114,14 +115,6 @@ def knows_test_subjects(data: RunData, task: FoldTask, train: np.ndarray) -> boo
     return bool(np.isin(data.subject[test], data.subject[train]).all())
 
 
-def calibrate_heads(method: Method, labels: np.ndarray) -> None:
-    """Tell every head the training labels' mean and SD."""
-    known = torch.from_numpy(labels.astype(np.float32))
-    for module in method.modules():
-        if isinstance(module, Heads):
-            module.calibrate(known.to(module.centre.device))
-
-
 def derive_seed(*parts: object) -> int:
     """A 63-bit seed from anything printable."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
@@ -131,6 +124,7 @@ def _fit_closed(material: Material) -> tuple[dict[str, Tensor], pd.DataFrame, pd
     torch.manual_seed(material.seed)
     method = build_method(material.config.run.method, material.spec).to(material.device)
     assert isinstance(method, FittedMethod)
+    method.calibrate(torch.from_numpy(material.labels.astype(np.float32)))
     batches = [partial(material.assembler.batches, material.sequences[role], SEQUENCES)
                for role in ("train", "validation")]
     method.fit(*(make() for make in batches))
@@ -140,17 +134,17 @@ def _fit_closed(material: Material) -> tuple[dict[str, Tensor], pd.DataFrame, pd
 
 
 def _fit_gradient(material: Material) -> tuple[dict[str, Tensor], pd.DataFrame, pd.DataFrame]:
-    """Every candidate of the search for its first epochs, then the one with the best validation loss to the end."""
-    search, total = material.config.training.search, material.config.training.epochs
-    fits = [Fit(material, candidate) for candidate in candidates(material.config)]
+    """Every learning rate of the search for its first epochs, then the best on validation rows to the end."""
+    training = material.config.training
+    rates = training.search.learning_rate if len(training.search.learning_rate) > 1 else (training.learning_rate,)
+    fits = [Fit(material, rate) for rate in rates]
     if len(fits) > 1:
         for fit in fits:
-            fit.advance(min(search.epochs, total))
+            fit.advance(min(training.search.epochs, training.epochs))
     chosen = min(fits, key=lambda fit: fit.best_loss)  # the first of equals
-    tried = [(k, fit.candidate.learning_rate, fit.candidate.dropout, fit.candidate.code_norm, fit.best_loss,
-              fit is chosen) for k, fit in enumerate(fits)]
+    tried = [(k, fit.learning_rate, fit.best_loss, fit is chosen) for k, fit in enumerate(fits)]
     table = pd.DataFrame(tried if len(fits) > 1 else [], columns=SEARCH_COLUMNS)
-    chosen.advance(total)
+    chosen.advance(training.epochs)
     if chosen.best_weights is None:
         raise InputError(f"run {material.config.name} {material.task.name}: the validation loss was never finite; "
                          "lower training.learning_rate or look for extreme values in the signals.")
@@ -158,44 +152,26 @@ def _fit_gradient(material: Material) -> tuple[dict[str, Tensor], pd.DataFrame, 
     return chosen.best_weights, frame.assign(best=frame["epoch"] == chosen.best_epoch), table
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One setting that the search tries."""
-
-    learning_rate: float
-    dropout: float
-    code_norm: bool = False
-
-
-def candidates(config: RunConfig) -> list[Candidate]:
-    """The search's settings: the given one first, then random ones, the same for every method, fold and seed."""
-    search = config.training.search
-    rng = np.random.default_rng(search.seed)
-    found = [Candidate(config.training.learning_rate, config.model.dropout, config.model.code_norm)]
-    low, high = np.log(search.learning_rate)
-    for _ in range(search.trials - 1):
-        rate = float(f"{np.exp(rng.uniform(low, high)):.3g}")
-        found.append(Candidate(rate, float(rng.choice(search.dropout)), bool(rng.choice(search.code_norm))))
-    return found
-
-
 class Fit:
     """A model under training that can be advanced epoch by epoch.
 
-    Adam, cosine annealing over the whole schedule, early stopping on the validation rows' emotion loss;
-    the best epoch's weights are kept.
+    Adam; the learning rate rises over the first steps and falls along a cosine to the end of the schedule. What is
+    judged and kept is a running average of the weights (Polyak & Juditsky 1992, doi 10.1137/0330046; its decay is
+    ``training.ema``): early stopping on the validation rows' emotion loss, the best epoch's average is the model.
     """
 
-    def __init__(self, material: Material, candidate: Candidate) -> None:
-        self.material, self.candidate = material, candidate
-        training, spec = material.config.training, material.spec
+    def __init__(self, material: Material, learning_rate: float) -> None:
+        self.material, self.learning_rate = material, learning_rate
+        training = material.config.training
         torch.manual_seed(material.seed)
-        model = replace(spec.model, dropout=candidate.dropout, code_norm=candidate.code_norm)
-        self.method = build_method(material.config.run.method, replace(spec, model=model)).to(material.device)
-        calibrate_heads(self.method, material.labels)
+        self.method = build_method(material.config.run.method, material.spec).to(material.device)
+        self.method.calibrate(torch.from_numpy(material.labels.astype(np.float32)))
+        self.average = copy.deepcopy(self.method).eval()
         self.generator = torch.Generator().manual_seed(material.seed)
-        self.noise = torch.random.get_rng_state()  # dropout's: each candidate has its own course
-        self.optimizer = Adam(self.method.parameters(), candidate.learning_rate, training.weight_decay)
+        self.noise = torch.random.get_rng_state()  # dropout's: each rate of the search has its own course
+        self.optimizer = Adam(self.method.parameters(), learning_rate, training.weight_decay)
+        self.n_batches = -(-len(material.sequences["train"]) // training.batch_sequences)
+        self.steps = 0
         self.history: list[dict[str, float]] = []
         self.best_loss, self.best_epoch = float("inf"), 0
         self.best_weights: dict[str, Tensor] | None = None
@@ -210,39 +186,51 @@ class Fit:
 
     def _epoch(self) -> None:
         material, epoch = self.material, len(self.history)
-        self.optimizer.learning_rate = cosine_annealed(self.candidate.learning_rate, epoch,
-                                                       material.config.training.epochs)
         self.method.train()
         train = material.sequences["train"]
         order = torch.randperm(len(train), generator=self.generator).numpy()
         totals: dict[str, float] = {}
-        parts = list(chunks(train[order], material.config.training.batch_sequences))
-        for part in parts:
-            losses = _step(self.method, self.optimizer, material.assembler.batch(part), material.config,
-                           material.task, self.generator, material.device)
-            for name, value in losses.items():
-                totals[name] = totals.get(name, 0.0) + value / len(parts)
-        loss = _mean_loss(self.method, material.assembler.batches(material.sequences["validation"], SEQUENCES),
+        for part in chunks(train[order], material.config.training.batch_sequences):
+            for name, value in self._step(material.assembler.batch(part)).items():
+                totals[name] = totals.get(name, 0.0) + value / self.n_batches
+        loss = _mean_loss(self.average, material.assembler.batches(material.sequences["validation"], SEQUENCES),
                           material.device)
         self.history.append({"epoch": epoch, "train_loss": totals.pop("emotion"),
                              **{f"train_{k}": v for k, v in totals.items()}, "validation_loss": loss})
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, epoch
-            self.best_weights = {k: v.detach().clone() for k, v in self.method.state_dict().items()}
+            self.best_weights = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        training, task = self.material.config.training, self.material.task
+        if training.missing != "none":
+            rate = task.rate if training.missing == "matched" else None
+            batch = batch.with_present(training_mask(batch.present, rate, training.missing_max, self.generator))
+        output = self.method(batch.to(self.material.device))
+        loss = torch.stack(list(output.losses.values())).sum()
+        if not torch.isfinite(loss):  # a step from here would spoil the weights and their average for good
+            raise InputError(f"run {self.material.config.name} {task.name}: found the loss {float(loss)} in step "
+                             f"{self.steps}, expected a finite one; lower training.learning_rate or look for extreme "
+                             "values in the signals.")
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.method.parameters(), MAX_GRADIENT_NORM, foreach=True)
+        self.optimizer.learning_rate = scheduled(self.learning_rate, self.steps, training.warmup_steps,
+                                                 training.epochs * self.n_batches)
+        self.optimizer.step()
+        self.steps += 1
+        average_weights(self.average, self.method, min(training.ema, self.steps / (self.steps + 10)))
+        return {name: float(value.detach()) for name, value in output.losses.items()}
 
 
-def _step(method: Method, optimizer: Adam, batch: Batch, config: RunConfig, task: FoldTask,
-          generator: torch.Generator, device: torch.device) -> dict[str, float]:
-    if config.training.missing != "none":
-        rate = task.rate if config.training.missing == "matched" else None
-        batch = batch.with_present(training_mask(batch.present, rate, config.training.missing_max, generator))
-    output = method(batch.to(device))
-    loss = torch.stack(list(output.losses.values())).sum()
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(method.parameters(), MAX_GRADIENT_NORM, foreach=True)
-    optimizer.step()
-    return {name: float(value.detach()) for name, value in output.losses.items()}
+@torch.no_grad()
+def average_weights(average: Method, method: Method, decay: float) -> None:
+    """``average = decay · average + (1 - decay) · method`` for every weight and running statistic; counts are copied."""
+    old, new = average.state_dict(), method.state_dict()
+    smooth = [name for name, value in old.items() if value.is_floating_point()]
+    torch._foreach_lerp_([old[name] for name in smooth], [new[name] for name in smooth], 1.0 - decay)
+    for name in old.keys() - set(smooth):
+        old[name].copy_(new[name])
 
 
 @torch.no_grad()

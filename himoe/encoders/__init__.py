@@ -1,6 +1,6 @@
 """Which encoder serves which modality, and the encoding of present windows only.
 
-Legend: B sequences, T time steps, M modalities, n windows, C channels, W samples a window, F features,
+Legend: B sequences, T time steps, M modalities, n windows, C channels, W samples per window, F features,
 A action units.
 """
 
@@ -17,6 +17,9 @@ from himoe.batches import Batch, ModalityShape
 from himoe.encoders.action_units import AU_NAMES
 from himoe.encoders.eegnet import EEGNet
 from himoe.encoders.face import FaceEncoder
+from himoe.encoders.features import FeatureEncoder
+from himoe.encoders.power import PowerNet
+from himoe.encoders.sequence import SequenceContext
 from himoe.encoders.small import MIN_CNN_SAMPLES, SmallCNN, WindowMLP
 from himoe.errors import bad_input
 from himoe.params import ModelParams
@@ -26,18 +29,29 @@ EncoderClass = Callable[[ModalityShape, ModelParams], nn.Module]
 
 MIN_EEGNET_SAMPLES = 32
 
-# Modalities with an encoder of their own; every other one gets a small network by its window's length.
-ENCODERS: dict[str, tuple[EncoderClass, int]] = {
-    "EEG": (EEGNet, MIN_EEGNET_SAMPLES),
-    "FACE": (FaceEncoder, 1),
+EEG_FRONT_ENDS: dict[str, tuple[EncoderClass, int]] = {
+    "eegnet": (EEGNet, MIN_EEGNET_SAMPLES),
+    "power": (PowerNet, MIN_EEGNET_SAMPLES),
+    "bands": (FeatureEncoder, 1),
 }
+SIGNAL_FRONT_ENDS: dict[str, tuple[EncoderClass, int]] = {
+    "cnn": (SmallCNN, MIN_CNN_SAMPLES),
+    "features": (FeatureEncoder, 1),
+}
+
+
+def front_end(modality: str, model: ModelParams) -> tuple[EncoderClass, int]:
+    """The encoder of one modality and the fewest samples per window it can take."""
+    if modality == "FACE":
+        return FaceEncoder, 1
+    return EEG_FRONT_ENDS[model.eeg_encoder] if modality == "EEG" else SIGNAL_FRONT_ENDS[model.signal_encoder]
 
 
 def build_encoder(modality: str, shape: ModalityShape, model: ModelParams) -> nn.Module:
     """Build the encoder (n, C, W) → (n, F) of one modality.
 
-    EEG: :class:`EEGNet` from 32 samples a window on. FACE: :class:`FaceEncoder`. Others: :class:`SmallCNN` from
-    64 samples on, else :class:`WindowMLP`.
+    EEG: what ``model.eeg_encoder`` names. FACE: :class:`FaceEncoder`. Others: what ``model.signal_encoder`` names.
+    Windows too short for it get :class:`SmallCNN` from 64 samples on, else :class:`WindowMLP`.
 
     Raises
     ------
@@ -48,7 +62,7 @@ def build_encoder(modality: str, shape: ModalityShape, model: ModelParams) -> nn
     if shape.channels < 1 or shape.samples < 1:
         raise bad_input(f"shape of {modality}", f"{shape.channels} channels x {shape.samples} samples",
                         "at least 1 x 1", "leave the modality out or make its windows longer")
-    own, min_samples = ENCODERS.get(modality, (SmallCNN, MIN_CNN_SAMPLES))
+    own, min_samples = front_end(modality, model)
     if shape.samples >= min_samples:
         return own(shape, model)
     return SmallCNN(shape, model) if shape.samples >= MIN_CNN_SAMPLES else WindowMLP(shape, model)
@@ -75,11 +89,11 @@ def mask_codes(codes: Tensor, present: Tensor) -> Tensor:
 
 
 class ModalityEncoders(nn.Module):
-    """One encoder a modality, no parameters shared: batch → codes (B, T, M, F).
+    """One encoder per modality, no parameters shared: batch → codes (B, T, M, F).
 
     ``model.code_norm`` puts a layer norm without parameters on every code (Ba et al. 2016, arXiv:1607.06450), so
-    that a window with a burst cannot throw what follows. The papers leave this open; each model's search may choose.
-    The choice is kept with the weights.
+    that a window with a burst cannot throw what follows; the choice is kept with the weights. ``model.context`` lets
+    each modality's codes know their neighbours in time (:meth:`masked`).
     """
 
     code_norm: Tensor
@@ -90,6 +104,7 @@ class ModalityEncoders(nn.Module):
         self.features = model.features
         self.register_buffer("code_norm", torch.tensor(model.code_norm))
         self.encoders = nn.ModuleDict({name: build_encoder(name, shape, model) for name, shape in shapes.items()})
+        self.context = SequenceContext(len(self.shapes), model.features) if model.context == "gru" else None
 
     def forward(self, batch: Batch) -> Tensor:
         """Codes in the order of the shapes; 0 where a modality is absent.
@@ -110,6 +125,14 @@ class ModalityEncoders(nn.Module):
             codes.append(encode_present(self.encoders[name], x, batch.present[..., index], self.features))
         codes_BTMF = torch.stack(codes, 2)
         return functional.layer_norm(codes_BTMF, (self.features,)) if self.code_norm else codes_BTMF
+
+    def masked(self, codes: Tensor, present: Tensor) -> Tensor:
+        """Codes (B, T, M, F) of the modalities that ``present`` (B, T, M) admits, in context; 0 where absent.
+
+        Every network decodes from these: what a mask takes away is gone before codes learn of their neighbours.
+        """
+        kept = mask_codes(codes, present)
+        return kept if self.context is None else mask_codes(self.context(kept), present)
 
     @property
     def action_units(self) -> tuple[str, ...]:

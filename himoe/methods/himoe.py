@@ -9,7 +9,8 @@ from torch import Tensor
 
 from himoe.alignment import LagAligner, nt_xent
 from himoe.batches import Batch
-from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.encoders import ModalityEncoders
+from himoe.encoders.people import PersonMaps
 from himoe.experts import AttentionFusion, EmotionExpertBank, ModalityExpertBank
 from himoe.methods.base import Heads, Method, Output, Spec
 
@@ -19,7 +20,9 @@ class HiMoE(Method):
 
     Ablations are parameters: ``emotion_experts: 0`` leaves the second bank out, ``soft_routing: false``
     routes to one expert, ``alignment.weight: 0`` drops the contrastive loss (which is computed in training
-    mode only). Diagnostics: ``modality_gates`` (B, T, M, K), ``fusion_weights`` (B, T, M),
+    mode only), ``residual: false`` takes the experts' skip connection, ``present_only: false`` gives absent modalities
+    a say in the fusion. ``person_map: true`` adds a linear map of the codes for every person known from training
+    (:class:`himoe.encoders.people.PersonMaps`). Diagnostics: ``modality_gates`` (B, T, M, K), ``fusion_weights`` (B, T, M),
     ``emotion_gates`` (B, T, L) if there are emotion experts, ``lags_s`` (M,) if lags are learned.
     """
 
@@ -30,11 +33,12 @@ class HiMoE(Method):
         self.lags = (LagAligner(n_modalities, spec.alignment.max_lag_s, spec.step_s)
                      if spec.alignment.max_lag_s > 0 else None)
         self.modality_bank = ModalityExpertBank(n_modalities, model.modality_experts, model.features,
-                                                model.expert_hidden, model.soft_routing)
-        self.fusion = AttentionFusion(model.features)
+                                                model.expert_hidden, model.soft_routing, model.residual)
+        self.people = PersonMaps(spec.people, n_modalities, model.features) if model.person_map else None
+        self.fusion = AttentionFusion(model.features, model.present_only)
         self.emotion_bank = (EmotionExpertBank(model.emotion_experts, model.features, model.expert_hidden,
-                                               model.similarity) if model.emotion_experts else None)
-        self.heads = Heads(model.features, spec.task)
+                                               model.similarity, model.residual) if model.emotion_experts else None)
+        self.heads = Heads(model.features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""
@@ -42,13 +46,15 @@ class HiMoE(Method):
 
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Route, fuse and predict from codes (B, T, M, F)."""
-        codes_BTMF = mask_codes(codes, batch.present)
+        codes_BTMF = self.encoders.masked(codes, batch.present)
+        if self.people is not None:
+            codes_BTMF = self.people(codes_BTMF, batch.subject)
         diagnostics = {}
         if self.lags is not None:
             codes_BTMF = self.lags(codes_BTMF, batch.present)
             diagnostics["lags_s"] = self.lags.lags_s()
         z_BTMF, diagnostics["modality_gates"] = self.modality_bank(codes_BTMF)
-        e_BTF, diagnostics["fusion_weights"] = self.fusion(z_BTMF)
+        e_BTF, diagnostics["fusion_weights"] = self.fusion(z_BTMF, batch.present)
         if self.emotion_bank is not None:
             e_BTF, diagnostics["emotion_gates"] = self.emotion_bank(e_BTF)
         prediction, raw = self.heads(e_BTF)
