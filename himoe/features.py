@@ -74,9 +74,10 @@ def window_features(modality: str, data: np.ndarray, sfreq_hz: float,
     return values.astype(np.float32), tuple(f"{modality}_{name}" for name in names)
 
 
-def feature_names(modality: str, channels: int, samples: int, sfreq_hz: float) -> tuple[str, ...]:
+def feature_names(modality: str, channels: int, samples: int, sfreq_hz: float,
+                  ch_names: Sequence[str] | None = None) -> tuple[str, ...]:
     """Names of the features that windows of this shape give."""
-    return window_features(modality, np.zeros((0, channels, samples), np.float32), sfreq_hz)[1]
+    return window_features(modality, np.zeros((0, channels, samples), np.float32), sfreq_hz, ch_names)[1]
 
 
 def _by_channel(columns: dict[str, np.ndarray]) -> Features:

@@ -13,6 +13,7 @@ from himoe.methods import build_method
 from himoe.methods.base import Spec, count_parameters
 from himoe.params import TrainingParams, parse
 from himoe.progress import progress
+from himoe.rundata import read_as_features
 from himoe.windows import folder_meta
 from pipeline.runs import resolve_method
 from pipeline.stage import main, stage_params
@@ -20,7 +21,7 @@ from pipeline.stage import main, stage_params
 SEQUENCES = 32
 
 
-def cost(windows: str, out: str) -> None:
+def cost(windows: str, features: str, out: str) -> None:
     """Measure the regression runs of ``runs``, each method and modality set once, and write the table *out*."""
     params = stage_params("cost")
     profile = params["profile"]
@@ -31,8 +32,9 @@ def cost(windows: str, out: str) -> None:
     for (method, modality_set, data_set), (name, values) in progress(chosen.items(), "cost", "method", len(chosen)):
         folder = Path(windows) / data_set
         run, model, alignment = resolve_method(f"runs.{name}", values, params["reference"], folder)
-        meta = folder_meta(folder)
-        spec = Spec({m: meta.shape(m) for m in run.modalities},
+        meta, made = folder_meta(folder), folder_meta(Path(features) / data_set)
+        as_features = read_as_features(run, model)
+        spec = Spec({m: (made if m in as_features else meta).shape(m) for m in run.modalities},
                     Task("regression", meta.dimensions, meta.scale, meta.thresholds), model, alignment, meta.step_s)
         network = build_method(method, spec)
         batch = random_batch(spec, SEQUENCES, training.sequence_length)

@@ -19,12 +19,12 @@ from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 
 
-def evaluate_main(windows: str, folds: str, weights: str, out: str, metrics: str) -> None:
+def evaluate_main(windows: str, features: str, folds: str, weights: str, out: str, metrics: str) -> None:
     """Score ``main``: the folder *out* (sweep, combinations, routing, predictions) and the flat file *metrics*."""
     config, params = run_config("evaluate_main", "main", Path(windows))
     bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
     rate = float(params["missing_rate"])
-    data = load_data(config, params, windows, folds)
+    data = load_data(config, params, windows, features, folds)
     shared = (config, data, Path(weights), rate)
     scores = join(map_forked(_score, shared, run_tasks(config, data.folds), jobs()))
     if len(scores.predictions) == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -63,15 +64,24 @@ def resolve_method(where: str, values: Mapping[str, Any], base: Mapping[str, Any
     return run, model, parse(AlignmentParams, {**base["alignment"], **run.alignment}, f"{where}.alignment")
 
 
-def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, folds: str) -> RunData:
-    """Open the run's windows and fold table; refuse a fold table that leaks."""
+def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, features: str, folds: str) -> RunData:
+    """Open the run's windows, or their features, and its fold table; refuse a fold table that leaks."""
     settings = parse(WindowParams, params["windows"], "windows")
     table = read_folds(Path(folds))
-    data = load_run_data(config, Path(windows), table, settings.min_completeness, SCRATCH / "maps" / config.name)
-    first = next(iter(data.store.arrays))
-    digests = content_digests(data.store.arrays[first], data.present[:, 0])
-    require_honest(data.store.index, table, config.run.protocol, digests)
+    data = load_run_data(config, Path(windows), Path(features), table, settings.min_completeness,
+                         SCRATCH / "maps" / config.name)
+    require_honest(data.store.index, table, config.run.protocol, digests(data))
     return data
+
+
+def digests(data: RunData) -> list[bytes]:
+    """A digest of each window's content, from the modality that has the most numbers per window.
+
+    Few numbers (three of a temperature, say) could be equal by chance; many only in a copy of the window.
+    """
+    arrays = data.store.arrays
+    column = max(range(len(arrays)), key=lambda k: math.prod(list(arrays.values())[k].shape[1:]))
+    return content_digests(list(arrays.values())[column], data.present[:, column])
 
 
 def read_folds(path: Path) -> pd.DataFrame:

@@ -10,21 +10,24 @@ from pathlib import Path
 
 import himoe
 from himoe.files import remove, sha256
+from himoe.rundata import feature_modalities
 from himoe.running import train_run
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 
 
-def train(name: str, windows: str, folds: str, out: str, settings: str = "") -> None:
-    """Fit run *name* on the shards in *windows* under the fold table *folds* into the folder *out*.
+def train(name: str, windows: str, features: str, folds: str, out: str, settings: str = "") -> None:
+    """Fit run *name* on the shards in *windows* and *features* under the fold table *folds* into the folder *out*.
 
     *settings* is the file of what the runs of the tables share; ``main`` has none.
     """
     is_main = name == "main"
     config, params = run_config("train_main" if is_main else f"train@{name}", name, Path(windows),
                                 Path(settings) if settings else None)
-    data = load_data(config, params, windows, folds)
-    inputs = {"windows": folder_digest(Path(windows), "*.parquet"), "folds": sha256(Path(folds)),
+    data = load_data(config, params, windows, features, folds)
+    n_made, n_modalities = len(feature_modalities(config)), len(config.run.modalities)
+    read = [folder for folder, count in ((windows, n_modalities - n_made), (features, n_made)) if count]
+    inputs = {**{folder: folder_digest(Path(folder), "*.parquet") for folder in read}, "folds": sha256(Path(folds)),
               "code": folder_digest(Path(himoe.__file__).parent, "**/*.py")}
     kept = SCRATCH / "folds" / name
     train_run(config, data, Path(out), kept, inputs, jobs(), score=not is_main)

@@ -66,7 +66,8 @@ def test_loaded_from_shards_equals_derived_in_memory(tmp_path: Path, memory_gib:
     store = make_store()
     config = make_config(memory_gib=memory_gib)
     expected = make_data(config, store)
-    data = load_run_data(config, write_store(tmp_path / "windows", store), expected.folds, 0.5, tmp_path / "maps")
+    folder = write_store(tmp_path / "windows", store)
+    data = load_run_data(config, folder, tmp_path / "features", expected.folds, 0.5, tmp_path / "maps")
     pd.testing.assert_frame_equal(data.store.index, store.index, check_dtype=False)
     for modality in ("EEG", "EDA"):
         np.testing.assert_array_equal(data.store.arrays[modality], store.arrays[modality])
@@ -82,7 +83,7 @@ def test_presence_follows_completeness(tmp_path: Path) -> None:
     index.loc[4, "completeness_EDA"] = np.float32(0.5)
     folder = write_store(tmp_path / "windows", replace(store, index=index))
     config = make_config()
-    data = load_run_data(config, folder, folds_of(store), 0.5, tmp_path / "maps")
+    data = load_run_data(config, folder, tmp_path / "features", folds_of(store), 0.5, tmp_path / "maps")
     assert data.present[:, 0].all()
     assert np.flatnonzero(~data.present[:, 1]).tolist() == [3]
 
@@ -99,7 +100,8 @@ def test_classes_are_above_the_threshold(tmp_path: Path) -> None:
     index = store.index.copy()
     index.loc[:2, "valence"] = [5.0, 5.01, np.nan]
     folder = write_store(tmp_path / "windows", replace(store, index=index))
-    data = load_run_data(make_config(task="classification"), folder, folds_of(store), 0.5, tmp_path / "maps")
+    data = load_run_data(make_config(task="classification"), folder, tmp_path / "features", folds_of(store), 0.5,
+                         tmp_path / "maps")
     np.testing.assert_array_equal(data.labels[:3, 0], [0.0, 1.0, np.nan])
     np.testing.assert_array_equal(data.labels[3:, 1], (index["arousal"].to_numpy()[3:] > 5).astype(float))
 
@@ -107,8 +109,8 @@ def test_classes_are_above_the_threshold(tmp_path: Path) -> None:
 def test_shuffled_labels_are_other_trials_labels(tmp_path: Path) -> None:
     store = make_store(4, 6, 5)
     folder = write_store(tmp_path / "windows", store)
-    plain, shuffled = (load_run_data(make_config(shuffle_labels=flag), folder, folds_of(store), 0.5, tmp_path / "m")
-                       .labels.reshape(24, 5, 2) for flag in (False, True))
+    plain, shuffled = (load_run_data(make_config(shuffle_labels=flag), folder, tmp_path / "features", folds_of(store),
+                                     0.5, tmp_path / "m").labels.reshape(24, 5, 2) for flag in (False, True))
     as_sets = [sorted(map(bytes, (np.ascontiguousarray(trial) for trial in labels))) for labels in (plain, shuffled)]
     assert as_sets[0] == as_sets[1]  # whole trials change places
     moved = (plain != shuffled).any((1, 2))
@@ -120,7 +122,7 @@ def test_only_missing_labels_are_refused(tmp_path: Path) -> None:
     index = store.index.assign(valence=np.nan, arousal=np.nan)
     folder = write_store(tmp_path / "windows", replace(store, index=index))
     with pytest.raises(InputError, match=r"labels.*windows\.labels"):
-        load_run_data(make_config(), folder, folds_of(store), 0.5, tmp_path / "maps")
+        load_run_data(make_config(), folder, tmp_path / "features", folds_of(store), 0.5, tmp_path / "maps")
 
 
 def test_spec_names_shapes_and_step() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from toysets import file_bytes, make_config, make_data, make_store, with_face, write_store
+from toysets import file_bytes, make_config, make_data, make_store, with_face, write_feature_store, write_store
 
 from himoe import running
 from himoe.encoders.action_units import AU_NAMES
@@ -166,7 +166,8 @@ def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path:
     scores, tables = [], []
     for reverse in (False, True):
         folder = write_store(tmp_path / f"windows-{reverse}", store, reverse)
-        data = load_run_data(config, folder, folds, 0.5, tmp_path / "maps")
+        made = write_feature_store(tmp_path / f"features-{reverse}", folder)
+        data = load_run_data(config, folder, made, folds, 0.5, tmp_path / "maps")
         assert data.store.index["subject"].is_monotonic_increasing == (not reverse)
         train_run(config, data, tmp_path / f"out-{reverse}", tmp_path / f"kept-{reverse}", INPUTS, 1)
         table = pd.read_parquet(tmp_path / f"out-{reverse}" / "predictions.parquet")
@@ -188,10 +189,11 @@ def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path:
 def test_windows_on_disk_give_the_same_weights_as_in_memory(method: str, tmp_path: Path) -> None:
     store = make_store(4, 6, 5)
     folder = write_store(tmp_path / "windows", store)
+    made = write_feature_store(tmp_path / "features", folder)
     outputs = []
     for memory_gib in (1.0, 1e-6):
         config = make_config(method, memory_gib=memory_gib)
-        data = load_run_data(config, folder, make_data(config, store).folds, 0.5, tmp_path / "maps")
+        data = load_run_data(config, folder, made, make_data(config, store).folds, 0.5, tmp_path / "maps")
         assert isinstance(data.store.arrays["EEG"], np.ndarray) == (memory_gib == 1.0)
         train_run(config, data, tmp_path / f"out-{memory_gib}", tmp_path / f"kept-{memory_gib}", INPUTS, 2)
         outputs.append(file_bytes(tmp_path / f"out-{memory_gib}"))

@@ -32,14 +32,14 @@ from pipeline.stage import fill, read_yaml
 LEVELS = (
     "errors files progress recordings params disk_array workers metrics adam", "datasets facts", "simulate",
     "signals windows folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
-    "encoders features experts alignment", "methods", "rundata training inference evaluation costs running", "paper",
+    "encoders features feature_shards experts alignment", "methods", "rundata training inference evaluation costs running", "paper",
     "results", "statistics summary palette", "tables", "figures", "report",
 )
 # What reads results and writes tables, figures and pages starts without torch.
 WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "paper", "results", "statistics",
                  "summary", "palette", "tables", "figures", "report")
-SCRIPTS_WITHOUT_TORCH = ("code", "settings", "preprocess", "window", "split", "evaluate", "quality", "tables",
-                         "figures", "report")
+SCRIPTS_WITHOUT_TORCH = ("code", "settings", "preprocess", "window", "features", "split", "evaluate", "quality",
+                         "tables", "figures", "report")
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 LIBRARY = sorted((ROOT / "himoe").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "pipeline").rglob("*.py"))
@@ -268,21 +268,23 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.slow
 def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any, tmp_path: Path) -> None:
-    windows, folds, shared = "data/windows/deap", "data/folds/deap", "settings/runs.json"
+    windows, features, folds = "data/windows/deap", "data/features/deap", "data/folds/deap"
+    shared = "settings/runs.json"
     table, page = f"{folds}/trial.csv", ("reports/index.html", "reports/README.md", "reports/figures")
     steps: dict[str, tuple[str, ...]] = {
         "download@deap": ("deap", "data/raw/deap"),
         "face@deap": ("deap", "data/raw/deap", "data/faces/deap"),
         "preprocess@deap": ("deap", "data/raw/deap", "data/faces/deap", "data/signals/deap"),
         "window@deap": ("deap", "data/signals/deap", "windows-of-deap"),
+        "features@deap": ("deap", windows, features),
         "split@deap": ("deap", windows, folds),
-        "train_main": ("main", windows, table, "main/run"),
-        "evaluate_main": (windows, table, "main/run", "main/evaluation", "metrics/main.json"),
+        "train_main": ("main", windows, features, table, "main/run"),
+        "evaluate_main": (windows, features, table, "main/run", "main/evaluation", "metrics/main.json"),
         "settings": (shared,),
-        **{f"train@deap-{method}": (f"deap-{method}", windows, table, f"runs/deap-{method}", shared)
+        **{f"train@deap-{method}": (f"deap-{method}", windows, features, table, f"runs/deap-{method}", shared)
            for method in ("himoe", "late_fusion", "mean")},
         "evaluate": ("runs", "metrics/runs", "metrics/comparisons.csv"),
-        "cost": ("data/windows", "metrics/cost.csv"),
+        "cost": ("data/windows", "data/features", "metrics/cost.csv"),
         "quality": ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality"),
         "tables": ("runs", "metrics", "reports/tables"),
         "figures": ("runs", "metrics", "reports/figures"),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.batches import Task, WindowStore, codes, label_matrix, shuffle_between_trials
+from himoe.feature_shards import feature_array, feature_meta, write_features
 from himoe.folds import make_folds, role_rows
 from himoe.params import (
     AlignmentParams,
@@ -22,8 +23,8 @@ from himoe.params import (
     SplitParams,
     TrainingParams,
 )
-from himoe.rundata import RunData
-from himoe.windows import ShardMeta, write_shard
+from himoe.rundata import RunData, feature_modalities
+from himoe.windows import ShardMeta, shard_paths, write_shard
 
 SHAPES = {"EEG": (3, 64, 32.0), "EDA": (1, 16, 4.0)}  # channels, samples, rate
 DIMENSIONS = ("valence", "arousal")
@@ -94,6 +95,7 @@ def make_config(method: str = "himoe", protocol: str = "trial", task: str = "reg
 
 def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd.DataFrame | None = None) -> RunData:
     """The run's data as ``load_run_data`` derives it, from windows in memory; folds are made if not given."""
+    store = as_read(config, store)
     meta = store.meta
     task = Task(config.run.task, meta.dimensions, meta.scale, meta.thresholds)
     labels = label_matrix(store.index, task)
@@ -103,6 +105,15 @@ def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd
         folds = make_folds(store.index, config.run.protocol, SplitParams(n_folds, 0.25), 0)
     return RunData(store, folds, task, labels, store.present(0.5), codes(store.index["subject"]),
                    codes(store.index["stimulus"]))
+
+
+def as_read(config: RunConfig, store: WindowStore) -> WindowStore:
+    """The store with the features of those modalities that the run's method reads as features, in place of windows."""
+    made, described = feature_modalities(config), feature_meta(store.meta)
+    there = {m: store.index[f"completeness_{m}"].to_numpy() > 0 for m in made}
+    arrays = {m: feature_array(m, np.asarray(store.arrays[m]), store.meta.shape(m), there[m]) for m in made}
+    entries = {m: (described if m in made else store.meta).modalities[m] for m in store.meta.modalities}
+    return replace(store, arrays={**store.arrays, **arrays}, meta=replace(store.meta, modalities=entries))
 
 
 def rows_of(data: RunData, role: str, fold: int = 1) -> np.ndarray:
@@ -125,6 +136,13 @@ def write_store(folder: Path, store: WindowStore, reverse: bool = False) -> Path
         rows = np.flatnonzero(store.index["subject"] == name)[:: -1 if reverse else 1]
         write_shard(folder / f"{place:02d}.parquet", store.index.iloc[rows].reset_index(drop=True),
                     {m: a[rows] for m, a in store.arrays.items()}, store.meta)
+    return folder
+
+
+def write_feature_store(folder: Path, windows: Path) -> Path:
+    """Write the feature shards of the window shards in *windows*."""
+    for path in shard_paths(windows):
+        write_features(path, folder / path.name)
     return folder
 
 

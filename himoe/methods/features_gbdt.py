@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from himoe.batches import Batch
-from himoe.features import feature_names, window_features
 from himoe.methods.base import Output, Spec, class_prediction
 from himoe.methods.resizable import FittedMethod
 
@@ -37,6 +36,7 @@ class FeaturesGBDT(FittedMethod):
     :func:`predict_trees` walks them.
     """
 
+    reads = "features"
     seed = 0
     missing_max = 0.4
     feature_modality: Tensor
@@ -51,8 +51,8 @@ class FeaturesGBDT(FittedMethod):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        widths = [len(feature_names(m, s.channels, s.samples, s.sfreq_hz)) for m, s in spec.shapes.items()]
-        owner = torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
+        widths = torch.tensor([shape.channels * shape.samples for shape in spec.shapes.values()])
+        owner = torch.repeat_interleave(torch.arange(len(widths)), widths)
         self.register_buffer("feature_modality", owner, persistent=False)
         middle = 0.0 if spec.task.kind == "classification" else sum(spec.task.scale) / 2
         self.scores = spec.task.outputs if spec.task.outputs > 2 else 1
@@ -63,15 +63,8 @@ class FeaturesGBDT(FittedMethod):
 
     def encode(self, batch: Batch) -> Tensor:
         """Features (B, T, P), NaN where a modality is absent."""
-        columns = []
-        for index, (name, shape) in enumerate(self.spec.shapes.items()):
-            present = batch.present[..., index]
-            windows = batch.x[name][present].cpu().numpy()
-            values, names = window_features(name, windows, shape.sfreq_hz)
-            block = torch.full((*present.shape, len(names)), float("nan"))
-            block[present.cpu()] = torch.from_numpy(values)
-            columns.append(block)
-        return torch.cat(columns, -1).to(batch.present.device)
+        features = torch.cat([batch.x[name].flatten(2) for name in self.spec.shapes], -1)
+        return mask_features(features, batch.present, self.feature_modality)
 
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Predict from features (B, T, P)."""
