@@ -7,8 +7,8 @@ Legend: n windows, k tested windows, M modalities, D dimensions.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,13 @@ ACTION_UNIT_COLUMNS = ["run", "seed", "fold", "subject", "trial", "window", "act
 
 @dataclass(frozen=True)
 class Scores:
-    """Tables of one model, or of a whole run (:func:`join`); columns as the constants above say."""
+    """Tables of one model, or of a whole run (:func:`join`); columns as the constants above say.
+
+    ``predictions_missing`` are those at the highest swept rate under the first mask seed; no rows where that is 0.
+    """
 
     predictions: pd.DataFrame
+    predictions_missing: pd.DataFrame
     sweep: pd.DataFrame
     combinations: pd.DataFrame
     routing: pd.DataFrame
@@ -41,41 +45,59 @@ class Scores:
 
 def score_task(config: RunConfig, data: RunData, task: FoldTask, encoded: EncodedFold, missing: MissingParams,
                rate: float = 0.0) -> Scores:
-    """Score one model at every missing rate and mask seed, and by combination; keep its predictions at *rate*.
+    """Score one model at every missing rate and mask seed, and by combination; keep its predictions at *rate*
+    and at the highest swept rate.
 
     A model trained for one rate (``task.rate``) is scored at that rate alone.
     """
     rates = sorted({*missing.rates, rate}) if task.rate is None else [task.rate]
-    sweep, kept = sweep_table(config, data, task, encoded, rates, missing.mask_seeds, rate)
+    sweep, kept = sweep_table(config, data, task, encoded, rates, missing.mask_seeds, {rate, highest_rate(missing)})
     whole = task.rate in (None, 0.0)
     combined, routing = combination_tables(config, data, task, encoded) if whole else ([], [])
-    return Scores(pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(),
+    return Scores(pd.concat(kept[rate], ignore_index=True) if rate in kept else pd.DataFrame(),
+                  kept.get(highest_rate(missing), [pd.DataFrame()])[0] if highest_rate(missing) else pd.DataFrame(),
                   pd.DataFrame(sweep, columns=SWEEP_COLUMNS), pd.DataFrame(combined, columns=COMBINATION_COLUMNS),
                   pd.DataFrame(routing, columns=ROUTING_COLUMNS), action_unit_table(config, data, task, encoded))
 
 
+def highest_rate(missing: MissingParams) -> float:
+    """The highest swept missing rate, 0 where nothing is swept."""
+    return max(missing.rates, default=0.0)
+
+
 def sweep_table(config: RunConfig, data: RunData, task: FoldTask, encoded: EncodedFold, rates: Sequence[float],
-                mask_seeds: Sequence[int], keep: float) -> tuple[list[tuple[Any, ...]], list[pd.DataFrame]]:
-    """Rows of the sweep, and the predictions at rate *keep* (one frame a mask seed)."""
-    rows, sweep, kept = encoded.rows, [], []
+                mask_seeds: Sequence[int], keep: Collection[float]
+                ) -> tuple[list[tuple[Any, ...]], dict[float, list[pd.DataFrame]]]:
+    """Rows of the sweep, and the predictions at the rates *keep* (one frame a mask seed)."""
+    rows, trials = encoded.rows, trial_codes(data)[encoded.rows]
+    sweep: list[tuple[Any, ...]] = []
+    kept: dict[float, list[pd.DataFrame]] = {}
     draws = {seed: evaluation_draws(data.store.index, config.run.modalities, seed) for seed in mask_seeds}
     for rate in rates:
         for seed, draw in draws.items():
             predicted = encoded.predict(masked_present(data, draw, rate))
             sweep += [(config.name, rate, seed, task.seed, task.fold, *score)
-                      for score in scores_of(config, data, rows, predicted)]
-            if rate == keep:
-                kept.append(prediction_frame(config, data, task, rate, rows, predicted).assign(mask_seed=seed))
+                      for score in scores_of(config, data, rows, predicted, trials)]
+            if rate in keep:
+                kept.setdefault(rate, []).append(
+                    prediction_frame(config, data, task, rate, rows, predicted).assign(mask_seed=seed))
             if rate == 0:
                 break  # nothing is masked: every seed gives the same
     return sweep, kept
 
 
-def scores_of(config: RunConfig, data: RunData, rows: np.ndarray, predicted: np.ndarray) -> list[tuple[Any, ...]]:
-    """(dimension, metric, value) of predictions (k, D): every metric, each dimension and their mean."""
+def trial_codes(data: RunData) -> np.ndarray:
+    """(n,) the trial of each window as a number."""
+    return data.store.index.groupby(["subject", "trial"], sort=False).ngroup().to_numpy()
+
+
+def scores_of(config: RunConfig, data: RunData, rows: np.ndarray, predicted: np.ndarray,
+              trials: np.ndarray) -> list[tuple[Any, ...]]:
+    """(dimension, metric, value) of predictions (k, D): every metric, each dimension and their mean; trials (k,)."""
     scored: list[tuple[Any, ...]] = []
     for metric in task_metrics(config.run.task, data.task.classes):
-        values = [METRICS[metric](data.labels[rows, d], predicted[:, d]) for d in range(len(data.task.dimensions))]
+        values = [METRICS[metric](data.labels[rows, d], predicted[:, d], trials)
+                  for d in range(len(data.task.dimensions))]
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         scored += [(dimension, metric, value) for dimension, value in
                    zip((*data.task.dimensions, "mean"), (*values, mean), strict=True)]
@@ -100,6 +122,7 @@ def combination_tables(config: RunConfig, data: RunData, task: FoldTask,
     """
     rows = encoded.rows
     complete = data.present[rows].all(1)
+    trials = trial_codes(data)[rows[complete]]
     scores: list[tuple[Any, ...]] = []
     routing: list[tuple[Any, ...]] = []
     if not complete.any() or not encoded.method.looks:
@@ -109,7 +132,7 @@ def combination_tables(config: RunConfig, data: RunData, task: FoldTask,
         outputs = encoded.outputs(data.present & np.array(bits))
         predicted = encoded.flatten(outputs)
         scores += [(config.name, task.seed, task.fold, text, *score)
-                   for score in scores_of(config, data, rows[complete], predicted[complete])]
+                   for score in scores_of(config, data, rows[complete], predicted[complete], trials)]
         if "modality_gates" in outputs[0].diagnostics:
             routing += _routing_rows(config, encoded, outputs, complete, text)
     return scores, routing
@@ -149,10 +172,8 @@ def _routing_rows(config: RunConfig, encoded: EncodedFold, outputs: Sequence[Any
 def join(parts: Iterable[Scores]) -> Scores:
     """The tables of a whole run: rows one after another; routing weights averaged over its models."""
     found = list(parts)
-    predictions, sweep, combined, routing, units = (
-        pd.concat([frame for part in found if len(frame := getattr(part, name))] or [getattr(found[0], name)],
-                  ignore_index=True)
-        for name in ("predictions", "sweep", "combinations", "routing", "action_units"))
-    keys = ROUTING_COLUMNS[:-1]
-    return Scores(predictions, sweep, combined, routing.groupby(keys, sort=False)["weight"].mean().reset_index(),
-                  units)
+    tables = {field.name: pd.concat([frame for part in found if len(frame := getattr(part, field.name))]
+                                    or [getattr(found[0], field.name)], ignore_index=True)
+              for field in fields(Scores)}
+    routing = tables["routing"].groupby(ROUTING_COLUMNS[:-1], sort=False)["weight"].mean().reset_index()
+    return Scores(**{**tables, "routing": routing})

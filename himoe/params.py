@@ -347,14 +347,21 @@ class MissingParams:
 
 @dataclass(frozen=True)
 class BootstrapParams:
-    """Intervals by resampling trials."""
+    """Intervals by resampling people and their trials, and tests by swapping two methods' trials.
+
+    ``swaps``: how many random swaps; ``effect``: the difference of scores whose detection ``power`` is about.
+    """
 
     draws: int
     seed: int
     level: float = 0.95
+    swaps: int = 4999
+    effect: float = 0.05
 
     def __post_init__(self) -> None:
         _check(self.draws >= 1, "bootstrap.draws", self.draws, "1 or more")
+        _check(self.swaps >= 1, "bootstrap.swaps", self.swaps, "1 or more")
+        _check(self.effect > 0, "bootstrap.effect", self.effect, "more than 0")
         _check(0 < self.level < 1, "bootstrap.level", self.level, "in (0, 1)")
 
 

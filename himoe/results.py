@@ -15,28 +15,43 @@ import pandas as pd
 
 from himoe.errors import bad_input
 from himoe.files import read_json
-from himoe.paper import METHOD_LABELS
+from himoe.paper import METHOD_LABELS, is_floor
 
 REQUIRED = ("run", "method", "set", "protocol", "task", "modalities", "modality_set", "variant", "shuffled_labels",
             "data", "simulated")
 REQUIRED_INFO = ("data", "simulated", "dimensions", "length_s")
-# A run's tables: file and columns, as the train stage writes them (action_units only with FACE).
+_PREDICTION_COLUMNS = ("run", "fold", "seed", "missing_rate", "subject", "trial", "window", "start_s", "dimension",
+                       "y_true", "y_pred")
+# A run's tables: file and columns, as the train stage writes them (predictions_missing: at the highest swept rate,
+# where there is one above 0; action_units only with FACE).
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "history": ("history.csv", ("epoch", "train_loss", "validation_loss", "best", "fold", "seed")),
-    "search": ("search.csv", ("fold", "seed", "trial", "learning_rate", "dropout", "code_norm", "validation_loss",
-                              "chosen")),
-    "predictions": ("predictions.parquet", ("run", "fold", "seed", "missing_rate", "subject", "trial", "window",
-                                            "start_s", "dimension", "y_true", "y_pred")),
+    "search": ("search.csv", ("fold", "seed", "trial", "learning_rate", "validation_loss", "chosen")),
+    "predictions": ("predictions.parquet", _PREDICTION_COLUMNS),
+    "predictions_missing": ("predictions_missing.parquet", _PREDICTION_COLUMNS),
     "sweep": ("sweep.csv", ("run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value")),
     "combinations": ("combinations.csv", ("run", "seed", "fold", "combination", "dimension", "metric", "value")),
     "routing": ("routing.csv", ("run", "combination", "modality", "expert", "weight")),
     "action_units": ("action_units.parquet", ("run", "seed", "fold", "subject", "trial", "window", "action_unit",
                                               "activation")),
 }
-COMPARISON_COLUMNS = ("family", "reference", "run", "metric", "pairs", "difference", "low", "high", "p", "p_holm",
-                      "verdict")
+# p: swap test over trials (Holm's correction: p_holm); p_person, p_corrected: sensitivity, not corrected;
+# power: of the swap test, to see a difference of ``effect``.
+COMPARISON_COLUMNS = ("family", "reference", "run", "metric", "missing_rate", "people", "trials", "seeds", "difference",
+                      "low", "high", "p", "p_holm", "p_person", "p_corrected", "effect", "power", "verdict")
 COST_COLUMNS = ("method", "modality_set", "set", "parameters", "multiply_adds", "seconds_per_window")
 TRAJECTORY_TRIALS = 3
+
+# What the front ends are called in print (model.eeg_encoder, model.signal_encoder).
+EEG_LABELS = {"eegnet": "EEGNet", "power": "log power of learned filters", "bands": "log band powers"}
+SIGNAL_LABELS = {"cnn": "small CNNs", "features": "features of each window"}
+# What a switch of the models does, for runs whose variant has its name.
+VARIANT_LABELS = {
+    "no_residual": "without residual experts", "no_code_norm": "without norm of codes",
+    "default_codes": "with default codes of absent modalities", "unbounded": "with unbounded heads",
+    "context_gru": "with a GRU over time", "person_map": "with a linear map for each known person",
+    "eegnet": "with EEGNet",
+}
 
 # Text whose digits must not become numbers ("0110" is not 110).
 _TEXT = {"run": str, "reference": str, "combination": str, "modality": str, "subject": str, "trial": str}
@@ -83,6 +98,23 @@ class RunResult:
         """Where the numbers come from, e.g. ``"DEAP (simulated)"``."""
         return str(self.metrics["data"])
 
+    @property
+    def floor(self) -> bool:
+        """Whether the method is a floor to beat (ridge, trees, means)."""
+        return is_floor(str(self.metrics["method"]))
+
+    @property
+    def not_converged(self) -> str:
+        """``"not converged (3 of 12 models)"``; empty where every model stood still or there is nothing to train."""
+        if self.metrics.get("converged") is not False:
+            return ""
+        return f"not converged ({self.metrics.get('unconverged_models')} of {self.metrics.get('models')} models)"
+
+    def attainable(self, metric: str) -> float | None:
+        """What a decoder that knows the simulator's gains and lags reaches in *metric*; None where unknown."""
+        value = self.metrics.get(f"attainable_{metric}")
+        return None if value is None else float(value)
+
     def has(self, name: str) -> bool:
         """Whether the file of one of ``PARTS`` is there."""
         return (Path(self.folder) / PARTS[name][0]).is_file()
@@ -121,7 +153,7 @@ def load_results(names: Iterable[str], runs_dir: Path, metrics_dir: Path) -> dic
 
 
 def load_comparisons(metrics_dir: Path) -> pd.DataFrame:
-    """``comparisons.csv``: Hi-MoE against each other run, columns ``COMPARISON_COLUMNS``."""
+    """``comparisons.csv``: Hi-MoE against each other run at two missing rates, columns ``COMPARISON_COLUMNS``."""
     return _read_table(Path(metrics_dir) / "comparisons.csv", COMPARISON_COLUMNS, "make it with `dvc repro evaluate`",
                        "the comparisons")
 
@@ -211,7 +243,11 @@ def _variant_label(method: str, variant: str, info: Mapping[str, Any]) -> str:
         count = f"{plain} with {experts[1]} emotion expert{'' if experts[1] == '1' else 's'}" if experts else ""
         if variant == "seeds":
             return f"{plain}, {len(info['training']['seeds'])} seeds"
-        return METHOD_LABELS.get(f"{method}-{variant}") or count or f"{plain}, {variant.replace('_', ' ')}"
+        if variant.startswith("front_"):
+            return f"{plain}, {EEG_LABELS.get(info['model'].get('eeg_encoder'), variant.removeprefix('front_'))}"
+        switch = f"{plain} {VARIANT_LABELS[variant]}" if variant in VARIANT_LABELS else ""
+        named = METHOD_LABELS.get(f"{method}-{variant}") or count or switch
+        return named or f"{plain}, {variant.replace('_', ' ')}"
     return plain + ("".join(_switched_off(info)) if method == "himoe" else "")
 
 

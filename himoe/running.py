@@ -29,6 +29,8 @@ from himoe.training import choose_device, fit_task
 from himoe.workers import map_forked
 
 SCORE_TABLES = ("sweep", "combinations", "routing")
+# Parquet files that a run without such rows lacks, and their columns.
+OPTIONAL_SCORES: dict[str, list[str]] = {"predictions_missing": [], "action_units": ACTION_UNIT_COLUMNS}
 
 
 def task_key(config: RunConfig, task: FoldTask, inputs: Mapping[str, str]) -> str:
@@ -83,10 +85,11 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
 
 
 def write_scores(scores: Scores, folder: Path) -> None:
-    """``predictions.parquet``, ``action_units.parquet`` where there are any, and ``SCORE_TABLES`` as CSV."""
+    """``predictions.parquet``, ``OPTIONAL_SCORES`` where they have rows, and ``SCORE_TABLES`` as CSV."""
     scores.predictions.to_parquet(folder / "predictions.parquet", index=False)
-    if len(scores.action_units):
-        scores.action_units.to_parquet(folder / "action_units.parquet", index=False)
+    for name in OPTIONAL_SCORES:
+        if len(getattr(scores, name)):
+            getattr(scores, name).to_parquet(folder / f"{name}.parquet", index=False)
     for name in SCORE_TABLES:
         write_csv(getattr(scores, name), folder / f"{name}.csv")
 
@@ -95,9 +98,10 @@ def read_scores(folder: Path) -> Scores:
     """Undo :func:`write_scores`."""
     frames = {name: pd.read_csv(folder / f"{name}.csv", dtype={"combination": str}, float_precision="round_trip")
               for name in SCORE_TABLES}
-    units = folder / "action_units.parquet"
-    action_units = pd.read_parquet(units) if units.is_file() else pd.DataFrame(columns=ACTION_UNIT_COLUMNS)
-    return Scores(pd.read_parquet(folder / "predictions.parquet"), action_units=action_units, **frames)
+    for name, columns in OPTIONAL_SCORES.items():
+        path = folder / f"{name}.parquet"
+        frames[name] = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=columns)
+    return Scores(pd.read_parquet(folder / "predictions.parquet"), **frames)
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run's flat metrics from its tables: mean and SD over folds, and intervals over trials. Needs no torch."""
+"""A run's flat metrics from its tables: one estimator, its interval, and the spread over folds. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from himoe.metrics import METRICS, bootstrap_interval, class_count, task_metrics
+from himoe.metrics import class_count, task_metrics
 from himoe.params import BootstrapParams
+from himoe.statistics.bootstrap import hierarchical_counts, percentiles
+from himoe.statistics.sums import Windows, arrange, sum_trials
 
 COPIED = ("run", "method", "set", "protocol", "task", "modality_set", "variant", "data", "simulated", "label_source",
           "parameters")
+ATTAINABLE = ("ccc", "ccc_within")
 
 
 def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.DataFrame, rate: float,
                 bootstrap: BootstrapParams) -> dict[str, Any]:
     """``metrics/<run>.json``: what was run on which data, and its scores at missing rate *rate*.
+
+    ``attainable_ccc``, ``attainable_ccc_within``: what a decoder that knows the simulator's gains and lags reaches;
+    null where unknown. ``converged`` is null for methods without epochs. ``eeg_encoder`` and ``signal_encoder`` are
+    null where the run has no such network.
 
     Parameters
     ----------
@@ -29,6 +36,7 @@ def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.Da
         One row a test window and dimension at *rate* (and a mask seed, where there are several).
     """
     classes = class_count(info)
+    attainable = info.get("attainable") or {}
     return {
         **{key: info[key] for key in COPIED}, **({} if classes is None else {"classes": classes}),
         "modalities": "+".join(info["modalities"]),
@@ -37,46 +45,67 @@ def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.Da
         "seeds": int(predictions["seed"].nunique()), "scale_low": info["scale"][0], "scale_high": info["scale"][1],
         "n_windows": len(predictions.drop_duplicates(["subject", "trial", "window"])),
         "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
+        "n_people": int(predictions["subject"].nunique()),
+        **{f"attainable_{key}": attainable.get(key) for key in ATTAINABLE},
+        "converged": info.get("converged"), "unconverged_models": int(info.get("unconverged_models") or 0),
+        "models": int(info.get("models") or 0), **_encoders(info),
         **summary(info["task"], sweep[sweep["missing_rate"] == rate], predictions, bootstrap, classes),
     }
 
 
+def _encoders(info: Mapping[str, Any]) -> dict[str, str | None]:
+    """The front ends that the run's networks have."""
+    model = info.get("model") or {}
+    trained, used = info["parameters"] is not None, set(info["modalities"])
+    return {"eeg_encoder": model.get("eeg_encoder") if trained and "EEG" in used else None,
+            "signal_encoder": model.get("signal_encoder") if trained and used - {"EEG", "FACE"} else None}
+
+
 def summary(task: str, sweep: pd.DataFrame, predictions: pd.DataFrame, bootstrap: BootstrapParams,
             classes: int | None = None) -> dict[str, Any]:
-    """Scores at one rate: mean and SD over folds and seeds, pooled score and its interval over trials."""
+    """Scores at one rate, for every metric ``m`` and its form for each dimension, e.g. ``m_valence``.
+
+    - ``m``: of all test windows pooled, averaged over dimensions and seeds (and mask seeds) where defined;
+    - ``m_low``, ``m_high``: percentile interval of exactly that, people and then their trials resampled;
+    - ``m_folds``, ``m_sd``: mean and SD over folds and seeds of each fold's own score, from *sweep*.
+
+    null where undefined.
+    """
+    windows = arrange(predictions)
+    weights = hierarchical_counts(windows.person, bootstrap.draws, bootstrap.seed)
     flat: dict[str, Any] = {}
     for metric in task_metrics(task, classes):
-        rows = sweep[sweep["metric"] == metric]
-        by_fold = rows.groupby(["dimension", "seed", "fold"])["value"].mean()
-        for dimension in ("mean", *sorted(set(rows["dimension"]) - {"mean"})):
-            values = by_fold.loc[dimension]
+        for dimension, (score, low, high) in _pooled(windows, metric, weights, bootstrap.level, classes).items():
             name = metric if dimension == "mean" else f"{metric}_{dimension}"
-            flat[name] = _number(values.mean())
-            flat[f"{name}_sd"] = _number(values.std(ddof=1))
-        low, high = pooled_interval(predictions, metric, bootstrap)
-        flat[f"{metric}_pooled"] = _number(pooled(predictions, metric))
-        flat[f"{metric}_low"], flat[f"{metric}_high"] = _number(low), _number(high)
+            folds = _fold_scores(sweep, metric, dimension)
+            flat |= {name: _number(score), f"{name}_low": _number(low), f"{name}_high": _number(high),
+                     f"{name}_folds": _number(folds.mean()), f"{name}_sd": _number(folds.std(ddof=1))}
     return flat
 
 
-def pooled(predictions: pd.DataFrame, metric: str) -> float:
-    """A metric over all test windows pooled, averaged over dimensions and seeds."""
-    keys = [key for key in ("dimension", "seed", "mask_seed") if key in predictions]
-    values = [METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy()) for _, g in predictions.groupby(keys)]
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+def pooled_interval(predictions: pd.DataFrame, metric: str, bootstrap: BootstrapParams) -> tuple[float, float, float]:
+    """(score, low, high) of a metric over all test windows pooled, averaged over dimensions and seeds."""
+    windows = arrange(predictions)
+    weights = hierarchical_counts(windows.person, bootstrap.draws, bootstrap.seed)
+    return _pooled(windows, metric, weights, bootstrap.level, None)["mean"]
 
 
-def pooled_interval(predictions: pd.DataFrame, metric: str, bootstrap: BootstrapParams) -> tuple[float, float]:
-    """Interval of the pooled metric (mean over dimensions) by resampling trials; the first seeds' predictions."""
-    first = predictions
-    for key in ("seed", "mask_seed"):
-        first = first[first[key] == first[key].min()] if key in first else first
-    wide = first.pivot_table(index=["subject", "trial", "window"], columns="dimension", values=["y_true", "y_pred"],
-                             dropna=False, sort=True)
-    trials = np.array([f"{subject}/{trial}" for subject, trial, _ in wide.index])
-    interval = bootstrap_interval(wide["y_true"].to_numpy(), wide["y_pred"].to_numpy(), trials, metric,
-                                  bootstrap.draws, bootstrap.level, bootstrap.seed)
-    return interval.low, interval.high
+def _pooled(windows: Windows, metric: str, weights: np.ndarray, level: float,
+            classes: int | None) -> dict[str, tuple[float, float, float]]:
+    """(score, low, high) of the mean over dimensions (``mean``) and of each; *weights* are draws of trials (B, G)."""
+    sums = sum_trials(windows, metric, classes)
+    found = {}
+    for dimension in ("mean", *windows.dimensions):
+        chosen = sums if dimension == "mean" else sums.of(windows.dimensions.index(dimension))
+        low, high, _ = percentiles(chosen.pooled(weights), level)
+        found[dimension] = (chosen.score(), low, high)
+    return found
+
+
+def _fold_scores(sweep: pd.DataFrame, metric: str, dimension: str) -> pd.Series:
+    """One score for each fold and seed, mask seeds averaged."""
+    rows = sweep[(sweep["metric"] == metric) & (sweep["dimension"] == dimension)]
+    return rows.groupby(["seed", "fold"])["value"].mean()
 
 
 def _number(value: float) -> float | None:

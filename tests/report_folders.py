@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from himoe.metrics import METRICS, bootstrap_interval, task_metrics
+from himoe.metrics import METRICS, task_metrics
 from himoe.params import BootstrapParams, ReportParams
 from himoe.results import RunResult, load_comparisons, load_cost, load_results
 from himoe.statistics import compare
+from himoe.summary import summary
 
-BOOTSTRAP = BootstrapParams(draws=50, seed=0, level=0.95)
+BOOTSTRAP = BootstrapParams(draws=50, seed=0, level=0.95, swaps=999)
 SETTINGS = ReportParams(figure_set="deap", baselines=("late_fusion", "features_gbdt"))
 RATES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 MASK_SEEDS = (0, 1, 2)
@@ -71,6 +72,7 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     target.mkdir(parents=True)
     (folder / "metrics" / "runs").mkdir(parents=True, exist_ok=True)
     predictions.to_parquet(target / "predictions.parquet", index=False)
+    make_missing(predictions, rng).to_parquet(target / "predictions_missing.parquet", index=False)
     tables = {"sweep": sweep, "history": make_history(run, predictions, rng), "search": make_search(run, seeds, rng),
               "combinations": make_combinations(name, run, info["modalities"], sweep, rng),
               "routing": make_routing(name, run, info["modalities"], rng)}
@@ -189,13 +191,22 @@ def make_predictions(name: str, run: dict[str, Any], skill: float, seeds: tuple[
     return pd.concat(frames, ignore_index=True)[columns]
 
 
+def make_missing(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The same windows at the highest missing rate: as many predictions are those of another window."""
+    guess = predictions["y_pred"].to_numpy()
+    wrong = rng.permutation(guess)
+    mixed = np.where(rng.random(len(guess)) < RATES[-1], wrong, guess)
+    return predictions.assign(missing_rate=RATES[-1], y_pred=mixed)
+
+
 def make_sweep(name: str, run: dict[str, Any], predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Scores of the predictions at rate 0; at other rates these, worse by the rate and a random bit."""
     rows: list[tuple[Any, ...]] = []
     for metric in task_metrics(run["task"], run["classes"]):
         sign = 1.0 if metric == "mae" else -1.0
         for (seed, fold), part in predictions.groupby(["seed", "fold"]):
-            values = {str(d): METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
+            values = {str(d): METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy(),
+                                              (g["subject"] + "/" + g["trial"]).to_numpy())
                       for d, g in part.groupby("dimension", sort=False)}
             defined = [value for value in values.values() if not np.isnan(value)]
             values["mean"] = float(np.mean(defined)) if defined else float("nan")
@@ -341,20 +352,8 @@ def make_metrics(name: str, run: dict[str, Any], info: dict[str, Any], predictio
         "parameters": info["parameters"]}
     if info["classes"]:
         flat["classes"] = info["classes"]
-    first = predictions[predictions["seed"] == predictions["seed"].min()]
-    wide = first.pivot(index=["subject", "trial", "window"], columns="dimension", values=["y_true", "y_pred"])
-    trials = np.array([f"{subject}/{trial}" for subject, trial, _ in wide.index])
-    for metric in task_metrics(run["task"], run["classes"]):
-        rows = sweep[(sweep["missing_rate"] == 0) & (sweep["metric"] == metric)]
-        pooled = [METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
-                  for _, g in predictions.groupby(["dimension", "seed"])]
-        flat[f"{metric}_pooled"] = _number(float(np.nanmean(pooled)) if np.isfinite(pooled).any() else np.nan)
-        interval = bootstrap_interval(wide["y_true"].to_numpy(), wide["y_pred"].to_numpy(), trials, metric,
-                                      BOOTSTRAP.draws, BOOTSTRAP.level, BOOTSTRAP.seed)
-        flat[f"{metric}_low"], flat[f"{metric}_high"] = _number(interval.low), _number(interval.high)
-        for dimension, part in rows.groupby("dimension"):
-            key = metric if dimension == "mean" else f"{metric}_{dimension}"
-            flat[key], flat[f"{key}_sd"] = _number(part["value"].mean()), _number(part["value"].std(ddof=1))
+    at_zero = sweep[sweep["missing_rate"] == 0]
+    flat |= summary(run["task"], at_zero, predictions, BOOTSTRAP, run["classes"] if info["classes"] else None)
     return flat
 
 

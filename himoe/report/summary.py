@@ -12,8 +12,7 @@ from himoe.metrics import task_label
 from himoe.paper import CONTRADICTIONS, PaperValue, paper_value
 from himoe.report.frames import HEADLINE_METRIC, HELD_OUT, Results, family, method_label
 from himoe.results import RunResult, provenance
-from himoe.statistics import smallest_p
-from himoe.tables.against import ALPHA, power_note
+from himoe.tables.against import UNTESTABLE, against_notes, at_rate
 from himoe.tables.rows import run_label
 from himoe.tables.table import Cell, Ours, Table
 
@@ -52,7 +51,8 @@ def data_table(results: Results) -> Table:
 
 def headline(results: Results, comparisons: pd.DataFrame, first: str = "") -> list[tuple[str, Table]]:
     """A sentence and a table a family: Hi-MoE against every method, the paper's number, the verdict; *first* first."""
-    plain = comparisons[comparisons["run"].isin(list(results)) & ~comparisons["family"].str.endswith("/variants")]
+    at_zero = at_rate(comparisons, 0.0)
+    plain = at_zero[at_zero["run"].isin(list(results)) & ~at_zero["family"].str.endswith("/variants")]
     found = []
     for reference, rows in plain.groupby("reference", sort=False):
         run = results[str(reference)]
@@ -69,13 +69,9 @@ def _headline_table(reference: RunResult, rows: pd.DataFrame, results: Results) 
         lines.append((run_label(run), _score(run), _paper(run), _difference(line), _number(line["p_holm"]),
                       str(line["verdict"])))
     notes = (
-        "Ours: mean ± SD over folds and seeds [95 % interval of all test windows pooled, trials resampled].",
         "Paper: its Table 2, where it has that method, data set and modalities; * = baseline re-run by its authors. "
         "Its accuracies are in Tables 4 and 10, people held out in Table 5.",
-        "Hi-MoE minus it: ours minus ours [95 % paired bootstrap over trials]. p: Wilcoxon signed-rank over folds and "
-        "seeds, Holm-corrected within the table. Verdict: what Hi-MoE is.",
-        power_note(str(rows["family"].iloc[0]), sorted(set(rows["pairs"].astype(int))), int(rows["p"].notna().sum())),
-        "† our implementation, built from the cited paper's description.")
+        " ".join(against_notes(rows)), "† our implementation, built from the cited paper's description.")
     return Table(f"headline-{reference.run}", family(reference),
                  ("Method", f"{_METRIC_NAMES[metric]}, ours", f"{_METRIC_NAMES[metric]}, paper", "Hi-MoE minus it",
                   "p (Holm)", "Verdict"), tuple(lines), notes)
@@ -90,10 +86,9 @@ def _sentence(run: RunResult, rows: pd.DataFrame, results: Results) -> str:
                        for verdict in _VERDICTS if (rows["verdict"] == verdict).any())
     score = "undefined" if run.metrics[metric] is None else f"{run.metrics[metric]:.3f}"
     text = f"{family(run)}: Hi-MoE has {_METRIC_NAMES[metric]} {score}{published}; "
-    tested = int(rows["p"].notna().sum())
-    if tested and smallest_p(int(rows["pairs"].max())) * tested >= ALPHA:
-        return (f"{text}{rows['pairs'].max()} pairs of folds and seeds are too few to tell it from {tested} others "
-                "by a test.")
+    untestable = rows[rows["verdict"].str.startswith(UNTESTABLE)]
+    if len(untestable) and len(untestable) == len(rows):
+        return f"{text}{rows['trials'].max()} trials are too few to tell it from {len(rows)} others by a test."
     return f"{text}it is {counts or 'not compared with any'}."
 
 

@@ -1,64 +1,75 @@
-"""Hi-MoE against each row: the comparison as a cell, and notes on what so few pairs can show."""
+"""Hi-MoE against each row: the comparison as a cell, and short notes on what the tests can show."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 
 from himoe.results import RunResult
-from himoe.statistics import smallest_p
-from himoe.tables.rows import METRIC_LABELS, PERCENT, Inputs, set_label
+from himoe.tables.rows import METRIC_LABELS, PERCENT, Inputs
 
 AGAINST = "Hi-MoE against it"
 ALPHA = 0.05
+UNTESTABLE = "untestable"
 
 
-def against(result: RunResult | None, inputs: Inputs) -> str | None:
-    """Difference [interval], p and verdict of Hi-MoE against this run; None where there is no comparison."""
+def against(result: RunResult | None, inputs: Inputs, rate: float = 0.0) -> str | None:
+    """Difference [interval], p and verdict of Hi-MoE against this run at a missing rate; None without one."""
     if result is None:
         return None
-    found = inputs.comparisons[inputs.comparisons["run"] == result.run]
+    found = at_rate(inputs.comparisons, rate)
+    found = found[found["run"] == result.run]
     if found.empty:
         return None
     row = found.iloc[0]
+    verdict = str(row["verdict"])
     if pd.isna(row["difference"]):
-        return "no pairs"
+        return verdict
     factor, digits = (100.0, 1) if row["metric"] in PERCENT else (1.0, 3)
     difference, low, high = (f"{row[key] * factor:{sign}.{digits}f}"
                              for key, sign in (("difference", "+"), ("low", ""), ("high", "")))
     interval = "" if math.isnan(row["low"]) or math.isnan(row["high"]) else f" [{low}, {high}]"
-    return f"{difference}{interval}, p = {row['p_holm']:.2g}: {row['verdict']}"
+    p = "" if verdict.startswith(UNTESTABLE) else f", p = {row['p_holm']:.2g}"
+    return f"{difference}{interval}{p}: {verdict}"
 
 
-def against_notes(runs: Sequence[RunResult], inputs: Inputs) -> list[str]:
-    """How the comparisons were made, and for each family the smallest p that its pairs allow."""
-    names = {run.run for run in runs}
-    shown = inputs.comparisons[inputs.comparisons["run"].isin(names)]
-    if shown.empty:
-        return []
+def at_rate(comparisons: pd.DataFrame, rate: float) -> pd.DataFrame:
+    """The comparisons at one missing rate."""
+    return comparisons[(comparisons["missing_rate"].astype(float) - rate).abs() < 1e-6]
+
+
+def against_notes(shown: pd.DataFrame) -> list[str]:
+    """How the comparisons *shown* (some rows of ``comparisons.csv``) were made, what other tests say, their power."""
+    return [_how(shown), _sensitivity(shown), *_power(shown)] if len(shown) else []
+
+
+def _how(shown: pd.DataFrame) -> str:
     metrics = " or ".join(METRIC_LABELS[metric] for metric in shown["metric"].unique())
-    notes = [f"{AGAINST}: {metrics} of Hi-MoE minus the row's, averaged over dimensions, folds and seeds [95 % "
-             "interval of the difference of all test windows pooled, trials resampled]; p of Wilcoxon's signed-rank "
-             "test over folds and seeds, two-sided, Holm-corrected; better or worse is said of Hi-MoE. A closed-form "
-             "method has one seed, which meets every seed of Hi-MoE. Folds share training trials and seeds share "
-             "test trials: pairs are not independent, and p is a guide rather than an error rate."]
-    for family in shown["family"].unique():
-        every = inputs.comparisons[inputs.comparisons["family"] == family]
-        counts = sorted(int(pairs) for pairs in every["pairs"].unique())
-        notes.append(power_note(str(family), counts, int(every["p"].notna().sum())))
-    return notes
+    return (f"{AGAINST}: {metrics} of Hi-MoE minus the row's [95 % interval: people, then trials resampled]; p: "
+            "predictions of the two swapped trial by trial, Holm-corrected; the verdict is Hi-MoE's.")
 
 
-def power_note(family: str, counts: Sequence[int], rows: int) -> str:
-    """What the pairs allow at best. With equal counts Holm's smallest p is the smallest p times the rows."""
-    dataset, protocol, _, modalities, *variants = family.split("/")
-    what = f"{set_label(dataset)} {modalities}{' variants' if variants else ''}, protocol {protocol}"
-    least = smallest_p(counts[-1])
-    text = (f"{what}: {' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} "
-            f"pair{'' if counts == [1] else 's'} (folds × seeds) allow no p below {least:.2g}")
-    if len(counts) == 1:
-        least = min(1.0, least * rows)
-        text += f", {least:.2g} after correction for {rows} comparison{'' if rows == 1 else 's'}"
-    return text + (": nothing can be distinguished here." if least >= ALPHA else ".")
+def _sensitivity(shown: pd.DataFrame) -> str:
+    """How many comparisons each test finds, uncorrected, so that the tests can be compared."""
+    people = dict.fromkeys((shown["people"].min(), shown["people"].max()))
+    units = f" (n = {' to '.join(f'{count:.0f}' for count in people)})"
+    tests = (("swap over trials", "p", ""), ("corrected t over folds and seeds", "p_corrected", ""),
+             ("signed-rank over people", "p_person", units))
+    parts = []
+    for name, column, size in tests:
+        values = shown[column].dropna()
+        count = f"{int((values <= ALPHA).sum())} of {len(values)}" if len(values) else UNTESTABLE
+        parts.append(f"{name} {count}{size}")
+    return f"p ≤ {ALPHA} before correction: {'; '.join(parts)}."
+
+
+def _power(shown: pd.DataFrame) -> list[str]:
+    """The range of power over the comparisons."""
+    values = shown["power"].dropna()
+    if values.empty:
+        return []
+    effect = " or ".join(f"{value:g}" for value in sorted(shown["effect"].unique()))
+    low, high = (f"{value:.0%}".replace("%", " %") for value in (values.min(), values.max()))
+    chance = low if low == high else f"{low} to {high}"
+    return [f"Chance of seeing a true difference of {effect} after correction: {chance}."]
