@@ -32,6 +32,8 @@ LOOKS: dict[str, Look] = {
     "mfst_rnn": Look("#8C6D31", "X", (8, 2)),
     "cafnet": Look("#000000", "*", (1.5, 1)),
     "husformer": Look("#56B4E9", "P", (8, 1.5, 3, 1.5)),
+    "features_ridge": Look("#7A7A00", "H", (4, 2, 1, 2)),
+    "features_ridge_person": Look("#5C4A1F", "8", (2, 1, 2, 3)),
     "features_gbdt": Look("#7F3C8D", "<", (3, 1, 1, 1)),
     "mean": Look("#8F8F8F", ">", (1, 1.5)),
     "mean_subject": Look("#6E6E6E", "p", (1, 3)),

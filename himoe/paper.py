@@ -33,6 +33,8 @@ METHOD_LABELS: dict[str, str] = {
     "himoe-no_emotion_experts": "Hi-MoE without Emotion Expert Bank",
     "himoe-no_alignment": "Hi-MoE without Cross-Modal Alignment",
     "himoe-no_soft_routing": "Hi-MoE without Soft Routing",
+    "features_ridge": "Features + ridge",
+    "features_ridge_person": "Features × person + ridge",
     "features_gbdt": "Features + GBDT",
     "mean": "Training mean",
     "mean_subject": "Training mean of the person",
@@ -101,6 +103,11 @@ class PaperValue:
 
     value: float
     reproduced: bool
+
+
+def is_floor(method: str) -> bool:
+    """Whether a method is a floor to beat: fitted in closed form or trees on hand-made features, no network of ours."""
+    return method.startswith(("features_", "mean"))
 
 
 def load_paper_results() -> pd.DataFrame:
