@@ -29,7 +29,7 @@ def download(name: str, out: str) -> None:
             size = parse(SizeParams, params["profiles"][profile]["size"].get(name), f"profiles.{profile}.size.{name}")
             knobs = parse(SimulateParams, params["simulate"], "simulate")
             simulate(name, folder, SimulationParams(size.subjects, size.trials, knobs.seed, knobs.snr,
-                                                   size.video), options)
+                                                   size.video, knobs.world), options)
         elif path is not None:
             obtain_local(dataset, path, folder, options)
         else:

@@ -13,7 +13,7 @@ from himoe.datasets.base import Dataset
 from himoe.datasets.fetch import PATTERNS, PROVENANCE, belonging, read_provenance
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.errors import InputError, bad_input
-from himoe.simulate.generate import TRUTH_FILE
+from himoe.simulate.request import TRUTH_FILE
 
 LEVELS_UP = 2  # how many folders above a path may be the data set's root
 # set -> layout -> pattern of its files; the option ``layout`` of the reader

@@ -5,7 +5,7 @@ Legend: C channels, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,18 @@ from himoe.errors import bad_input
 from himoe.files import atomic_path
 from himoe.progress import progress
 from himoe.recordings import DIMENSIONS
-from himoe.simulate import artefacts, generate, latent, layouts, peripheral, physiology
+from himoe.simulate import artefacts, latent, layouts, peripheral, physiology
 from himoe.simulate.artefacts import Dropout
-from himoe.simulate.eeg import EPOC, simulate_eeg
+from himoe.simulate.conditions import STEADY, Conditions
+from himoe.simulate.corrupt import disturb
+from himoe.simulate.eeg import simulate_eeg
 from himoe.simulate.effects import Person, make_person, modulations
-from himoe.simulate.generate import SimulationParams, Told
-from himoe.simulate.physiology import Timeline
+from himoe.simulate.generate import run_tasks
+from himoe.simulate.montage import EPOC
+from himoe.simulate.request import SimulationParams, check_request
+from himoe.simulate.sessions import Session, make_session
+from himoe.simulate.timeline import Timeline, make_timeline
+from himoe.simulate.truth import Told, course_table, person_truth, quality_table, sorted_table, write_truth
 
 NAME = "amigos"
 SHORT_S = (55, 75)  # the real ones last 51 to 150 s
@@ -74,14 +80,14 @@ def simulate_amigos(root: Path, params: SimulationParams, options: Mapping[str, 
     InputError
         More than 40 people or 20 videos, or a *root* that holds other files.
     """
-    generate.check_request(root, NAME, params)
+    check_request(root, NAME, params)
     with atomic_path(Path(root)) as folder:
         folder.mkdir(parents=True)
         tasks = ((_person, (folder, number, params)) for number in participants(params.subjects))
-        told = list(progress(generate.run_tasks(tasks, jobs), "simulate amigos", "person", params.subjects))
-        table = generate.sorted_table([person.annotations for person in told], "participant", "video")
+        told = list(progress(run_tasks(tasks, jobs), "simulate amigos", "person", params.subjects))
+        table = sorted_table([person.annotations for person in told], "participant", "video")
         layouts.write_annotations(folder, table)
-        generate.write_truth(folder, NAME, params, told, {})
+        write_truth(folder, NAME, params, told, {})
 
 
 def participants(subjects: int) -> tuple[int, ...]:
@@ -89,9 +95,11 @@ def participants(subjects: int) -> tuple[int, ...]:
     return tuple(1 + 7 * k % amigos.N_PARTICIPANTS for k in range(subjects))
 
 
-def videos(trials: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Cells of the short and of the long videos."""
+def videos(trials: int, world: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Cells of the short and of the long videos; of these an even number where pairs of videos are balanced."""
     n_long = trials // 5
+    if latent.PRIORS[world].paired:
+        n_long += n_long % 2
     return tuple(range(1, trials - n_long + 1)), tuple(range(amigos.N_SHORT + 1, amigos.N_SHORT + 1 + n_long))
 
 
@@ -101,13 +109,13 @@ def video_s(seed: int, video: int) -> float:
     return float(latent.generator(seed, NAME, "stimulus", 2, video).integers(*span, endpoint=True))
 
 
-def timeline(seed: int, participant: int, trials: int) -> tuple[Timeline, float]:
+def timeline(seed: int, participant: int, trials: int, world: str) -> tuple[Timeline, float]:
     """Both days one after the other, each in a person's own order; and when the second begins (s)."""
     rng = latent.generator(seed, NAME, "order", participant)
     days = []
-    for numbers in videos(trials):
+    for numbers in videos(trials, world):
         order = [numbers[place] for place in rng.permutation(len(numbers))]
-        days.append(physiology.make_timeline(order, [video_s(seed, video) for video in order], LEAD_S, BETWEEN_S,
+        days.append(make_timeline(order, [video_s(seed, video) for video in order], LEAD_S, BETWEEN_S,
                                              NIGHT_S / 2))
     first, second = days
     if not second.videos or participant in NO_LONG:
@@ -127,26 +135,29 @@ def second_day(seed: int, participant: int) -> SecondDay:
 
 
 def signals(
-    person: Person, driver: np.ndarray, duration_s: float, seed: int, snr: float, day_s: float, day: SecondDay
+    person: Person, driver: np.ndarray, duration_s: float, seed: int, snr: float, day_s: float, day: SecondDay,
+    conditions: Conditions = STEADY,
 ) -> dict[str, np.ndarray]:
     """All signals of both days: EEG (14, N) uV, ECG (2, N) a.u., EDA (1, N) uS, float32 at 128 Hz.
 
     *driver* (4, n) at ``LATENT_HZ``; the second day begins at *day_s*.
     """
-    moved = modulations(person, driver, seed, snr)
+    moved = modulations(person, driver, seed, snr, lags_s=conditions.lags_s)
     later = np.arange(driver.shape[1]) / latent.LATENT_HZ >= day_s
     moved["heart_rate"] = moved["heart_rate"] + day.heart_rate_bpm * later
     moved["skin_conductance_level"] = moved["skin_conductance_level"] + day.skin_conductance_log * later
     rate = amigos.SFREQ_HZ
-    eeg = simulate_eeg(person, moved, duration_s, rate, EPOC, seed)
-    physiology.add_artefacts(eeg, person, moved, EPOC, duration_s, rate, seed, 1.0, True)
+    eeg = simulate_eeg(person, moved, duration_s, rate, EPOC, seed, events=conditions.events)
+    physiology.add_artefacts(eeg, person, moved, EPOC, duration_s, rate, seed, 1.0, True, conditions)
     ecg = peripheral.electrocardiogram(person, moved, duration_s, rate, seed)
     first = round(day_s * rate)
     eeg[:, first:] *= np.array(day.eeg_gain, dtype=np.float32)[:, None]
     middle = np.float32(2048.0)  # of the converter; the gain is before it
     ecg[:, first:] = middle + (ecg[:, first:] - middle) * np.array(day.ecg_gain, dtype=np.float32)[:, None]
     eda = peripheral.skin_conductance(person, moved, duration_s, rate, seed)
-    return {"EEG": eeg, "ECG": ecg, "EDA": eda[None]}
+    made = {"EEG": eeg, "ECG": ecg, "EDA": eda[None]}
+    disturb(made, ROWS, conditions.events, person, dict.fromkeys(made, rate), seed)
+    return made
 
 
 def draw_gaps(seed: int, participant: int, shown: Iterable[int]) -> Gaps:
@@ -200,20 +211,24 @@ def _cells(values: Mapping[int, np.ndarray], columns: int, name: str) -> np.ndar
 
 # One person
 
+def amigos_session(seed: int, participant: int, trials: int, world: str) -> tuple[Session, float]:
+    """Both days of a participant, and when the second begins (s)."""
+    time, day_s = timeline(seed, participant, trials, world)
+    return make_session(seed, make_person(seed, NAME, participant, world), time, tuple(ROWS), EPOC), day_s
+
+
 def _person(root: Path, participant: int, params: SimulationParams) -> Told:
     seed = params.seed
-    person = make_person(seed, NAME, participant)
-    time, day_s = timeline(seed, participant, params.trials)
-    latents = generate.session_latents(seed, NAME, participant, time)
-    dropouts = artefacts.draw_dropouts(person, EPOC, tuple(ROWS)[1:], time.duration_s, seed)
+    session, day_s = amigos_session(seed, participant, params.trials, params.world)
+    time, dropouts = session.timeline, session.dropouts
     day, gaps = second_day(seed, participant), draw_gaps(seed, participant, time.videos)
-    driver = physiology.session_driver(time, latents)
-    made = signals(person, driver, time.duration_s, seed, params.snr, day_s, day)
+    made = signals(session.person, session.driver, time.duration_s, seed, params.snr, day_s, day, session.conditions)
     artefacts.apply_dropouts(made, ROWS, dropouts, EPOC, dict.fromkeys(made, amigos.SFREQ_HZ))
-    truth = {**generate.person_truth(person, time, ()), "dropouts": [_lost(dropout, time) for dropout in dropouts],
+    truth = {**person_truth(session.person, time, (), session.conditions),
+             "dropouts": [_lost(dropout, time) for dropout in dropouts],
              "second_day": {"start_s": day_s, **asdict(day)} if day_s < time.duration_s else None,
              "missing": {name: list(value) for name, value in asdict(gaps).items()}}
-    told, labels = _tell(seed, participant, time, latents, truth)
+    told, labels = _tell(session, truth)
     write_amigos(root, participant, _data(made, time, gaps), _with_gaps(labels, gaps))
     return told
 
@@ -238,19 +253,20 @@ def _with_gaps(labels: Mapping[int, np.ndarray], gaps: Gaps) -> dict[int, np.nda
             for video, label in labels.items() if video not in gaps.empty_label}
 
 
-def _tell(seed: int, participant: int, time: Timeline, latents: Sequence[np.ndarray],
-          truth: dict[str, Any]) -> tuple[Told, dict[int, np.ndarray]]:
+def _tell(session: Session, truth: dict[str, Any]) -> tuple[Told, dict[int, np.ndarray]]:
     """Annotations and trajectory of the whole videos (time 0 = the video's start), and the label of each cell."""
+    seed, participant = session.seed, session.person.participant
     scale = latent.SCALES[NAME]
     ratings, annotations, trajectories, labels = [], [], [], {}
-    for order, (video, course) in enumerate(zip(time.videos, latents), start=1):
+    for order, (video, course) in enumerate(zip(session.timeline.videos, session.latents), start=1):
         said, rating = latent.report(seed, NAME, participant, video, course, scale)
         rating = rating.round(2)
         ratings.append({"participant": participant, "order": order, "video": video, **dict(zip(DIMENSIONS, rating))})
-        annotations.append(generate.course_table(participant, video, said))
-        trajectories.append(generate.course_table(participant, video, latent.to_scale(course, scale)))
+        annotations.append(course_table(participant, video, said))
+        trajectories.append(course_table(participant, video, latent.to_scale(course, scale)))
         labels[video] = _label(seed, participant, video, rating)
-    return Told(participant, pd.DataFrame(ratings), pd.concat(annotations), pd.concat(trajectories), truth), labels
+    return Told(participant, pd.DataFrame(ratings), pd.concat(annotations), pd.concat(trajectories), truth,
+                quality=quality_table(session, None)), labels
 
 
 def _label(seed: int, participant: int, video: int, rating: np.ndarray) -> np.ndarray:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from himoe.simulate.eeg import LINE_HZ, POSITIONS
 from himoe.simulate.effects import Person
 from himoe.simulate.latent import LATENT_HZ, generator
+from himoe.simulate.montage import POSITIONS
 
 BLINK_UV = 150.0
+LINE_HZ = 50.0
 _BLINK_S = 0.3
 _BURST_UV = 12.0
 _TEMPORAL = ("F7", "F8", "FC5", "FC6", "T7", "T8")

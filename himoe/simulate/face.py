@@ -18,13 +18,13 @@ import pandas as pd
 
 from himoe.params import VideoParams
 from himoe.progress import progress
-from himoe.simulate.effects import Person
 from himoe.simulate.face_draw import Course, Painter
 from himoe.simulate.face_look import make_look
 from himoe.simulate.face_motion import Hidden, blink_at, draw_hidden, hidden_kinds, movements, session_blinks
-from himoe.simulate.face_units import FaceResponse, columns, intensities, make_response, unit_logits
+from himoe.simulate.face_units import FaceResponse, columns, face_lag, intensities, make_response, unit_logits
 from himoe.simulate.latent import LATENT_HZ, generator
-from himoe.simulate.physiology import Timeline
+from himoe.simulate.sessions import Session
+from himoe.simulate.timeline import Timeline
 from himoe.simulate.video import write_avi
 
 FOLDER = "face_video"
@@ -64,19 +64,13 @@ def filmed_trials(participant: int, trials: int) -> range:
     return range(1, trials - LOST_AT_END.get(participant, 0) + 1)
 
 
-def face_session(person: Person, timeline: Timeline, driver: np.ndarray, seed: int, snr: float) -> FaceSession:
-    """What a DEAP participant's face does.
-
-    Parameters
-    ----------
-    driver : ndarray, (4, N)
-        At ``LATENT_HZ``, from :func:`himoe.simulate.physiology.session_driver`.
-    snr : float
-        Factor on everything emotional.
-    """
-    response = make_response(seed, person.participant)
-    return FaceSession(person.participant, seed, timeline, response, unit_logits(response, driver, seed, snr),
-                       session_blinks(person, driver, timeline.duration_s, seed, snr),
+def face_session(session: Session, seed: int, snr: float) -> FaceSession:
+    """What a DEAP participant's face does; *snr*: factor on everything emotional."""
+    person, timeline = session.person, session.timeline
+    response = make_response(seed, person)
+    return FaceSession(person.participant, seed, timeline, response,
+                       unit_logits(response, session.driver, seed, snr, lag_s=face_lag(response, session)),
+                       session_blinks(session, seed, snr),
                        draw_hidden(seed, person.participant, timeline.videos, timeline.length_s[0]))
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from himoe.simulate import artefacts
-from himoe.simulate.effects import Person, modulations
+from himoe.simulate.effects import modulations
 from himoe.simulate.latent import LATENT_HZ, generator, smooth_noise
+from himoe.simulate.sessions import Session
 
 BLINK_HZ = 100.0
 HIDINGS = ("hand", "turned", "out")  # hands before the face; head turned away; out of the picture
@@ -43,10 +44,10 @@ class Hidden:
         return asdict(self)
 
 
-def session_blinks(person: Person, driver: np.ndarray, duration_s: float, seed: int, snr: float) -> np.ndarray:
+def session_blinks(session: Session, seed: int, snr: float) -> np.ndarray:
     """Closure of the lids over a session, (n,) in 0..1 at ``BLINK_HZ``: the very blinks of the EOG (0.3 s)."""
-    moved = modulations(person, driver, seed, snr)
-    potential_uv = artefacts.blinks(person, moved, duration_s, BLINK_HZ, seed)
+    moved = modulations(session.person, session.driver, seed, snr, lags_s=session.conditions.lags_s)
+    potential_uv = artefacts.blinks(session.person, moved, session.timeline.duration_s, BLINK_HZ, seed)
     return np.clip(1.5 * potential_uv / artefacts.BLINK_UV, 0.0, 1.0)
 
 

@@ -16,11 +16,6 @@ REACTION_LAG_S = 0.5
 ANNOTATION_NOISE_SD = 0.05
 ANNOTATION_NOISE_TAU_S = 6.0
 RATING_NOISE_SD = 0.08
-PERSON_BIAS_SD = 0.10
-STIMULUS_SD = 0.42
-PERSON_STIMULUS_SD = 0.32
-DRIFT_SD = 0.33
-DRIFT_TAU_S = (8.0, 20.0)
 
 # Rows: how valence, arousal, dominance and liking are made of four independent normal numbers.
 # Dominance and liking follow valence, as reported for DEAP (Koelstra et al. 2012).
@@ -31,10 +26,31 @@ MIXING = np.array([
     [0.6, 0.25, 0.1, 0.753],
 ])
 
+
+@dataclass(frozen=True)
+class Prior:
+    """How emotions spread in one world, in units of the latent before its tanh.
+
+    ``drifts``: (SD, range of the time constant in s) of each kind of change within a trial. ``paired``: also every two
+    videos in a row are opposite in valence and arousal, so that any even number of them is balanced.
+    """
+
+    bias_sd: float
+    stimulus_sd: float
+    own_sd: float
+    drifts: tuple[tuple[float, tuple[float, float]], ...]
+    paired: bool
+
+
+PRIORS: dict[str, Prior] = {
+    "additive": Prior(0.10, 0.42, 0.32, ((0.33, (8.0, 20.0)),), False),
+    "physiological": Prior(0.10, 0.32, 0.25, ((0.30, (8.0, 20.0)), (0.32, (3.0, 6.0))), True),
+}
+
 TAGS: dict[str, int] = {
     "stimulus": 1, "order": 2, "person": 3, "latent": 4, "report": 5, "background": 6,
     "eeg": 7, "artefact": 8, "muscle": 9, "cardiac": 10, "electrodermal": 11, "slow": 12, "dropout": 13,
-    "face": 14,
+    "face": 14, "lag": 15, "disturbance": 16, "decoder": 17,
 }
 _DATASETS: dict[str, int] = {"deap": 100, "dreamer": 200, "seed": 300, "amigos": 400}
 
@@ -91,24 +107,28 @@ def smooth_noise(rng: np.random.Generator, n_samples: int, sfreq_hz: float, tau_
     return (noise / np.sqrt(variance))[:, :n_samples]
 
 
-def stimulus_profile(seed: int, dataset: str, video: int) -> np.ndarray:
+def stimulus_profile(seed: int, dataset: str, video: int, world: str) -> np.ndarray:
     """What a video evokes in everybody: (4,) standard units, the same for all people.
 
     Every four videos in a row cover the four valence-arousal quadrants, as the selection of the
     DEAP videos did (Koelstra et al. 2012, doi:10.1109/T-AFFC.2011.15).
     """
     block, place = divmod(video - 1, 4)
-    quadrant = generator(seed, dataset, "stimulus", 0, block).permutation(4)[place]
+    order = generator(seed, dataset, "stimulus", 0, block).permutation(4)
+    if PRIORS[world].paired:  # opposite quadrants are q and 3 - q
+        first, third = order[0], next(q for q in order[1:] if q != 3 - order[0])
+        order = np.array([first, 3 - first, third, 3 - third])
+    quadrant = order[place]
     signs = np.array([1.0 if quadrant & 1 else -1.0, 1.0 if quadrant & 2 else -1.0])
     raw = generator(seed, dataset, "stimulus", 1, video).standard_normal(4)
     raw[:2] = signs * (0.9 + 0.43 * raw[:2])  # mean square 1
     return MIXING @ raw
 
 
-def trial_latent(seed: int, dataset: str, participant: int, video: int, duration_s: float) -> np.ndarray:
+def trial_latent(seed: int, dataset: str, participant: int, video: int, duration_s: float, world: str) -> np.ndarray:
     """One person's emotion during one video.
 
-    ``tanh(stimulus + person bias + person x stimulus + slow drift)``, which rises from neutral over
+    ``tanh(stimulus + person bias + person x stimulus + drifts)``, which rises from neutral over
     the first ``ONSET_S`` seconds.
 
     Returns
@@ -116,14 +136,22 @@ def trial_latent(seed: int, dataset: str, participant: int, video: int, duration
     ndarray, (4, N) float64
         At times ``k / LATENT_HZ`` for k = 0 .. N - 1, the end included; inside (-1, 1).
     """
+    prior = PRIORS[world]
     n_samples = round(duration_s * LATENT_HZ) + 1
-    bias = PERSON_BIAS_SD * generator(seed, dataset, "latent", participant, 0).standard_normal(4)
+    bias = prior.bias_sd * generator(seed, dataset, "latent", participant, 0).standard_normal(4)
     rng = generator(seed, dataset, "latent", participant, video)
-    own = PERSON_STIMULUS_SD * MIXING @ rng.standard_normal(4)
-    drift = DRIFT_SD * MIXING @ smooth_noise(rng, n_samples, LATENT_HZ, rng.uniform(*DRIFT_TAU_S, 4))
-    level = STIMULUS_SD * stimulus_profile(seed, dataset, video) + bias + own
+    own = prior.own_sd * MIXING @ rng.standard_normal(4)
+    drift = drifts(rng, n_samples, world)
+    level = prior.stimulus_sd * stimulus_profile(seed, dataset, video, world) + bias + own
     time_s = np.arange(n_samples) / LATENT_HZ
     return np.tanh(level[:, None] + drift) * rise(time_s, ONSET_S)
+
+
+def drifts(rng: np.random.Generator, n_samples: int, world: str) -> np.ndarray:
+    """What changes within a trial, slow and (in some worlds) fast, (4, n_samples), before the tanh."""
+    parts = [sd * MIXING @ smooth_noise(rng, n_samples, LATENT_HZ, rng.uniform(*span_s, 4))
+             for sd, span_s in PRIORS[world].drifts]
+    return sum(parts[1:], parts[0])
 
 
 def rise(time_s: np.ndarray, duration_s: float) -> np.ndarray:

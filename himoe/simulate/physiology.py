@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from himoe.simulate import artefacts, peripheral
 from himoe.simulate.artefacts import Dropout
-from himoe.simulate.eeg import EPOC, GENEVA, simulate_eeg
+from himoe.simulate.conditions import STEADY, Conditions
+from himoe.simulate.corrupt import disturb, pops
+from himoe.simulate.eeg import simulate_eeg
 from himoe.simulate.effects import Person, modulations
-from himoe.simulate.latent import LATENT_HZ, rise
+from himoe.simulate.montage import EPOC, GENEVA
 
-DRIVER_PER_LATENT = 2.0
-RELEASE_S = 4.0
 DREAMER_EEG_HZ = 128.0
 DREAMER_ECG_HZ = 256.0
 EPOC_OFFSET_UV = 4200.0  # the headset's unsigned samples lie round the middle of their range
@@ -28,48 +27,9 @@ DEAP_ROWS: dict[str, tuple[str, slice]] = {
 DREAMER_ROWS: dict[str, tuple[str, slice]] = {"EEG": ("EEG", slice(0, 14)), "ECG": ("ECG", slice(0, 2))}
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """When which video runs: session length, and per trial its video, start and length (s)."""
-
-    duration_s: float
-    videos: tuple[int, ...]
-    start_s: tuple[float, ...]
-    length_s: tuple[float, ...]
-
-
-def make_timeline(
-    videos: Sequence[int], length_s: Sequence[float], lead_s: float, between_s: float, tail_s: float
-) -> Timeline:
-    """Trials one after another: *lead_s* before the first, *between_s* between, *tail_s* after the last."""
-    starts, clock_s = [], lead_s
-    for length in length_s:
-        starts.append(clock_s)
-        clock_s += length + between_s
-    return Timeline(clock_s - between_s + tail_s, tuple(videos), tuple(starts), tuple(length_s))
-
-
-def session_driver(timeline: Timeline, latents: Sequence[np.ndarray]) -> np.ndarray:
-    """The driver of the body over a whole session, (4, N) at ``LATENT_HZ``.
-
-    ``DRIVER_PER_LATENT`` times the latent during a trial, 0 (neutral) elsewhere; after a trial it
-    fades over ``RELEASE_S``. Trials are expected to start at whole quarters of a second.
-    """
-    driver = np.zeros((4, round(timeline.duration_s * LATENT_HZ) + 1))
-    n_fade = round(RELEASE_S * LATENT_HZ)
-    fade = 1.0 - rise(np.arange(1, n_fade + 1) / LATENT_HZ, RELEASE_S)
-    for start_s, latent in zip(timeline.start_s, latents):
-        first = round(start_s * LATENT_HZ)
-        stop = first + latent.shape[1]
-        driver[:, first:stop] = DRIVER_PER_LATENT * latent
-        end = min(stop + n_fade, driver.shape[1])
-        driver[:, stop:end] = DRIVER_PER_LATENT * latent[:, -1:] * fade[:end - stop]
-    return driver
-
-
 def deap_signals(
     person: Person, driver: np.ndarray, duration_s: float, sfreq_hz: float, seed: int, snr: float,
-    noise: float = 1.0, ocular: bool = True,
+    noise: float = 1.0, ocular: bool = True, conditions: Conditions = STEADY,
 ) -> dict[str, np.ndarray]:
     """All signals of one DEAP session.
 
@@ -87,13 +47,14 @@ def deap_signals(
     {"EEG": (32, N) uV, "EXG": (8, N) uV, "EDA": (N,) uS, "RSP", "PPG": (N,) a.u., "TEMP": (N,) degC}
         float32, without dropouts.
     """
-    moved = modulations(person, driver, seed, snr, noise)
-    eeg = simulate_eeg(person, moved, duration_s, sfreq_hz, GENEVA, seed, noise)
+    moved = modulations(person, driver, seed, snr, noise, conditions.lags_s)
+    eeg = simulate_eeg(person, moved, duration_s, sfreq_hz, GENEVA, seed, noise, events=conditions.events)
     exg = artefacts.external_electrodes(person, moved, duration_s, sfreq_hz, seed, noise)
-    add_artefacts(eeg, person, moved, GENEVA, duration_s, sfreq_hz, seed, noise, ocular)
+    add_artefacts(eeg, person, moved, GENEVA, duration_s, sfreq_hz, seed, noise, ocular, conditions)
     signals = {"EEG": eeg, "EXG": exg}
     for name, simulate in _DEAP_SINGLE.items():
         signals[name] = simulate(person, moved, duration_s, sfreq_hz, seed, noise)
+    disturb(signals, DEAP_ROWS, conditions.events, person, dict.fromkeys(signals, sfreq_hz), seed)
     return signals
 
 
@@ -104,22 +65,25 @@ _DEAP_SINGLE = {
 
 
 def dreamer_signals(
-    person: Person, driver: np.ndarray, duration_s: float, seed: int, snr: float, noise: float = 1.0
+    person: Person, driver: np.ndarray, duration_s: float, seed: int, snr: float, noise: float = 1.0,
+    conditions: Conditions = STEADY,
 ) -> dict[str, np.ndarray]:
     """All signals of one DREAMER session: {"EEG": (14, N) uV at 128 Hz, "ECG": (2, M) a.u. at 256 Hz}."""
-    moved = modulations(person, driver, seed, snr, noise)
-    eeg = simulate_eeg(person, moved, duration_s, DREAMER_EEG_HZ, EPOC, seed, noise)
-    add_artefacts(eeg, person, moved, EPOC, duration_s, DREAMER_EEG_HZ, seed, noise, True)
+    moved = modulations(person, driver, seed, snr, noise, conditions.lags_s)
+    eeg = simulate_eeg(person, moved, duration_s, DREAMER_EEG_HZ, EPOC, seed, noise, events=conditions.events)
+    add_artefacts(eeg, person, moved, EPOC, duration_s, DREAMER_EEG_HZ, seed, noise, True, conditions)
     eeg += EPOC_OFFSET_UV
     ecg = peripheral.electrocardiogram(person, moved, duration_s, DREAMER_ECG_HZ, seed, noise)
-    return {"EEG": eeg, "ECG": ecg}
+    signals = {"EEG": eeg, "ECG": ecg}
+    disturb(signals, DREAMER_ROWS, conditions.events, person, {"EEG": DREAMER_EEG_HZ, "ECG": DREAMER_ECG_HZ}, seed)
+    return signals
 
 
 def add_artefacts(
     eeg: np.ndarray, person: Person, moved: Mapping[str, np.ndarray], ch_names: Sequence[str],
-    duration_s: float, sfreq_hz: float, seed: int, noise: float, ocular: bool,
+    duration_s: float, sfreq_hz: float, seed: int, noise: float, ocular: bool, conditions: Conditions = STEADY,
 ) -> None:
-    """Blinks and muscle bursts into *eeg*, in place."""
+    """Blinks, muscle bursts and electrode pops into *eeg*, in place."""
     if ocular and noise:
         blink = np.float32(noise) * artefacts.blinks(person, moved, duration_s, sfreq_hz, seed)
         for row, leak in enumerate(artefacts.blink_leak(ch_names)):
@@ -128,6 +92,7 @@ def add_artefacts(
     if noise:
         for row, place, wave in artefacts.muscle_bursts(person, ch_names, duration_s, sfreq_hz, seed):
             eeg[row, place] += noise * wave[:len(eeg[row, place])]
+        pops(eeg, ch_names, conditions.events, person, sfreq_hz, seed)
 
 
 def deap_dropouts(person: Person, duration_s: float, seed: int) -> tuple[Dropout, ...]:

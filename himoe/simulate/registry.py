@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from himoe.simulate.amigos import simulate_amigos
-from himoe.simulate.generate import SimulationParams, simulate_deap, simulate_dreamer
+from himoe.simulate.generate import simulate_deap, simulate_dreamer
+from himoe.simulate.request import SimulationParams
 from himoe.simulate.seed import simulate_seed
 
 Simulator = Callable[[Path, SimulationParams, Mapping[str, str], int], None]

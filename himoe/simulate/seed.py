@@ -6,7 +6,7 @@ more. Legend: C channels, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,12 +19,17 @@ from himoe.datasets import seed as layout
 from himoe.files import atomic_path, write_json
 from himoe.progress import progress
 from himoe.recordings import DIMENSIONS
-from himoe.simulate import artefacts, effects, generate, latent, physiology
+from himoe.simulate import artefacts, latent, physiology
+from himoe.simulate.conditions import STEADY, Conditions, draw_conditions
 from himoe.simulate.eeg import simulate_eeg
-from himoe.simulate.effects import Person, make_person
-from himoe.simulate.generate import TRAJECTORY_FILE, TRIAL_S, TRUTH_FILE, SimulationParams
+from himoe.simulate.effect_tables import BODIES
+from himoe.simulate.effects import Person, make_person, modulations
+from himoe.simulate.generate import run_tasks
 from himoe.simulate.layouts import MAT_HEADER
-from himoe.simulate.physiology import Timeline
+from himoe.simulate.request import TRUTH_FILE, SimulationParams, check_request, participants
+from himoe.simulate.sessions import TRIAL_S, Session
+from himoe.simulate.timeline import Timeline, make_timeline, session_driver
+from himoe.simulate.truth import QUALITY_FILE, TRAJECTORY_FILE, course_table, effects_truth, person_truth, quality_table
 
 # The published order of the labels: 1 positive, 0 neutral, -1 negative.
 CLIP_LABELS = (1, 0, -1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 0, 1, -1)
@@ -68,18 +73,22 @@ def simulate_seed(root: Path, params: SimulationParams, options: Mapping[str, st
     InputError
         More than 15 people or 15 clips, or a *root* that holds other files.
     """
-    generate.check_request(root, "seed", params)
+    check_request(root, "seed", params)
     with atomic_path(Path(root)) as folder:
         (folder / layout.FOLDER).mkdir(parents=True)
-        people = generate.participants("seed", params.subjects)
+        people = participants("seed", params.subjects)
         visits = [(number, visit) for number in people for visit in range(1, layout.N_SESSIONS + 1)]
         tasks = ((_write_visit, (folder, number, visit, params)) for number, visit in visits)
-        told = list(progress(generate.run_tasks(tasks, jobs), "simulate seed", "visit", len(visits)))
+        told = list(progress(run_tasks(tasks, jobs), "simulate seed", "visit", len(visits)))
         _write_mat(folder / layout.LABEL_FILE,
                    [{"label": np.array([CLIP_LABELS[:params.trials]], dtype=np.float64)}])
         with atomic_path(folder / TRAJECTORY_FILE) as path:
-            pd.concat([trajectory for trajectory, _ in told], ignore_index=True).to_parquet(path, index=False)
-        _write_truth(folder, params, options, dict(zip(visits, (record for _, record in told))))
+            pd.concat([trajectory for trajectory, _, _ in told], ignore_index=True).to_parquet(path, index=False)
+        qualities = [quality for _, quality, _ in told if quality is not None]
+        if qualities:
+            with atomic_path(folder / QUALITY_FILE) as path:
+                pd.concat(qualities, ignore_index=True).to_parquet(path, index=False)
+        _write_truth(folder, params, options, dict(zip(visits, (record for _, _, record in told))))
 
 
 def clip_lengths_s(seed: int) -> tuple[float, ...]:
@@ -98,15 +107,15 @@ def make_visit(seed: int, participant: int, number: int) -> Visit:
     n_channels = len(layout.EEG_CHANNELS)
     mood, gain = VISIT_SD * rng.standard_normal(4), np.exp(GAIN_SD * rng.standard_normal(n_channels))
     offset_uv = OFFSET_UV * rng.standard_normal(n_channels)
-    rhythms = [name for name, effect in effects.EFFECTS.items() if effect.modality == "EEG"]
+    rhythms = [name for name, effect in BODIES["additive"].effects.items() if effect.modality == "EEG"]
     return Visit(number, day, mood, gain, offset_uv,
                  dict(zip(rhythms, map(float, REST_SD * rng.standard_normal(len(rhythms))))))
 
 
-def clip_latent(seed: int, participant: int, visit: Visit, clip: int, duration_s: float) -> np.ndarray:
+def clip_latent(seed: int, participant: int, visit: Visit, clip: int, duration_s: float, world: str) -> np.ndarray:
     """One person's emotion during one clip of one visit.
 
-    ``tanh(label + clip + person + person x clip + visit + slow drift)``: only the last two differ between the
+    ``tanh(label + clip + person + person x clip + visit + drifts)``: only the last two differ between the
     visits of a person. It rises from neutral over ``latent.ONSET_S``.
 
     Returns
@@ -118,60 +127,83 @@ def clip_latent(seed: int, participant: int, visit: Visit, clip: int, duration_s
     drawn = latent.generator(seed, "seed", "stimulus", 1, clip).standard_normal(4)
     stimulus = np.array([CLIP_SD, OTHER_SD, OTHER_SD, OTHER_SD]) * drawn
     stimulus[0] += LABEL_LEVEL * CLIP_LABELS[clip - 1]
-    bias = latent.PERSON_BIAS_SD * latent.generator(seed, "seed", "latent", participant).standard_normal(4)
+    bias = latent.PRIORS[world].bias_sd * latent.generator(seed, "seed", "latent", participant).standard_normal(4)
     own = OWN_SD * latent.generator(seed, "seed", "latent", participant, clip).standard_normal(4)
     rng = latent.generator(seed, "seed", "latent", participant, 100 * visit.number + clip)
-    drift = latent.DRIFT_SD * latent.MIXING @ latent.smooth_noise(rng, n_samples, latent.LATENT_HZ,
-                                                                 rng.uniform(*latent.DRIFT_TAU_S, 4))
+    drift = latent.drifts(rng, n_samples, world)
     level = latent.MIXING @ (stimulus + own) + bias + visit.mood
     time_s = np.arange(n_samples) / latent.LATENT_HZ
     return np.tanh(level[:, None] + drift) * latent.rise(time_s, latent.ONSET_S)
 
 
-def clip_eeg(person: Person, visit: Visit, clip: int, course: np.ndarray, params: SimulationParams) -> np.ndarray:
-    """The EEG of one clip, (62, N) float64 uV at 200 Hz, without lost channels; *course* is its latent."""
+def clip_eeg(person: Person, visit: Visit, clip: int, course: np.ndarray, params: SimulationParams,
+             conditions: Conditions = STEADY) -> np.ndarray:
+    """The EEG of one clip, (62, N) float64 uV at 200 Hz, without lost channels; *course* is its latent.
+
+    *conditions* are those of the clip, on its own clock.
+    """
     length_s = (course.shape[1] - 1) / latent.LATENT_HZ
     duration_s = length_s + _MARGIN_S
-    driver = physiology.session_driver(physiology.make_timeline([clip], [length_s], 0.0, 0.0, 0.0), [course])
+    driver = session_driver(make_timeline([clip], [length_s], 0.0, 0.0, 0.0), [course])
     # one recording of several: same gains, lags and head, noise of its own
     taken = replace(person, participant=person.participant + 100 * visit.number + 10_000 * clip)
-    moved = effects.modulations(taken, driver, params.seed, params.snr)
+    moved = modulations(taken, driver, params.seed, params.snr, lags_s=conditions.lags_s)
     moved = {name: course + visit.rest.get(name, 0.0) for name, course in moved.items()}
-    eeg = simulate_eeg(taken, moved, duration_s, layout.SFREQ_HZ, layout.EEG_CHANNELS, params.seed, head=person)
+    eeg = simulate_eeg(taken, moved, duration_s, layout.SFREQ_HZ, layout.EEG_CHANNELS, params.seed, head=person,
+                       events=conditions.events)
     physiology.add_artefacts(eeg, taken, moved, layout.EEG_CHANNELS, duration_s, layout.SFREQ_HZ, params.seed, 1.0,
-                              True)
+                              True, conditions)
     n_samples = round(length_s * layout.SFREQ_HZ) + 1
     return eeg[:, :n_samples].astype(np.float64) * visit.gain[:, None] + visit.offset_uv[:, None]
 
 
-def visit_dropouts(person: Person, visit: Visit, duration_s: float, seed: int) -> tuple[artefacts.Dropout, ...]:
-    """The electrodes lost on one day; the cap as a whole is never lost, as nothing else is recorded."""
-    taken = replace(person, participant=person.participant + 100 * visit.number)
-    drawn = artefacts.draw_dropouts(taken, layout.EEG_CHANNELS, ("EEG",), duration_s, seed)
-    return tuple(dropout for dropout in drawn if dropout.channel is not None)
+def visit_session(seed: int, participant: int, visit: Visit, trials: int, world: str) -> Session:
+    """What was felt and what electrodes went through on one day; the clock counts all 15 clips, written or not.
+
+    The cap as a whole is never lost, as nothing else is recorded.
+    """
+    person = make_person(seed, "seed", participant, world)
+    whole = make_timeline(range(1, layout.N_CLIPS + 1), clip_lengths_s(seed), HINT_S, HINT_S + PAUSE_S, PAUSE_S)
+    timeline = Timeline(whole.duration_s, whole.videos[:trials], whole.start_s[:trials], whole.length_s[:trials])
+    taken = replace(person, participant=participant + 100 * visit.number)  # this day's own streams
+    lost = artefacts.draw_dropouts(taken, layout.EEG_CHANNELS, ("EEG",), whole.duration_s, seed)
+    courses = [clip_latent(seed, participant, visit, clip, length_s, world)
+               for clip, length_s in zip(timeline.videos, timeline.length_s)]
+    return Session(seed, person, timeline, courses, session_driver(timeline, courses),
+                   draw_conditions(taken, timeline, ("EEG",), layout.EEG_CHANNELS, seed),
+                   tuple(dropout for dropout in lost if dropout.channel is not None), ("EEG",), layout.EEG_CHANNELS)
+
+
+def clip_conditions(session: Session, trial: int) -> Conditions:
+    """Lags and disturbances of the *trial*-th clip (from 0) of a visit, on the clip's own clock."""
+    start_s, length_s = session.timeline.start_s[trial], session.timeline.length_s[trial]
+    if session.conditions.lags_s is None:
+        return STEADY
+    lags_s = session.conditions.trial_lags_s[trial]
+    n_samples = round(length_s * latent.LATENT_HZ) + 1
+    return Conditions((lags_s,), {name: np.full(n_samples, lag_s) for name, lag_s in lags_s.items()},
+                      session.conditions.of_clip(start_s, length_s))
 
 
 def _write_visit(root: Path, participant: int, number: int,
-                 params: SimulationParams) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Write the file of one visit clip by clip; give the true course and what is known of the day."""
-    person, visit = make_person(params.seed, "seed", participant), make_visit(params.seed, participant, number)
-    lengths_s = clip_lengths_s(params.seed)
-    whole = physiology.make_timeline(range(1, layout.N_CLIPS + 1), lengths_s, HINT_S, HINT_S + PAUSE_S, PAUSE_S)
-    timeline = Timeline(whole.duration_s, whole.videos[:params.trials], whole.start_s[:params.trials],
-                        whole.length_s[:params.trials])
-    dropouts = visit_dropouts(person, visit, whole.duration_s, params.seed)
-    courses = [clip_latent(params.seed, participant, visit, clip, length_s)
-               for clip, length_s in zip(timeline.videos, timeline.length_s)]
+                 params: SimulationParams) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
+    """Write the file of one visit clip by clip; give the true course, the quality and what is known of the day."""
+    visit = make_visit(params.seed, participant, number)
+    session = visit_session(params.seed, participant, visit, params.trials, params.world)
 
     def variables() -> Iterator[dict[str, np.ndarray]]:
-        for clip, start_s, course in zip(timeline.videos, timeline.start_s, courses):
-            eeg = clip_eeg(person, visit, clip, course, params)
-            artefacts.apply_dropouts({"EEG": eeg}, {"EEG": ("EEG", slice(None))}, dropouts, layout.EEG_CHANNELS,
-                                     {"EEG": layout.SFREQ_HZ}, start_s)
+        for trial, (clip, start_s, course) in enumerate(zip(session.timeline.videos, session.timeline.start_s,
+                                                            session.latents)):
+            eeg = clip_eeg(session.person, visit, clip, course, params, clip_conditions(session, trial))
+            artefacts.apply_dropouts({"EEG": eeg}, {"EEG": ("EEG", slice(None))}, session.dropouts,
+                                     layout.EEG_CHANNELS, {"EEG": layout.SFREQ_HZ}, start_s)
             yield {f"{_initials(participant)}_eeg{clip}": eeg}
 
     _write_mat(root / layout.FOLDER / f"{participant}_{visit.day:%Y%m%d}.mat", variables())
-    return _trajectory(participant, number, courses), _visit_truth(person, visit, timeline, dropouts)
+    quality = quality_table(session, TRIAL_S)
+    if quality is not None:
+        quality.insert(1, "session", str(number))
+    return _trajectory(participant, number, session.latents), quality, _visit_truth(session, visit)
 
 
 def _initials(participant: int) -> str:
@@ -190,25 +222,24 @@ def _write_mat(path: Path, variables: Iterable[Mapping[str, np.ndarray]]) -> Non
             stream.write(MAT_HEADER)  # scipy writes the time of day here
 
 
-def _trajectory(participant: int, visit: int, courses: list[np.ndarray]) -> pd.DataFrame:
+def _trajectory(participant: int, visit: int, courses: Sequence[np.ndarray]) -> pd.DataFrame:
     n_keep = round(TRIAL_S * latent.LATENT_HZ) + 1
     tables = []
     for clip, course in enumerate(courses, start=1):
-        table = generate.course_table(participant, clip, latent.to_scale(course[:, -n_keep:], latent.SCALES["seed"]))
+        table = course_table(participant, clip, latent.to_scale(course[:, -n_keep:], latent.SCALES["seed"]))
         tables.append(table.astype(dict.fromkeys(DIMENSIONS, "float32")))
     joined = pd.concat(tables, ignore_index=True)
     joined.insert(1, "session", str(visit))
     return joined
 
 
-def _visit_truth(person: Person, visit: Visit, timeline: Timeline,
-                 dropouts: tuple[artefacts.Dropout, ...]) -> dict[str, Any]:
-    lost = generate.person_truth(person, timeline, dropouts)["dropouts"]
+def _visit_truth(session: Session, visit: Visit) -> dict[str, Any]:
+    told = person_truth(session.person, session.timeline, session.dropouts, session.conditions)
     by_channel = {name: dict(zip(layout.EEG_CHANNELS, map(float, values)))
                   for name, values in (("gain", visit.gain), ("offset_uv", visit.offset_uv))}
     return {"session": str(visit.number), "date": f"{visit.day:%Y%m%d}",
             "mood": dict(zip(DIMENSIONS, map(float, visit.mood))), "rest_log_power": dict(visit.rest), **by_channel,
-            "dropouts": lost}
+            **{key: told[key] for key in ("dropouts", "trial_lags_s", "disturbances") if key in told}}
 
 
 def _write_truth(root: Path, params: SimulationParams, options: Mapping[str, str],
@@ -216,16 +247,14 @@ def _write_truth(root: Path, params: SimulationParams, options: Mapping[str, str
     """``truth.json``, the last file written."""
     people = []
     for participant in sorted({number for number, _ in visits}):
-        person = make_person(params.seed, "seed", participant)
+        person = make_person(params.seed, "seed", participant, params.world)
         own = [record for (number, _), record in visits.items() if number == participant]
         lost = [{"session": record["session"], **dropout} for record in own for dropout in record["dropouts"]]
         days = [{key: value for key, value in record.items() if key != "dropouts"} for record in own]
-        told = generate.person_truth(person, Timeline(0.0, (), (), ()), ())
+        told = person_truth(person, Timeline(0.0, (), (), ()), (), STEADY)
         people.append({**told, "sessions": days, "dropouts": lost})
     write_json(root / TRUTH_FILE, {
         "simulated": True, "dataset": "seed", "params": asdict(params), "options": dict(options),
-        "effects": {name: {"modality": effect.modality, "unit": effect.unit, "background_sd": effect.background_sd,
-                           "background_tau_s": effect.background_tau_s}
-                    for name, effect in effects.EFFECTS.items()},
+        "effects": effects_truth(params.world),
         "people": people,
     })
