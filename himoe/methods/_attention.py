@@ -31,10 +31,12 @@ def time_code(n_steps: int, features: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :features]
 
 
-def with_time(tokens: Tensor) -> Tensor:
-    """Tokens (..., T, F), scaled by sqrt(F), plus the code of time (Vaswani et al. 2017, section 3.4): (..., T, F)."""
-    n_steps, features = tokens.shape[-2:]
-    return tokens * math.sqrt(features) + time_code(n_steps, features).to(tokens)
+def with_time(tokens: Tensor, scale: float = 1.0) -> Tensor:
+    """Scaled tokens (..., T, F) plus the code of time: (..., T, F).
+
+    Vaswani et al. 2017 (section 3.4) scale by sqrt(F) embeddings that are drawn with SD 1/sqrt(F); codes have SD 1.
+    """
+    return tokens * scale + time_code(*tokens.shape[-2:]).to(tokens)
 
 
 def pool(tokens: Tensor, usable: Tensor) -> Tensor:

@@ -1,5 +1,10 @@
 """Bidirectional LSTM with temporal attention (Zhao & Chen 2021, doi 10.1155/2021/9967592); our implementation.
 
+The paper's: EEG and facial expression; attention over the time steps of each modality; features joined, then a
+three-layer bidirectional LSTM. Our reading: any set of modalities is concatenated, one too; an answer is due at every
+step, so the attention does not sum the steps up but scales them; a layer norm behind every LSTM layer, which the
+paper does not mention, carries the signal through three of them.
+
 Legend: B sequences, T time steps, M modalities, F features, A attention units.
 """
 
@@ -9,10 +14,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from himoe.batches import Batch
-from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.encoders import ModalityEncoders
+from himoe.methods._recurrent import BiLSTMLayer
 from himoe.methods.base import Heads, Method, Output, Spec
 
 LAYERS = 3
@@ -43,11 +48,10 @@ class TemporalAttention(nn.Module):
 class BiLSTM(Method):
     """Temporal attention in each modality, features concatenated step by step, three-layer bidirectional LSTM.
 
-    The paper fuses EEG and facial expression; any set of modalities is concatenated here, one too. A prediction
-    is wanted at every step, so the attention does not sum the steps up: it scales each step's code by its weight
-    times the number of present steps (equal weights leave the codes as they are). Absent steps enter the LSTM as
-    zeros; padding at a sequence's end does not enter it at all, so the backward pass starts at the last valid
-    step. Dropout between the LSTM's layers. Diagnostics: ``temporal_attention`` (B, T, M).
+    The attention scales each step's code by its weight times the number of present steps (equal weights leave the
+    codes as they are). Absent steps enter the LSTM as zeros; padding at a sequence's end does not enter it at all, so
+    the backward pass starts at the last valid step. Dropout between the LSTM's layers. Diagnostics:
+    ``temporal_attention`` (B, T, M).
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -55,9 +59,10 @@ class BiLSTM(Method):
         features, n_modalities = spec.model.features, len(spec.modalities)
         self.encoders = ModalityEncoders(spec.shapes, spec.model)
         self.attention = TemporalAttention(n_modalities, features)
-        self.recurrent = nn.LSTM(n_modalities * features, features, LAYERS, batch_first=True, bidirectional=True,
-                                 dropout=spec.model.dropout)
-        self.heads = Heads(2 * features, spec.task)
+        inputs = [n_modalities * features] + [2 * features] * (LAYERS - 1)
+        self.recurrent = nn.ModuleList(BiLSTMLayer(n_inputs, features) for n_inputs in inputs)
+        self.dropout = nn.Dropout(spec.model.dropout)
+        self.heads = Heads(2 * features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""
@@ -65,21 +70,14 @@ class BiLSTM(Method):
 
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Weigh the steps, concatenate, run the LSTM and predict from codes (B, T, M, F)."""
-        codes_BTMF = mask_codes(codes, batch.present)
+        codes_BTMF = self.encoders.masked(codes, batch.present)
         weights_BTM = self.attention(codes_BTMF, batch.present)
         gain_BTM = weights_BTM * batch.present.sum(1, keepdim=True)
-        states = self._run(torch.flatten(codes_BTMF * gain_BTM[..., None], 2), batch.valid)
+        states = self.recurrent[0](torch.flatten(codes_BTMF * gain_BTM[..., None], 2), batch.valid)
+        for layer in self.recurrent[1:]:
+            states = layer(self.dropout(states), batch.valid)
         prediction, raw = self.heads(states)
         return Output(prediction, raw, diagnostics={"temporal_attention": weights_BTM})
-
-    def _run(self, x: Tensor, valid: Tensor) -> Tensor:
-        """LSTM states (B, T, 2F) of x (B, T, M·F); 0 after a sequence's last valid step."""
-        if bool(valid[:, -1].all()):
-            return self.recurrent(x)[0]
-        steps = torch.arange(1, x.shape[1] + 1, device=valid.device)
-        lengths = (valid * steps).amax(1).clamp(min=1)
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
 
 METHOD = BiLSTM

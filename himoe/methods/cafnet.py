@@ -1,6 +1,8 @@
 """CAFNet: cross-attention fusion of EEG and face, or of EEG and all others; our implementation of the name.
 
-The row "CAFNet" of the paper's Table 10 has no reference. What stands here is the plain reading of the name.
+The row "CAFNet" of the paper's Table 10 has no reference, so nothing here is a paper's but the name: cross-attention of
+two sides, each the other's query, and both answers concatenated. Our reading: one block of Vaswani et al. 2017 a side,
+tokens of all steps with a time code, an answer at each step.
 
 Legend: B sequences, T time steps, M modalities, N tokens of a side (T·M of that side), F features.
 """
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from himoe.batches import Batch
-from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.encoders import ModalityEncoders
 from himoe.methods._attention import Dropout, GroupedAttention, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
 
@@ -59,7 +61,7 @@ class CAFNet(Method):
         self.first_asks = CrossAttention(features, dropout)
         self.second_asks = CrossAttention(features, dropout)
         self.dropout = Dropout(dropout)
-        self.heads = Heads(2 * features, spec.task)
+        self.heads = Heads(2 * features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""
@@ -68,7 +70,7 @@ class CAFNet(Method):
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Let both sides ask each other, from codes (B, T, M, F)."""
         usable_BTM = batch.present & batch.valid[..., None]
-        codes_BTMF = mask_codes(codes, usable_BTM)
+        codes_BTMF = self.encoders.masked(codes, usable_BTM)
         tokens_BTMF = with_time(codes_BTMF.transpose(1, 2)).transpose(1, 2)
         tokens, usable = zip(*((tokens_BTMF[:, :, side], usable_BTM[:, :, side]) for side in self.sides), strict=True)
         answers = []

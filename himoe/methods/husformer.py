@@ -1,15 +1,24 @@
 """Husformer (Wang et al. 2022, arXiv:2209.15182): cross-modal attention, then self-attention; our implementation.
 
+The paper's: a temporal convolution per modality; a cross-modal transformer per modality, its own tokens asking those of
+all modalities; a self-attention transformer over the concatenation; pooling to one answer. From the authors' published
+code: norm first, ReLU network of 4F, tokens scaled by sqrt(F) before the time code in both transformers, no layer
+norm but the transformers' own. Our reading: 3 cross-modal and 5 self-attention layers (the code's two numbers; its
+default setting raises both to 5), a convolution over 3 steps (the code's is over 1), no causal mask (the code has one
+by default), and a mean over the modalities of each step where the paper pools over all tokens.
+
 Legend: B sequences, T time steps, M modalities, N tokens, F features, G groups (stacks of equal shape
 with weights of their own, run as one), Q modalities a group asks with.
 """
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from himoe.batches import Batch
-from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.encoders import ModalityEncoders
 from himoe.methods._attention import Dropout, GroupedLayer, GroupedNorm, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
 
@@ -43,7 +52,7 @@ class Transformers(nn.Module):
 
     def _timed(self, tokens: Tensor) -> Tensor:
         """Scaled tokens plus their time code, in a row: (G, B, Q·T, F)."""
-        return self.dropout(with_time(tokens).flatten(2, 3))
+        return self.dropout(with_time(tokens, math.sqrt(tokens.shape[-1])).flatten(2, 3))
 
 
 class Husformer(Method):
@@ -52,12 +61,10 @@ class Husformer(Method):
     A convolution over 3 steps turns each modality's codes into tokens (one filter bank a modality). A
     cross-modal transformer a modality (3 layers) has its tokens as queries and the tokens of all modalities,
     its own included, as keys and values. A self-attention transformer (5 layers) runs over the concatenation.
-    Depths and the layers' build (norm first, ReLU network of 4F) are those of the authors' published code.
 
-    The paper pools over all tokens, for one answer a sample. Here a prediction is due at each step, so tokens
-    are averaged over the modalities present at that step (over all if none is, which then hold what other
-    steps told them). Only present tokens are attended to. No modality has a part of its own; with one
-    modality its cross-modal transformer looks at itself.
+    A prediction is due at each step, so tokens are averaged over the modalities present at that step (over all if none
+    is, which then hold what other steps told them). Only present tokens are attended to. No modality has a part of its
+    own; with one modality its cross-modal transformer looks at itself.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -68,7 +75,7 @@ class Husformer(Method):
                                      groups=n_modalities, bias=False)
         self.cross_modal = Transformers(n_modalities, features, CROSS_LAYERS, dropout)
         self.self_attention = Transformers(1, features, SELF_LAYERS, dropout)
-        self.heads = Heads(features, spec.task)
+        self.heads = Heads(features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""
@@ -77,7 +84,7 @@ class Husformer(Method):
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Attend across modalities, then over all, from codes (B, T, M, F)."""
         usable_BTM = batch.present & batch.valid[..., None]
-        tokens_BMTF = self.tokens(mask_codes(codes, usable_BTM))
+        tokens_BMTF = self.tokens(self.encoders.masked(codes, usable_BTM))
         usable_BMT = usable_BTM.transpose(1, 2)
         crossed_MB1TF = self.cross_modal(tokens_BMTF.transpose(0, 1)[:, :, None], usable_BMT, tokens_BMTF)
         fused_BMTF = self.self_attention(crossed_MB1TF.squeeze(2).transpose(0, 1)[None], usable_BMT)[0]

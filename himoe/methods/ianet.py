@@ -1,5 +1,12 @@
 """Incongruity-aware fusion (Li et al. 2024, doi 10.1016/j.inffus.2023.102220); our implementation.
 
+The paper's: one primary modality, the others auxiliary; cross-modal transformers among the auxiliaries (incongruity);
+low-rank fusion (redundancy); a second cross-modal transformer per auxiliary that enhances the primary; self-attention
+over the enhanced primaries, concatenated; its output and the auxiliaries, concatenated, decide. Our reading: one block
+in each transformer, rank 4, a pair of auxiliaries per transformer, the enhanced primaries concatenated by features;
+a layer norm before the low-rank fusion's product and factors that start near 1, without which a product of six factors
+explodes; an answer at each step.
+
 Legend: B sequences, T time steps, M modalities, A auxiliary modalities, F features, G groups (blocks of equal shape
 with weights of their own, run as one), N rows, J factors, R rank.
 """
@@ -13,7 +20,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from himoe.batches import Batch
-from himoe.encoders import ModalityEncoders, mask_codes
+from himoe.encoders import ModalityEncoders
 from himoe.methods._attention import Encoder, GroupedLayer, n_heads, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
 
@@ -34,14 +41,15 @@ def cross_modal_transformers(groups: int, features: int, dropout: float) -> Grou
 class LowRankFusion(nn.Module):
     """G low-rank fusions of J vectors each (Liu et al. 2018, doi 10.18653/v1/P18-1209).
 
-    ``h = sum_r w_r prod_j (U_rj z_j + u_rj) + b``: the vectors, each with a 1 appended, in an outer product,
-    contracted with a weight tensor of rank R. An absent vector leaves the factor of its 1 alone, ``u_rj``.
-    The constant factors start at 1, so that the product of many factors does not start at nothing.
+    ``h = sum_r w_r prod_j (U_rj n(z_j) + u_rj) + b``: the vectors, each with a 1 appended, in an outer product,
+    contracted with a weight tensor of rank R. n is a layer norm without parameters; an absent vector leaves the factor
+    of its 1 alone, ``u_rj``. Each factor starts as 1 plus a deviation of SD 1/sqrt(J), so the variance of the product
+    is (1 + 1/J)^J - 1, between 1 and e - 1 for any number of factors.
     """
 
     def __init__(self, groups: int, factors: int, features: int, rank: int = RANK) -> None:
         super().__init__()
-        bound = 1.0 / math.sqrt(features)  # as nn.Linear draws its weights
+        bound = math.sqrt(3.0 / (factors * features))  # of a uniform draw; its sum over F terms has variance 1/J
         self.factor_GJFRO = nn.Parameter(
             torch.empty(groups, factors, features, rank, features).uniform_(-bound, bound))
         self.constant_GJRO = nn.Parameter(torch.ones(groups, factors, rank, features))
@@ -50,7 +58,7 @@ class LowRankFusion(nn.Module):
 
     def forward(self, z: Tensor, present: Tensor) -> Tensor:
         """Vectors (G, J, N, F), present (J, N) or (G, J, N) bool → fused (G, N, F)."""
-        z = torch.where(present[..., None], z, torch.zeros((), dtype=z.dtype, device=z.device))
+        z = torch.where(present[..., None], functional.layer_norm(z, z.shape[-1:]), 0.0)
         factors = torch.baddbmm(self.constant_GJRO.flatten(0, 1).flatten(1)[:, None], z.flatten(0, 1),
                                 self.factor_GJFRO.flatten(0, 1).flatten(2))
         product_GNRO = factors.unflatten(0, z.shape[:2]).prod(1).unflatten(-1, self.constant_GJRO.shape[2:])
@@ -67,9 +75,8 @@ class IANet(Method):
     auxiliary. (4) A self-attention transformer over the enhanced primaries, concatenated by features.
     (5) Its output and the refined auxiliaries, concatenated, go to the heads.
 
-    Our reading where the paper is open: one block in each transformer, rank 4. A refined auxiliary is there at the
-    steps where any auxiliary is. With one auxiliary, step 1 has no pair. A single modality is the primary alone:
-    only step 4 and the heads remain.
+    A refined auxiliary is there at the steps where any auxiliary is. With one auxiliary, step 1 has no pair. A single
+    modality is the primary alone: only step 4 and the heads remain.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -87,7 +94,7 @@ class IANet(Method):
         width = max(n, 1) * features
         self.self_attention = Encoder(width, n_heads(features), LAYERS, WIDENING * width, dropout)
         self.norm = nn.LayerNorm(width + n * features)
-        self.heads = Heads(width + n * features, spec.task)
+        self.heads = Heads(width + n * features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""
@@ -96,7 +103,7 @@ class IANet(Method):
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Refine, fuse, enhance, self-attend and predict from codes (B, T, M, F)."""
         present_MBT = batch.present.movedim(-1, 0)
-        tokens_MBTF = with_time(mask_codes(codes, batch.present).movedim(2, 0))
+        tokens_MBTF = with_time(self.encoders.masked(codes, batch.present).movedim(2, 0))
         primary = tokens_MBTF[self.primary]
         if self.enhance is None:
             return self._predict([self.self_attention(primary, present_MBT[self.primary])])

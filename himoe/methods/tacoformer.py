@@ -1,5 +1,11 @@
 """TACOformer: token-channel compound cross-attention (Li 2023, arXiv 2306.13592); our implementation.
 
+The paper's: a transformer encoder for EEG and one for the peripheral signals; a 2-D code of electrode positions on the
+EEG side; one cross-attention that joins a token attention (time x time) and a channel attention (feature x feature);
+pooling. Our reading: both directions of it, the two attentions multiplied around the values, pre-norm residual blocks,
+two layers per encoder, the code of time added to both sides, positions through the front end's spatial filters, an
+answer at each step.
+
 Legend: B sequences, T time steps (tokens), F features, H heads, E features a head, C electrodes, S spatial filters,
 P values of a position code.
 """
@@ -14,8 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from himoe.batches import Batch
-from himoe.encoders import ModalityEncoders, mask_codes
-from himoe.encoders.eegnet import EEGNet
+from himoe.encoders import ModalityEncoders
 from himoe.methods._attention import Encoder, n_heads, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
 
@@ -139,10 +144,10 @@ class TACOformer(Method):
     map of all others, concatenated (present where any of them is). A single modality stands on both sides.
 
     Our reading where the codes leave no room for the paper's: (1) an encoder gives one EEG vector a window, not
-    one a channel, so the electrodes' positions enter through the EEGNet's spatial filters
-    (:class:`SpatialCode`), added to every EEG token; there is none without EEGNet or without a channel name of
-    the 10-20 system. (2) The paper pools to one decision a trial; here each step has one, so the two sides are
-    averaged step by step, over those present (over both where neither is).
+    one a channel, so the electrodes' positions enter through the spatial filters of its front end
+    (:class:`SpatialCode`), added to every EEG token; there is none without spatial filters (front end ``bands``)
+    or without a channel name of the 10-20 system. (2) The paper pools to one decision a trial; here each step has
+    one, so the two sides are averaged step by step, over those present (over both where neither is).
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -160,7 +165,7 @@ class TACOformer(Method):
             self.other_encoder = self._build_encoder()
             self.other_asks = CompoundCrossAttention(features, dropout)
         self.norm = nn.LayerNorm(features)
-        self.heads = Heads(features, spec.task)
+        self.heads = Heads(features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""
@@ -168,7 +173,7 @@ class TACOformer(Method):
 
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Encode both sides, cross-attend, pool and predict from codes (B, T, M, F)."""
-        codes_BTMF = mask_codes(codes, batch.present)
+        codes_BTMF = self.encoders.masked(codes, batch.present)
         first_present = batch.present[..., self.first]
         first = self._first_side(codes_BTMF[:, :, self.first], first_present)
         if not self.others:
@@ -188,10 +193,10 @@ class TACOformer(Method):
     def _build_spatial_code(self) -> SpatialCode | None:
         """The EEG side's 2-D code, if its electrodes and filters are known."""
         name = self.spec.modalities[self.first]
-        encoder, ch_names = self.encoders.encoders[name], self.spec.shapes[name].ch_names
-        if name != "EEG" or not isinstance(encoder, EEGNet) or not electrode_codes(ch_names)[1].any():
+        filters, ch_names = getattr(self.encoders.encoders[name], "spatial", None), self.spec.shapes[name].ch_names
+        if name != "EEG" or filters is None or not electrode_codes(ch_names)[1].any():
             return None
-        return SpatialCode(ch_names, encoder.spatial.shape[0], self.spec.model.features)
+        return SpatialCode(ch_names, len(filters), self.spec.model.features)
 
     def _first_side(self, codes: Tensor, present: Tensor) -> Tensor:
         """EEG codes (B, T, F) → tokens after the EEG transformer (B, T, F)."""
