@@ -1,11 +1,11 @@
-"""Stage ``tables``: every table, as CSV, Markdown and LaTeX."""
+"""Stage ``tables``: every table, as CSV, Markdown and LaTeX, and how to read them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from himoe.files import atomic_path, write_text
-from himoe.tables import TABLES, build_table, to_csv, to_latex, to_markdown
+from himoe.tables import TABLES, build_table, how_to_read, to_csv, to_latex, to_markdown
 from pipeline.reports import load_evaluated
 from pipeline.stage import main
 
@@ -15,6 +15,7 @@ def tables(runs: str, metrics: str, out: str) -> None:
     found = load_evaluated("tables", Path(runs), Path(metrics))
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
+        write_text(folder / "how_to_read.md", how_to_read())
         for name in TABLES:
             table = build_table(name, found.results, found.comparisons, found.cost, found.settings)
             if table is not None:

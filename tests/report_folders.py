@@ -5,9 +5,13 @@ Every score in them is computed from the predictions in them. All numbers are se
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import json
+import shutil
+import tempfile
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +22,14 @@ from himoe.metrics import METRICS, task_metrics
 from himoe.params import BootstrapParams, ReportParams
 from himoe.results import RunResult, load_comparisons, load_cost, load_results
 from himoe.statistics import compare
-from himoe.summary import summary
+from himoe.summary import run_metrics
 
 BOOTSTRAP = BootstrapParams(draws=50, seed=0, level=0.95, swaps=999)
 SETTINGS = ReportParams(figure_set="deap", baselines=("late_fusion", "features_gbdt"))
 RATES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 MASK_SEEDS = (0, 1, 2)
-CLOSED_FORM = ("features_gbdt", "mean", "mean_subject", "mean_stimulus")
-NETWORKS = ("himoe", "late_fusion", "bilstm", "tacoformer", "ianet", "mfst_rnn", "cafnet", "husformer")
+CLOSED_FORM = ("features_ridge", "features_gbdt", "mean", "mean_subject", "mean_stimulus")
+EPOCHS = 8
 SUBJECTS, FOLDS, WINDOWS, TRIALS = 3, 4, 5, 6
 MODALITIES: dict[str, dict[str, tuple[str, ...]]] = {
     "deap": {"EEG+PPS": ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP"),
@@ -46,19 +50,23 @@ BANDS = {"amigos": (f"ECG: 0.5-40 Hz asked, 0.5-28.8 Hz kept, {NYQUIST}",
                     f"EEG: 4-45 Hz asked, 4-28.8 Hz kept, {NYQUIST}")}
 SFREQ_HZ = {"EEG": 512.0, "EOG": 512.0, "EMG": 512.0, "EDA": 64.0, "RSP": 64.0, "PPG": 128.0, "TEMP": 16.0,
             "ECG": 256.0, "FACE": 5.0}
+# What a run reaches that knows the simulator's gains and lags, by data set (made up).
+ATTAINABLE = {"deap": {"ccc": 0.912345, "ccc_within": 0.834567}, "dreamer": {"ccc": 0.876543, "ccc_within": 0.765432}}
+MODEL = {"emotion_experts": 8, "modality_experts": 4, "soft_routing": True, "residual": True, "eeg_encoder": "bands",
+         "signal_encoder": "cnn"}
 DEFAULTS: dict[str, Any] = {"set": "deap", "protocol": "trial", "task": "regression", "method": "himoe",
                             "modalities": "EEG+PPS", "variant": "", "model": {}, "alignment": {},
                             "shuffle_labels": False, "classes": 2}
 
 
 def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tuple[int, ...] = (0, 1),
-              simulated: bool = True, facts: bool = True, missing: str = "sampled",
+              simulated: bool = True, facts: bool = True, missing: str = "sampled", unconverged: int = 0,
               metrics: dict[str, Any] | None = None, **attributes: Any) -> None:
     """Write ``folder/runs/<name>/`` and ``folder/metrics/runs/<name>.json``.
 
     *attributes* are those of a run in params.yaml (``DEFAULTS`` holds the rest). *skill* in 0..1 is how close
-    predictions come to the truth (default: by method); *metrics* overrides fields of the metrics file;
-    closed-form methods get one seed; ``facts=False`` writes null.
+    predictions come to the truth (default: by method); *metrics* overrides fields of the metrics file; *unconverged*
+    models had not converged; closed-form methods get one seed; ``facts=False`` writes null.
     """
     unknown = set(attributes) - set(DEFAULTS)
     assert not unknown, f"unknown attributes {unknown}"
@@ -67,7 +75,7 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     predictions = make_predictions(name, run, _skill(run, rng) if skill is None else skill, seeds, rng)
     sweep = make_sweep(name, run, predictions, rng)
-    info = make_info(name, run, seeds, simulated, facts, missing)
+    info = make_info(name, run, seeds, simulated, facts, missing, unconverged)
     target = folder / "runs" / name
     target.mkdir(parents=True)
     (folder / "metrics" / "runs").mkdir(parents=True, exist_ok=True)
@@ -82,10 +90,21 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
         frame.to_csv(target / f"{part}.csv", index=False)
     _write_json(target / "run.json", info)
     _write_json(folder / "metrics" / "runs" / f"{name}.json",
-                make_metrics(name, run, info, predictions, sweep) | (metrics or {}))
+                run_metrics(info, sweep, predictions, 0.0, BOOTSTRAP) | (metrics or {}))
 
 
-def write_reports(tmp_path: Path) -> tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]:
+Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
+
+
+@cache
+def shared_reports() -> tuple[Path, Reports]:
+    """``write_reports`` once for all tests of a process: its folder, and what is read back. Change copies only."""
+    folder = tempfile.mkdtemp(prefix="himoe-reports-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder), write_reports(Path(folder))
+
+
+def write_reports(tmp_path: Path) -> Reports:
     """A small set of runs that covers every table and figure; gives (results, comparisons, cost) as read back."""
     runs = report_runs()
     for name, attributes in runs.items():
@@ -93,7 +112,7 @@ def write_reports(tmp_path: Path) -> tuple[dict[str, RunResult], pd.DataFrame, p
     return finish_reports(tmp_path, list(runs))
 
 
-def finish_reports(folder: Path, names: list[str]) -> tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]:
+def finish_reports(folder: Path, names: list[str]) -> Reports:
     """Write comparisons.csv and cost.csv of the runs that stand in *folder*, and read everything back."""
     results = load_results(names, folder / "runs", folder / "metrics")
     compare(results, BOOTSTRAP).to_csv(folder / "metrics" / "comparisons.csv", index=False)
@@ -103,16 +122,50 @@ def finish_reports(folder: Path, names: list[str]) -> tuple[dict[str, RunResult]
 
 def report_runs() -> dict[str, dict[str, Any]]:
     """Run name -> attributes: all below."""
-    return {**plain_runs(), **face_runs(), **supplement_runs()}
+    return {**plain_runs(), **face_runs(), **variant_runs(), **supplement_runs()}
+
+
+def plain_runs() -> dict[str, dict[str, Any]]:
+    """DEAP and DREAMER without faces: two modality sets, two protocols, both tasks, single modalities."""
+    groups: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
+        ("deap", {}, ("himoe", "late_fusion", "bilstm", "tacoformer", "ianet", "features_ridge", "features_gbdt",
+                      "mean", "mean_stimulus")),
+        ("deap4", {"modalities": "EEG+EOG+EMG+EDA"}, ("himoe", "late_fusion", "ianet", "features_gbdt")),
+        ("dreamer", {"set": "dreamer"}, ("himoe", "late_fusion", "tacoformer", "features_ridge", "mean")),
+        ("deap-loso", {"protocol": "loso"}, ("himoe", "late_fusion", "features_ridge", "mean_stimulus")),
+        ("deap-class", {"task": "classification"}, ("himoe", "tacoformer", "mfst_rnn", "features_gbdt", "mean")),
+        ("deap4-class", {"task": "classification", "modalities": "EEG+EOG+EMG+EDA"}, ("himoe", "husformer")),
+        ("eeg", {"modalities": "EEG"}, ("himoe", "features_ridge", "features_gbdt")),
+        ("eda", {"modalities": "EDA"}, ("himoe", "features_ridge")))
+    return {f"{start}-{method}": {"method": method, **shared} for start, shared, methods in groups
+            for method in methods}
 
 
 def face_runs() -> dict[str, dict[str, Any]]:
     """DEAP with face video: every modality, and EEG with the face for high against low."""
     runs: dict[str, dict[str, Any]] = {}
-    for method in ("himoe", "late_fusion", "bilstm", "cafnet", "features_gbdt", "mean"):
+    for method in ("himoe", "late_fusion", "cafnet", "features_gbdt"):
         runs[f"face-{method}"] = {"method": method, "modalities": "EEG+PPS+FACE"}
-    for method in ("himoe", "cafnet", "features_gbdt"):
+    for method in ("himoe", "cafnet"):
         runs[f"classface-{method}"] = {"method": method, "modalities": "EEG+FACE", "task": "classification"}
+    return runs
+
+
+def variant_runs() -> dict[str, dict[str, Any]]:
+    """What is varied on DEAP, EEG+PPS: switches, numbers of experts, EEG front ends, leaks."""
+    runs: dict[str, dict[str, Any]] = {}
+    for variant, changes in (("no_emotion_experts", {"model": {"emotion_experts": 0}}),
+                             ("no_alignment", {"alignment": {"weight": 0.0}}),
+                             ("no_soft_routing", {"model": {"soft_routing": False}}),
+                             ("no_residual", {"model": {"residual": False}}),
+                             *((f"experts{n}", {"model": {"emotion_experts": n}}) for n in (1, 16))):
+        runs[f"deap-{variant}"] = {"variant": variant, **changes}
+    for method in ("himoe", "tacoformer"):
+        runs[f"deap-front_eegnet-{method}"] = {"method": method, "variant": "front_eegnet",
+                                               "model": {"eeg_encoder": "eegnet"}}
+    runs["deap-leaky"] = {"protocol": "leaky", "skill": 0.97}
+    runs["deap-shuffled"] = {"shuffle_labels": True, "skill": 0.0}
+    runs["deap-leaky-shuffled"] = {"protocol": "leaky", "shuffle_labels": True, "skill": 0.9}
     return runs
 
 
@@ -120,42 +173,14 @@ def supplement_runs() -> dict[str, dict[str, Any]]:
     """SEED (three classes) and AMIGOS (ratings, and high against low), trials, days and people held out."""
     runs: dict[str, dict[str, Any]] = {}
     seed = {"set": "seed", "task": "classification", "classes": 3, "modalities": "EEG"}
-    for protocol, method in (("loso", "himoe"), ("loso", "features_gbdt"), ("trial", "himoe"), ("trial", "tacoformer"),
-                             ("trial", "features_gbdt"), ("trial", "mean"), ("session", "himoe"), ("session", "mean")):
+    for protocol, method in (("loso", "himoe"), ("trial", "himoe"), ("trial", "tacoformer"), ("trial", "mean"),
+                             ("session", "himoe"), ("session", "mean")):
         runs[f"seed-{protocol}-{method}"] = {**seed, "method": method, "protocol": protocol}
     for method in ("himoe", "features_gbdt"):
         runs[f"amigos-class-{method}"] = {"set": "amigos", "method": method, "task": "classification"}
         runs[f"amigos-session-{method}"] = {"set": "amigos", "method": method, "protocol": "session"}
-    for method in ("himoe", "tacoformer", "features_gbdt", "mean"):
+    for method in ("himoe", "tacoformer", "mean"):
         runs[f"amigos-{method}"] = {"set": "amigos", "method": method}
-    return runs
-
-
-def plain_runs() -> dict[str, dict[str, Any]]:
-    """DEAP and DREAMER without faces: two modality sets, three protocols, both tasks, variants, shuffled labels."""
-    some = ("himoe", "late_fusion", "bilstm", "tacoformer", "ianet", "features_gbdt", "mean", "mean_stimulus")
-    runs: dict[str, dict[str, Any]] = {}
-    for method in (*NETWORKS, *CLOSED_FORM):
-        runs[f"deap-{method}"] = {"method": method}
-    for method in ("himoe", "late_fusion", "ianet", "features_gbdt"):
-        runs[f"deap4-{method}"] = {"method": method, "modalities": "EEG+EOG+EMG+EDA"}
-    for method in ("himoe", "late_fusion", "tacoformer", "features_gbdt", "mean"):
-        runs[f"dreamer-{method}"] = {"method": method, "set": "dreamer"}
-    for method in some:
-        runs[f"deap-loso-{method}"] = {"method": method, "protocol": "loso"}
-    for method in ("himoe", "late_fusion", "tacoformer", "mfst_rnn", "features_gbdt", "mean"):
-        runs[f"deap-class-{method}"] = {"method": method, "task": "classification"}
-    for method in ("himoe", "husformer", "ianet", "features_gbdt"):
-        runs[f"deap4-class-{method}"] = {"method": method, "task": "classification",
-                                         "modalities": "EEG+EOG+EMG+EDA"}
-    for variant, changes in (("no_emotion_experts", {"model": {"emotion_experts": 0}}),
-                             ("no_alignment", {"alignment": {"weight": 0.0}}),
-                             ("no_soft_routing", {"model": {"soft_routing": False}}),
-                             *((f"experts{n}", {"model": {"emotion_experts": n}}) for n in (1, 4, 16))):
-        runs[f"deap-{variant}"] = {"variant": variant, **changes}
-    runs["deap-leaky"] = {"protocol": "leaky", "skill": 0.97}
-    runs["deap-shuffled"] = {"shuffle_labels": True, "skill": 0.0}
-    runs["deap-leaky-shuffled"] = {"protocol": "leaky", "shuffle_labels": True, "skill": 0.9}
     return runs
 
 
@@ -201,23 +226,22 @@ def make_missing(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.Data
 
 def make_sweep(name: str, run: dict[str, Any], predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Scores of the predictions at rate 0; at other rates these, worse by the rate and a random bit."""
-    rows: list[tuple[Any, ...]] = []
-    for metric in task_metrics(run["task"], run["classes"]):
-        sign = 1.0 if metric == "mae" else -1.0
-        for (seed, fold), part in predictions.groupby(["seed", "fold"]):
-            values = {str(d): METRICS[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy(),
-                                              (g["subject"] + "/" + g["trial"]).to_numpy())
-                      for d, g in part.groupby("dimension", sort=False)}
+    found: list[tuple[Any, ...]] = []
+    for (seed, fold), part in predictions.groupby(["seed", "fold"]):
+        groups = {str(d): (g["y_true"].to_numpy(), g["y_pred"].to_numpy(), (g["subject"] + g["trial"]).to_numpy())
+                  for d, g in part.groupby("dimension", sort=False)}
+        for metric in task_metrics(run["task"], run["classes"]):
+            values = {dimension: METRICS[metric](*arrays) for dimension, arrays in groups.items()}
             defined = [value for value in values.values() if not np.isnan(value)]
             values["mean"] = float(np.mean(defined)) if defined else float("nan")
-            for rate, mask in itertools.product(RATES, MASK_SEEDS):
-                if rate == 0 and mask > 0:
-                    continue
-                for dimension, value in values.items():
-                    changed = value if rate == 0 else value * (1 + sign * rate * rng.uniform(0.5, 1.0))
-                    rows.append((name, rate, mask, seed, fold, dimension, metric, round(changed, 6)))
-    return pd.DataFrame(rows, columns=["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric",
-                                       "value"])
+            found += [(seed, fold, dimension, metric, value) for dimension, value in values.items()]
+    scores = pd.DataFrame(found, columns=["seed", "fold", "dimension", "metric", "value"])
+    masks = pd.DataFrame([(rate, mask) for rate in RATES for mask in (MASK_SEEDS if rate else (0,))],
+                         columns=["missing_rate", "mask_seed"])
+    sweep = scores.merge(masks, how="cross")
+    loss = sweep["missing_rate"] * rng.uniform(0.5, 1.0, len(sweep))
+    sweep["value"] = (sweep["value"] * (1 + np.where(sweep["metric"] == "mae", loss, -loss))).round(6)
+    return sweep.assign(run=name)[["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value"]]
 
 
 def make_combinations(name: str, run: dict[str, Any], modalities: list[str], sweep: pd.DataFrame,
@@ -255,29 +279,28 @@ def make_routing(name: str, run: dict[str, Any], modalities: list[str], rng: np.
 
 
 def make_history(run: dict[str, Any], predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Seven epochs a fold and seed; the lowest validation loss is marked. Closed-form methods: none."""
+    """``EPOCHS`` epochs a fold and seed; the lowest validation loss is marked. Closed-form methods: none."""
     columns = ["epoch", "train_loss", "train_alignment", "validation_loss", "best", "fold", "seed"]
     rows: list[tuple[Any, ...]] = []
     if run["method"] not in CLOSED_FORM:
         for fold, seed in predictions[["fold", "seed"]].drop_duplicates().itertuples(index=False):
-            train = 2.0 * np.exp(-np.arange(7) / 3) + 0.5 + rng.normal(0, 0.02, 7)
-            validation = train + 0.2 + 0.03 * np.arange(7) + rng.normal(0, 0.05, 7)
+            train = 2.0 * np.exp(-np.arange(EPOCHS) / 3) + 0.5 + rng.normal(0, 0.02, EPOCHS)
+            validation = train + 0.2 + 0.03 * np.arange(EPOCHS) + rng.normal(0, 0.05, EPOCHS)
             rows += [(epoch, round(train[epoch], 6), round(1.5 - 0.1 * epoch, 6), round(validation[epoch], 6),
-                      epoch == int(np.argmin(validation)), fold, seed) for epoch in range(7)]
+                      epoch == int(np.argmin(validation)), fold, seed) for epoch in range(EPOCHS)]
     frame = pd.DataFrame(rows, columns=columns)
     return frame if run["method"] == "himoe" else frame.drop(columns="train_alignment")
 
 
 def make_search(run: dict[str, Any], seeds: tuple[int, ...], rng: np.random.Generator) -> pd.DataFrame:
-    """Three settings a fold and seed, the best one chosen. Closed-form methods: a header alone."""
+    """Three learning rates a fold and seed, the best one chosen. Closed-form methods: a header alone."""
     rows: list[tuple[Any, ...]] = []
     if run["method"] not in CLOSED_FORM:
         for fold, seed in itertools.product(range(_folds(run)), seeds):
             losses = rng.uniform(0.5, 1.5, 3).round(6)
-            rows += [(fold, seed, trial, *setting, losses[trial], trial == int(np.argmin(losses)))
-                     for trial, setting in enumerate(((0.001, 0.25, False), (0.003, 0.25, False), (0.003, 0.5, True)))]
-    return pd.DataFrame(rows, columns=["fold", "seed", "trial", "learning_rate", "dropout", "code_norm",
-                                       "validation_loss", "chosen"])
+            rows += [(fold, seed, trial, rate, losses[trial], trial == int(np.argmin(losses)))
+                     for trial, rate in enumerate((0.002, 0.006, 0.012))]
+    return pd.DataFrame(rows, columns=["fold", "seed", "trial", "learning_rate", "validation_loss", "chosen"])
 
 
 def make_action_units(predictions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -298,18 +321,18 @@ def make_action_units(predictions: pd.DataFrame, rng: np.random.Generator) -> pd
 
 
 def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated: bool, facts: bool,
-              missing: str) -> dict[str, Any]:
+              missing: str, unconverged: int) -> dict[str, Any]:
     """run.json."""
     label = LABELS.get(run["set"], run["set"])
     modalities = MODALITIES.get(run["set"], {}).get(run["modalities"], tuple(run["modalities"].split("+")))
-    small = run["method"].startswith("mean")
+    closed = run["method"] in CLOSED_FORM
     size = 1000 + zlib.crc32(run["method"].encode()) % 90000
-    model = {"emotion_experts": 8, "modality_experts": 4, "soft_routing": True} | run["model"]
     return {
         "run": name, "method": run["method"], "set": run["set"], "protocol": run["protocol"], "task": run["task"],
         "modalities": list(modalities), "modality_set": run["modalities"], "variant": run["variant"],
-        "shuffle_labels": run["shuffle_labels"], "model": model, "alignment": {"weight": 0.1} | run["alignment"],
-        "training": {"epochs": 7, "batch_sequences": 16, "missing": missing, "seeds": list(seeds),
+        "shuffle_labels": run["shuffle_labels"], "model": MODEL | run["model"],
+        "alignment": {"weight": 0.1} | run["alignment"],
+        "training": {"epochs": EPOCHS, "batch_sequences": 16, "missing": missing, "seeds": list(seeds),
                      "search": {"trials": 3}},
         "source": "simulate" if simulated else "local", "simulated": simulated,
         "data": f"{label} (simulated)" if simulated else label, "label_source": "continuous",
@@ -317,7 +340,9 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
         "scale": list(SCALES.get(run["set"], (1.0, 9.0))),
         "thresholds": list(THRESHOLDS.get(run["set"], (5.0,))),
         "classes": run["classes"] if run["task"] == "classification" else None, "length_s": 4.0, "step_s": 2.0,
-        "parameters": None if small else size,
+        "parameters": None if closed else size, "models": 0 if closed else _folds(run) * len(seeds),
+        "converged": None if closed else unconverged == 0, "unconverged_models": unconverged,
+        "attainable": ATTAINABLE.get(run["set"]) if simulated and run["task"] == "regression" else None,
         "facts": make_facts(run["set"], modalities) if facts else None,
         "face": FACE_LABEL if "FACE" in modalities else None, "bands": list(BANDS.get(run["set"], ())),
     }
@@ -335,26 +360,6 @@ def make_facts(dataset: str, used: tuple[str, ...]) -> dict[str, Any]:
         "dimensions": {d: [low + 0.25, high - 0.5] for d in DIMENSIONS.get(dataset, ("valence", "arousal"))},
         "scale": [low, high], "annotation": "continuous", "length_s": [12.0, 14.0],
     }
-
-
-def make_metrics(name: str, run: dict[str, Any], info: dict[str, Any], predictions: pd.DataFrame,
-                 sweep: pd.DataFrame) -> dict[str, Any]:
-    """metrics/runs/<run>.json, every score computed from the sweep and the predictions."""
-    flat: dict[str, Any] = {
-        "run": name, **{key: run[key] for key in ("method", "set", "protocol", "task")},
-        "modalities": "+".join(info["modalities"]), "modality_set": run["modalities"], "variant": run["variant"],
-        "data": info["data"], "simulated": info["simulated"], "label_source": info["label_source"],
-        "shuffled_labels": run["shuffle_labels"], "missing_rate": 0.0,
-        "training_missing": info["training"]["missing"], "folds": int(predictions["fold"].nunique()),
-        "seeds": int(predictions["seed"].nunique()), "scale_low": info["scale"][0], "scale_high": info["scale"][1],
-        "n_windows": len(predictions.drop_duplicates(["subject", "trial", "window"])),
-        "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
-        "parameters": info["parameters"]}
-    if info["classes"]:
-        flat["classes"] = info["classes"]
-    at_zero = sweep[sweep["missing_rate"] == 0]
-    flat |= summary(run["task"], at_zero, predictions, BOOTSTRAP, run["classes"] if info["classes"] else None)
-    return flat
 
 
 def make_cost(results: dict[str, RunResult]) -> pd.DataFrame:
@@ -379,12 +384,9 @@ def _folds(run: dict[str, Any]) -> int:
 
 
 def _skill(run: dict[str, Any], rng: np.random.Generator) -> float:
-    base = {"himoe": 0.7, "features_gbdt": 0.6, "mean": 0.0, "mean_subject": 0.1, "mean_stimulus": 0.3}
+    base = {"himoe": 0.7, "features_ridge": 0.75, "features_gbdt": 0.6, "mean": 0.0, "mean_subject": 0.1,
+            "mean_stimulus": 0.3}
     return base.get(run["method"], 0.5) - (0.15 if run["protocol"] == "loso" else 0.0) + 0.05 * rng.random()
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -7,7 +7,9 @@ they would need ("needs FACE").
 """
 
 from himoe.tables.build import TABLES, build_table
+from himoe.tables.reading import how_to_read
 from himoe.tables.render import cell_text, to_csv, to_latex, to_markdown
 from himoe.tables.table import Cell, Ours, Table
 
-__all__ = ["TABLES", "Cell", "Ours", "Table", "build_table", "cell_text", "to_csv", "to_latex", "to_markdown"]
+__all__ = ["TABLES", "Cell", "Ours", "Table", "build_table", "cell_text", "how_to_read", "to_csv", "to_latex",
+           "to_markdown"]

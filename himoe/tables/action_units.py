@@ -6,7 +6,7 @@ import pandas as pd
 
 from himoe.metrics import pcc
 from himoe.results import RunResult, provenance, select
-from himoe.tables.notes import source_notes
+from himoe.tables.notes import table_notes
 from himoe.tables.rows import Inputs, run_label, spread
 from himoe.tables.table import Cell, Table
 
@@ -34,7 +34,7 @@ def action_units(inputs: Inputs) -> Table | None:
                  ("Activation: mean ± SD over test windows that show a face, 0 to 1. PCC: correlation of the "
                   "activation with the true rating, mean ± SD over folds and seeds.",
                   "The heads learn from ratings alone. Without labels of action units a head is tied to its name only "
-                  "through the graph: the names are a hint, not a measurement.", *source_notes(runs)))
+                  "through the graph: the names are a hint, not a measurement.", *table_notes(runs)))
 
 
 def _with_ratings(run: RunResult) -> pd.DataFrame:

@@ -8,11 +8,21 @@ import numpy as np
 import pandas as pd
 
 from himoe.metrics import class_count
-from himoe.paper import METHOD_LABELS
 from himoe.results import RunResult, figure_protocol, provenance, select
 from himoe.statistics import calibration_error, calibration_line
-from himoe.tables.notes import OWN_METHODS, more_classes_note, run_notes
-from himoe.tables.rows import METRIC_LABELS, Inputs, number, ours, run_label, set_label, spread
+from himoe.tables.notes import front_note, more_classes_note, table_notes
+from himoe.tables.rows import (
+    METRIC_LABELS,
+    Inputs,
+    attainable,
+    method_name,
+    number,
+    ours,
+    run_label,
+    set_label,
+    spread,
+)
+from himoe.tables.scores import of_several_modalities
 from himoe.tables.table import Cell, Ours, Table
 
 BINS = 10
@@ -23,8 +33,8 @@ _FACE_COST = ("FACE: what turns a video's frames into features is not counted; i
 def combinations(inputs: Inputs) -> Table | None:
     """CCC when only some modalities are there: combinations down, methods across; the smallest set first."""
     protocol = figure_protocol(inputs.results, inputs.settings.figure_set)
-    runs = [run for run in select(inputs.results, set=inputs.settings.figure_set, protocol=protocol,
-                                  task="regression", variant="") if not run.part("combinations").empty]
+    plain = select(inputs.results, set=inputs.settings.figure_set, protocol=protocol, task="regression", variant="")
+    runs = [run for run in of_several_modalities(plain) if not run.part("combinations").empty]
     if not runs:
         return None
     places = sorted(dict.fromkeys(run.metrics["modalities"] for run in runs), key=lambda names: names.count("+"))
@@ -40,9 +50,9 @@ def combinations(inputs: Inputs) -> Table | None:
                           *(scores[method].get(bits) if method in scores else None for method in methods)))
     return Table("combinations", f"CCC by modality combination: {provenance(runs)}",
                  ("Modality set", "Present", "Number", "Our data", *(labels[method] for method in methods)),
-                 tuple(lines), ("Ours: mean ± SD over folds and seeds of the CCC averaged over dimensions. One model a "
-                                "method: all others of its modalities are masked. — = not run.",
-                                "Of more than six modalities: all, all but one, and single ones.", *run_notes(runs)))
+                 tuple(lines), table_notes(runs, "Mean ± SD over folds and seeds of the folds' own CCC. One model for "
+                                           "each method: the others of its modalities are masked; of more than six "
+                                           "modalities: all, all but one, and single ones."))
 
 
 def combination_scores(result: RunResult, metric: str = "ccc") -> dict[str, Ours]:
@@ -54,7 +64,7 @@ def combination_scores(result: RunResult, metric: str = "ccc") -> dict[str, Ours
 
 def calibration(inputs: Inputs) -> Table | None:
     """How far predictions can be taken at their word."""
-    every = select(inputs.results, protocol="trial", variant="")
+    every = of_several_modalities(select(inputs.results, protocol="trial", variant=""))
     runs = [run for run in every if class_count(run.metrics) in (None, 2)]
     if not runs:
         return None
@@ -65,12 +75,10 @@ def calibration(inputs: Inputs) -> Table | None:
         lines.append((set_label(run.metrics["set"]), run_label(run), run.metrics["modality_set"],
                       run.metrics["task"], run.data, *(found.get(column) for column in columns)))
     notes = ("Regression: slope and intercept of the line of truth on prediction (1 and 0 are perfect), bias = mean "
-             f"prediction - mean truth. ECE: expected calibration error in {BINS} quantile bins of the prediction, on "
-             "the rating scale for regression and in probability for classification. Brier: mean squared error of "
-             "the probability.",
-             "All test windows, each seed and dimension on its own, then averaged. undefined = constant predictions "
-             "have no line.",
-             *more_classes_note(every, "these measures are of one probability, that of high"), *run_notes(runs))
+             f"prediction - mean truth. ECE: expected calibration error in {BINS} quantile bins of the prediction, in "
+             "rating units or in probability. Brier: mean squared error of the probability.",
+             "All test windows, each seed and dimension on its own, then averaged. Constant predictions have no line.",
+             *more_classes_note(every, "these measures are of one probability, that of high"))
     return Table("calibration", f"Calibration: {provenance(runs)}",
                  ("Set", "Method", "Modalities", "Task", "Our data", *columns), tuple(lines), notes)
 
@@ -94,21 +102,19 @@ def search(inputs: Inputs) -> Table | None:
     runs = [run for run in select(inputs.results, shuffled=None) if not run.part("search").empty]
     if not runs:
         return None
-    every = pd.concat([run.part("search")[["learning_rate", "dropout", "code_norm", "chosen"]].assign(
-        data=run.data, method=_method_label(run)) for run in runs], ignore_index=True)
+    every = pd.concat([run.part("search")[["learning_rate", "validation_loss", "chosen"]].assign(
+        data=run.data, method=method_name(str(run.metrics["method"]))) for run in runs], ignore_index=True)
     lines: list[tuple[Cell, ...]] = []
     for (data, method), group in every.groupby(["data", "method"], sort=False):
         searches = int(group["chosen"].astype(bool).sum())
-        for _, tried in group.groupby(["learning_rate", "dropout", "code_norm"], dropna=False):
-            rate, dropout = (number(float(tried[key].iloc[0])) for key in ("learning_rate", "dropout"))
-            chosen = int(tried["chosen"].astype(bool).sum())
-            norm = "yes" if tried["code_norm"].iloc[0] else "no"
-            lines.append((str(data), str(method), rate, dropout, norm, len(tried), chosen, searches))
+        for rate, tried in group.groupby("learning_rate"):
+            lines.append((str(data), str(method), float(str(rate)), len(tried), int(tried["chosen"].astype(bool).sum()),
+                          searches, spread(tried["validation_loss"])))
     return Table("search", f"What the search chose: {provenance(runs)}",
-                 ("Our data", "Method", "Learning rate", "Dropout", "Norm of codes", "Tried", "Chosen", "Searches"),
+                 ("Our data", "Method", "Learning rate", "Tried", "Chosen", "Searches", "Validation loss"),
                  tuple(lines),
-                 ("Counts over all runs of a method, with their folds and seeds. A setting is chosen by its loss on "
-                  "validation rows; every network has the same number of trials.",))
+                 ("Counts over all runs of a method, with their folds and seeds; loss: mean ± SD over them. Every "
+                  "network tries the same settings; one is chosen by its loss on validation rows.",))
 
 
 def cost(inputs: Inputs) -> Table | None:
@@ -123,26 +129,17 @@ def cost(inputs: Inputs) -> Table | None:
         found = select(inputs.results, set=str(row.set), protocol=protocol, task="regression",
                        modality_set=str(row.modality_set), method=str(row.method), variant="")
         shown += found[:1]
-        lines.append((set_label(str(row.set)), run_label(found[0]) if found else _name(str(row.method)),
+        lines.append((set_label(str(row.set)), run_label(found[0]) if found else method_name(str(row.method)),
                       str(row.modality_set), _count(row.parameters), _count(row.multiply_adds),
                       number(float(str(row.seconds_per_window))), found[0].data if found else None,
-                      ours(found[0], "ccc") if found else None))
+                      ours(found[0], "ccc") if found else None, attainable(found[:1], "ccc")))
     source = f": CCC on {provenance(shown)}" if shown else ""
     return Table("cost", f"Compute cost{source}",
-                 ("Set", "Method", "Modalities", "Parameters", "Multiply-adds a window", "Seconds a window",
-                  "Our data", METRIC_LABELS["ccc"]), tuple(lines),
+                 ("Set", "Method", "Modalities", "Parameters", "Multiply-adds per window", "Seconds per window",
+                  "Our data", METRIC_LABELS["ccc"], "Attainable CCC"), tuple(lines),
                  ("Seconds: one forward pass measured on one CPU thread; they differ between machines, all other "
                   "numbers do not. — = not counted (no network), or no regression run with whole trials held out.",
-                  *([_FACE_COST] if rows["modality_set"].str.contains("FACE").any() else [])))
-
-
-def _method_label(run: RunResult) -> str:
-    """The method's name with its dagger, without what the run varies or how it was split."""
-    return _name(str(run.metrics["method"]))
-
-
-def _name(method: str) -> str:
-    return METHOD_LABELS.get(method, method) + ("" if method in OWN_METHODS else " †")
+                  *([_FACE_COST] if rows["modality_set"].str.contains("FACE").any() else []), front_note(shown)))
 
 
 def _count(value: object) -> int | None:

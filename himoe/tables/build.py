@@ -9,11 +9,24 @@ import pandas as pd
 from himoe.errors import bad_input
 from himoe.params import ReportParams
 from himoe.results import RunResult
-from himoe.tables import action_units, analysis, datasets, rates, runs, scores, supplement
+from himoe.tables import (
+    ablations,
+    action_units,
+    analysis,
+    claims,
+    convergence,
+    datasets,
+    fronts,
+    rates,
+    runs,
+    scores,
+    supplement,
+)
 from himoe.tables.rows import Inputs
 from himoe.tables.table import Table
 
 TABLES: dict[str, Callable[[Inputs], Table | None]] = {
+    "claims": claims.claims,
     "table1": datasets.table1,
     "table2": scores.table2,
     "table3": rates.table3,
@@ -26,6 +39,10 @@ TABLES: dict[str, Callable[[Inputs], Table | None]] = {
     "table10": scores.table10,
     "seed": supplement.seed,
     "amigos": supplement.amigos,
+    "ablations": ablations.ablations,
+    "front_ends": fronts.front_ends,
+    "encoders": fronts.encoders,
+    "convergence": convergence.convergence,
     "leak_audit": runs.leak_audit,
     "experts": runs.experts,
     "combinations": analysis.combinations,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from himoe.paper import CONTRADICTIONS, load_paper_datasets, paper_fact
+from himoe.paper import load_paper_datasets, paper_fact
 from himoe.results import RunResult, provenance
 from himoe.tables.rows import Inputs, set_label
 from himoe.tables.table import Cell, Table
@@ -53,8 +53,7 @@ def _table(table: int, text: str, inputs: Inputs, own: bool) -> Table | None:
             line += [paper_fact(table, name, key)] if name in in_paper else []
         cells.append(tuple(line))
     notes = ("As read: counted in the files before any filter. — = not in the data, or not published.",
-             "PPS in the paper: every signal but EEG and face video.", *_simulated_notes(runs),
-             *CONTRADICTIONS.get(f"table{table}", ()))
+             "PPS in the paper: every signal but EEG and face video.", *_simulated_notes(runs))
     return Table(f"table{table}", f"Table {table}. {text}: {provenance(runs)}, beside the paper's facts",
                  tuple(columns), tuple(cells), notes)
 

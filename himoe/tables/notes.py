@@ -1,4 +1,4 @@
-"""What stands under a table: how our runs were made, and numbers that cannot be."""
+"""What stands under a table: the front ends of its runs, and numbers that cannot be."""
 
 from __future__ import annotations
 
@@ -6,35 +6,49 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from himoe.metrics import class_count, mse_bound_problem
-from himoe.paper import METHOD_LABELS, RECORDED, SCALES, SET_LABELS, paper_rows
+from himoe.paper import METHOD_LABELS, RECORDED, SCALES, SET_LABELS, is_floor, paper_rows
 from himoe.recordings import DIMENSIONS
-from himoe.results import RunResult
-
-OWN_METHODS = ("himoe", "mean", "mean_subject", "mean_stimulus", "features_gbdt")  # all others stand for a paper
-_TRAINING = {
-    "sampled": "trained with missing rates drawn at random, one model for all rates (training_missing: sampled)",
-    "matched": "trained at the rate it is evaluated at, one model a rate, as in the paper (training_missing: matched)",
-    "none": "trained on complete data (training_missing: none)",
-}
+from himoe.results import EEG_LABELS, SIGNAL_LABELS, RunResult
+from himoe.tables.table import MAX_NOTES
 
 
-def run_notes(runs: Sequence[RunResult]) -> list[str]:
-    """Our implementation, and how the runs were split and trained."""
-    notes = []
-    if any(run.metrics["method"] not in OWN_METHODS for run in runs):
-        notes.append("† our implementation, built from the cited paper's description and trained like Hi-MoE.")
-    groups: dict[tuple[str, str], list[str]] = {}
-    for run in runs:
-        trained = run.metrics.get("training_missing")
-        text = f"protocol {run.metrics['protocol']}, {_count(run, 'folds', 'fold')}, {_count(run, 'seeds', 'seed')}"
-        if trained is not None:
-            text += "; " + _TRAINING.get(trained, f"training_missing: {trained}")
-        groups.setdefault((run.data, text), []).append(run.label)
-    sources = [data for data, _ in groups]
-    for (data, text), labels in groups.items():
-        which = f" ({'; '.join(dict.fromkeys(labels))})" if sources.count(data) > 1 else ""
-        notes.append(f"Ours on {data}: {text}{which}.")
-    return [*notes, *source_notes(runs)]
+def stands_for_a_paper(method: str) -> bool:
+    """Whether a method is our implementation of a cited paper's."""
+    return method != "himoe" and not is_floor(method)
+
+
+def table_notes(runs: Sequence[RunResult], *own: str, checked: int | None = None) -> tuple[str, ...]:
+    """What stands under a table: its *own* sentences, the front ends, and checks that failed.
+
+    *checked*: the paper's table whose rows are checked too. At most ``MAX_NOTES`` lines: the last takes the rest.
+    """
+    notes = [note for note in (*own, front_note(runs), *bound_notes(runs, checked)) if note]
+    return tuple([*notes[:MAX_NOTES - 1], " ".join(notes[MAX_NOTES - 1:])] if len(notes) > MAX_NOTES else notes)
+
+
+def front_note(runs: Sequence[RunResult]) -> str:
+    """The front ends of the networks among *runs*, a rarer one with the methods that have it; empty without any."""
+    networks = [run for run in runs if not run.floor]
+    parts = [_front("EEG", [(EEG_LABELS, run.metrics.get("eeg_encoder"), run.label) for run in networks]),
+             _front("other signals", [(SIGNAL_LABELS, run.metrics.get("signal_encoder"), run.label)
+                                      for run in networks])]
+    faces = dict.fromkeys(", ".join(str(run.info["face"]).split(", ")[:2]) for run in networks
+                          if "FACE" in run.metrics["modalities"].split("+") and run.info.get("face"))
+    text = "; ".join([*(part for part in parts if part), *(f"FACE: {face}" for face in faces)])
+    return text[:1].upper() + text[1:] + "." if text else ""
+
+
+def _front(what: str, found: Sequence[tuple[Mapping[str, str], str | None, str]]) -> str:
+    """``"EEG: log band powers; EEGNet in Hi-MoE with EEGNet"``, the commonest first."""
+    labels: dict[str, list[str]] = {}
+    for names, key, label in found:
+        if key is not None:
+            labels.setdefault(names.get(key, key), []).append(label)
+    if not labels:
+        return ""
+    first, *others = sorted(labels, key=lambda name: -len(labels[name]))
+    rest = (f", {name} in {', '.join(dict.fromkeys(labels[name]))}" for name in others)
+    return f"{what}: {first}{''.join(rest)}"
 
 
 def source_notes(runs: Sequence[RunResult]) -> list[str]:
@@ -63,32 +77,31 @@ def more_classes_note(runs: Sequence[RunResult], what: str) -> list[str]:
 
 
 def bound_notes(runs: Sequence[RunResult], table: int | None = None) -> list[str]:
-    """``mse_bound_problem`` of every result, ours first, then the paper's rows of *table*."""
-    notes = []
+    """One sentence with every result whose CCC and MAE cannot both be true, ours first, then the paper's *table*."""
+    failed = []
     for run in runs:
         scale = _scale(run.metrics)
         for dimension in ("", *DIMENSIONS):
             suffix = f"_{dimension}" if dimension else ""
             scores = [run.metrics.get(metric + suffix) for metric in ("ccc", "mae")]
-            problem = mse_bound_problem(scores[0], scores[1], scale) if scale else None
-            if problem:
-                notes.append(f"Check failed, ours, {run.label} on {run.data}{' ' + dimension if dimension else ''}: "
-                             f"{problem}.")
-    return notes + (_paper_bound_notes(table, {run.metrics["set"] for run in runs}) if table else [])
+            if scale and mse_bound_problem(scores[0], scores[1], scale):
+                failed.append(f"ours, {run.label} on {run.data}{' ' + dimension if dimension else ''}"
+                              f" (CCC {scores[0]:.4f}, MAE {scores[1]:.4f})")
+    failed += _paper_failures(table, {run.metrics["set"] for run in runs}) if table else []
+    return [f"Check failed, CCC and MAE cannot both be true on the scale: {'; '.join(failed)}."] if failed else []
 
 
-def _paper_bound_notes(table: int, datasets: set[str]) -> list[str]:
+def _paper_failures(table: int, datasets: set[str]) -> list[str]:
     rows = paper_rows(table)
     rows = rows[rows["dataset"].isin(datasets & set(SCALES)) & rows["metric"].isin(["ccc", "mae"])]
-    notes = []
+    failed = []
     for key, group in rows.groupby(["dataset", "method", "modalities", "dimension"], sort=False):
         dataset, method, modalities, _ = map(str, key)
         scores = dict(zip(group["metric"], group["value"], strict=True))
-        problem = mse_bound_problem(scores.get("ccc"), scores.get("mae"), SCALES[dataset])
-        if problem:
-            notes.append(f"Check failed, paper, {METHOD_LABELS[method]} {modalities} on {SET_LABELS[dataset]}: "
-                         f"{problem}.")
-    return notes
+        if mse_bound_problem(scores.get("ccc"), scores.get("mae"), SCALES[dataset]):
+            failed.append(f"paper, {METHOD_LABELS[method]} {modalities} on {SET_LABELS[dataset]} "
+                          f"(CCC {scores['ccc']:.4f}, MAE {scores['mae']:.4f})")
+    return failed
 
 
 def meant_modalities(published: str, dataset: str) -> list[str]:
@@ -116,7 +129,3 @@ def _scale(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
         return float(metrics["scale_low"]), float(metrics["scale_high"])
     return SCALES.get(metrics["set"])
 
-
-def _count(run: RunResult, key: str, unit: str) -> str:
-    count = run.metrics.get(key)
-    return f"{count} {unit}{'' if count == 1 else 's'}"

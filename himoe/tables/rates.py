@@ -8,20 +8,25 @@ import pandas as pd
 
 from himoe.paper import METHOD_LABELS, paper_rows, paper_value
 from himoe.results import RunResult, select, sweep_curve
+from himoe.tables.notes import table_notes
 from himoe.tables.rows import (
     Inputs,
     Row,
+    attainable,
+    attainable_rows,
     largest_set,
     number,
+    ours,
     paper_ordered,
     row_label,
     row_modalities,
     set_label,
     title,
 )
-from himoe.tables.scores import common_notes, unique_runs
+from himoe.tables.scores import differing_modalities, printed_groups, unique_runs
 from himoe.tables.table import Cell, Ours, Table
 
+POOLED = ("Pooled CCC", "Pooled within-trial CCC")  # at r = 0
 
 def table3(inputs: Inputs) -> Table | None:
     """The largest modality set that was run; the paper's is ALL, face included."""
@@ -53,14 +58,16 @@ def _table(table: int, text: str, published: str, modality_set: str | None, runs
     curves = {run.run: sweep_curve(run.part("sweep")) for run in unique_runs(rows)}
     rates = set(paper_rows(table)["missing_rate"].round(4))
     rates |= {rate for curve in curves.values() for rate in curve["missing_rate"]}
+    columns = ("Set", "Method", "Modalities", "Source", *(f"r = {rate:.2f}" for rate in sorted(rates)), *POOLED)
     lines = [line for row in rows for line in _lines(table, row, curves, sorted(rates))]
-    notes = ["Ours: mean ± SD over mask seeds, folds and seeds averaged first. — = not run, or not published.",
-             f"Ours: {modality_set} ({', '.join(runs[0].metrics['modalities'].split('+'))}); the paper: {published}."]
-    lost = {run: int(curve["undefined"].sum()) for run, curve in curves.items() if curve["undefined"].sum()}
-    notes += [f"{run}: {count} undefined scores left out of the means." for run, count in lost.items()]
-    return Table(f"table{table}", title(table, text, runs),
-                 ("Set", "Method", "Modalities", "Source", *(f"r = {rate:.2f}" for rate in sorted(rates))),
-                 tuple(lines), (*notes, *common_notes(f"table{table}", table, rows, inputs)))
+    pooled = {POOLED[0].replace(" ", "_"): lambda run: attainable([run], "ccc"),
+              POOLED[1].replace(" ", "_"): lambda run: attainable([run], "ccc_within")}
+    lines += attainable_rows(columns, printed_groups(rows), **pooled)
+    lost = sum(int(curve["undefined"].sum()) for curve in curves.values())
+    own = ("Ours by rate: mean ± SD over mask seeds, the folds' own scores averaged first, so that r = 0.00 is not the "
+           "pooled CCC beside it." + (f" {lost} undefined scores are left out of the means." if lost else ""))
+    return Table(f"table{table}", title(table, text, runs), columns, tuple(lines),
+                 table_notes(unique_runs(rows), own, differing_modalities(rows, inputs)))
 
 
 def _lines(table: int, row: Row, curves: dict[str, pd.DataFrame], rates: Sequence[float]) -> list[tuple[Cell, ...]]:
@@ -68,11 +75,12 @@ def _lines(table: int, row: Row, curves: dict[str, pd.DataFrame], rates: Sequenc
     lines: list[tuple[Cell, ...]] = []
     if row.result:
         lines.append((set_label(row.dataset), row_label(row), row_modalities(row), row.result.data,
-                      *_curve_cells(curves[row.result.run], rates)))
+                      *_curve_cells(curves[row.result.run], rates), ours(row.result, "ccc"),
+                      ours(row.result, "ccc_within")))
     values = [paper_value(table, row.dataset, row.method, row.modalities, "ccc", "mean", rate) for rate in rates]
     if any(value is not None for value in values):
         lines.append((set_label(row.dataset), METHOD_LABELS.get(row.method, row.method), row.modalities, "paper",
-                      *values))
+                      *values, None, None))
     return lines
 
 

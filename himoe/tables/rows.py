@@ -9,17 +9,19 @@ from dataclasses import dataclass
 import pandas as pd
 
 from himoe.errors import bad_input
-from himoe.paper import METHOD_LABELS, RECORDED, SET_LABELS, paper_rows
+from himoe.paper import METHOD_LABELS, RECORDED, SET_LABELS, is_floor, paper_rows
 from himoe.params import ReportParams
 from himoe.recordings import DIMENSIONS
 from himoe.results import RunResult, provenance
-from himoe.tables.notes import OWN_METHODS, meant_modalities, same_modalities
-from himoe.tables.table import Ours
+from himoe.tables.notes import meant_modalities, same_modalities, stands_for_a_paper
+from himoe.tables.table import Cell, Ours
 
-METRIC_LABELS = {"ccc": "CCC", "pcc": "PCC", "mae": "MAE", "accuracy": "ACC", "f1": "F1",
-                 "f1_macro": "F1 macro"}
+METRIC_LABELS = {"ccc": "CCC", "ccc_within": "Within-trial CCC", "pcc": "PCC", "mae": "MAE", "accuracy": "ACC",
+                 "f1": "F1", "f1_macro": "F1 macro"}
 # Published accuracies and F1 are percentages; ours are shares.
 PERCENT = ("accuracy", "f1", "f1_macro")
+_CEILED = ("ccc", "ccc_within")
+ATTAINABLE = "Attainable (true gains and lags known)"
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,65 @@ class Row:
 
 
 def ours(result: RunResult, metric: str, dimension: str = "mean") -> Ours | None:
-    """One of a run's scores with SD and interval, percent for classes; None for a dimension its data lacks."""
+    """One of a run's pooled scores with its own interval, percent for classes; None for a dimension its data lacks."""
     key = metric if dimension == "mean" else f"{metric}_{dimension}"
     if key not in result.metrics:
         if metric in result.metrics and dimension in set(DIMENSIONS) - set(result.info["dimensions"]):
             return None
         raise bad_input(f"metrics of run {result.run!r}", f"no field {key!r} (task {result.metrics['task']})",
                         "that score", f"make it with `dvc repro train@{result.run} evaluate`")
-    factor, digits = (100.0, 1) if metric in PERCENT else (1.0, 3)
-    mean, sd, low, high = (_scaled(result.metrics.get(part), factor)
-                           for part in (key, f"{key}_sd", f"{key}_low", f"{key}_high"))
-    return Ours(mean, sd, low, high, digits)
+    value, low, high = (_scaled(result.metrics.get(part), metric) for part in (key, f"{key}_low", f"{key}_high"))
+    return Ours(value, low=low, high=high, digits=score_digits(metric))
+
+
+def over_folds(result: RunResult, metric: str) -> Ours:
+    """Mean and SD over folds and seeds of the folds' own scores, percent for classes."""
+    mean, sd = (_scaled(result.metrics.get(f"{metric}_{part}"), metric) for part in ("folds", "sd"))
+    return Ours(mean, sd, digits=score_digits(metric))
+
+
+def attainable(runs: Sequence[RunResult], metric: str) -> Ours | None:
+    """The ceiling that the first of *runs* knows of, percent for classes; None where none does."""
+    known = [value for run in runs if (value := run.attainable(metric)) is not None]
+    return Ours(_scaled(known[0], metric), digits=score_digits(metric)) if known else None
+
+
+def attainable_rows(columns: Sequence[str], groups: Mapping[str, Sequence[RunResult]],
+                    **shown: Callable[[RunResult], Cell]) -> list[tuple[Cell, ...]]:
+    """One row for each ceiling known of some groups of runs (by modalities); cells go by the names of *columns*.
+
+    *shown* gives further cells of a row from a run of its group, e.g. ``Task=...``; a blank in a column's name is
+    written ``_``.
+    """
+    rows = []
+    ceilings: dict[tuple[Ours | None, ...], list[str]] = {}
+    for modalities, runs in groups.items():
+        ceilings.setdefault(tuple(attainable(runs, metric) for metric in _CEILED), []).append(modalities)
+    for values, names in ceilings.items():
+        if any(values):
+            run = groups[names[0]][0]
+            every = len(names) == len(groups) > 1
+            cells: dict[str, Cell] = {
+                "Set": set_label(run.metrics["set"]), "Method": ATTAINABLE, "Our data": run.data, "Source": run.data,
+                "Modalities": "any" if every else "; ".join(names),
+                **dict(zip((METRIC_LABELS[metric] for metric in _CEILED), values, strict=True))}
+            cells |= {name.replace("_", " "): cell(run) for name, cell in shown.items()}
+            rows.append(tuple(cells.get(column) for column in columns))
+    return rows
+
+
+def by_modalities(runs: Sequence[RunResult], name: Callable[[RunResult], str] | None = None
+                  ) -> dict[str, list[RunResult]]:
+    """Runs by the printed name of their modalities (their own by default), in order."""
+    groups: dict[str, list[RunResult]] = {}
+    for run in runs:
+        groups.setdefault(name(run) if name else str(run.metrics["modality_set"]), []).append(run)
+    return groups
+
+
+def score_digits(metric: str) -> int:
+    """Digits of a score in print: two, of a percentage one."""
+    return 1 if metric in PERCENT else 2
 
 
 def spread(values: Sequence[float] | pd.Series, digits: int = 3) -> Ours:
@@ -105,8 +155,15 @@ def set_label(dataset: str) -> str:
 
 
 def run_label(result: RunResult) -> str:
-    """The run's label; a dagger where the method stands for a paper."""
-    return result.label + ("" if result.metrics["method"] in OWN_METHODS else " †")
+    """The run's label; a dagger where the method stands for a paper, floors and unconverged models named."""
+    label = method_name(str(result.metrics["method"]), result.label)
+    return f"{label}, {result.not_converged}" if result.not_converged else label
+
+
+def method_name(method: str, label: str = "") -> str:
+    """A method's printed name (or *label*): a dagger where it stands for a paper, ``(floor)`` where it is one."""
+    label = label or METHOD_LABELS.get(method, method)
+    return label + (" †" if stands_for_a_paper(method) else " (floor)" if is_floor(method) else "")
 
 
 def row_label(row: Row) -> str:
@@ -143,5 +200,5 @@ def number(value: float) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else float(value) * factor
+def _scaled(value: float | None, metric: str) -> float | None:
+    return None if value is None else float(value) * (100.0 if metric in PERCENT else 1.0)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from himoe.paper import CONTRADICTIONS, paper_rows, paper_value
+from himoe.paper import paper_rows, paper_value
 from himoe.results import RunResult, select
-from himoe.tables.against import AGAINST, against, against_notes
-from himoe.tables.notes import bound_notes, more_classes_note, run_notes, same_modalities, two_classes
+from himoe.tables.against import AGAINST, against, against_notes, at_rate
+from himoe.tables.notes import more_classes_note, same_modalities, table_notes, two_classes
 from himoe.tables.rows import (
     METRIC_LABELS,
     Inputs,
     Row,
+    attainable_rows,
     lacking,
     largest_set,
     ours,
@@ -26,12 +28,12 @@ from himoe.tables.rows import (
 from himoe.tables.table import Cell, Table
 
 Names = Callable[[RunResult], str]
-OURS = "Ours: mean ± SD over folds and seeds [95 % interval of all test windows pooled, trials resampled]. "
-NOT_RUN = "— = not run, not published, or no such dimension."
 
-_REGRESSION = (("mean", "ccc"), ("mean", "pcc"), ("mean", "mae"))
+_REGRESSION = (("mean", "ccc"), ("mean", "ccc_within"), ("mean", "pcc"), ("mean", "mae"))
 _CLASSES = (("valence", "accuracy"), ("valence", "f1"), ("arousal", "accuracy"), ("arousal", "f1"))
-_LOSO = tuple((dimension, "ccc") for dimension in ("valence", "arousal", "dominance", "liking"))
+_LOSO = (*((dimension, "ccc") for dimension in ("valence", "arousal", "dominance", "liking")), ("mean", "ccc"),
+         ("mean", "ccc_within"))
+PAPER_VARIANTS = ("no_emotion_experts", "no_alignment", "no_soft_routing")  # the paper's Table 6
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ScoreTable:
 
 def table2(inputs: Inputs) -> Table | None:
     """Regression, every method, modality set and data set."""
-    runs = select(inputs.results, protocol="trial", task="regression", variant="")
+    runs = of_several_modalities(select(inputs.results, protocol="trial", task="regression", variant=""))
     spec = ScoreTable(2, "Regression, average over dimensions", _REGRESSION)
     return _table(spec, paper_ordered(2, runs, _modality_set, _method), inputs)
 
@@ -72,7 +74,7 @@ def table5(inputs: Inputs) -> Table | None:
 def table6(inputs: Inputs) -> Table | None:
     """What each part of Hi-MoE adds: variants without it, and the whole."""
     every = select(inputs.results, protocol="trial", task="regression", method="himoe")
-    variants = [run for run in every if run.metrics["variant"].startswith("no_")]
+    variants = [run for run in every if run.metrics["variant"] in PAPER_VARIANTS]
     places = {(run.metrics["set"], run.metrics["modality_set"]) for run in variants}
     full = [run for run in select(every, variant="")
             if (run.metrics["set"], run.metrics["modality_set"]) in places]
@@ -81,20 +83,27 @@ def table6(inputs: Inputs) -> Table | None:
     return _table(ScoreTable(6, "Ablation, average over dimensions", _REGRESSION), rows, inputs)
 
 
-def common_notes(name: str, number: int, rows: Sequence[Row], inputs: Inputs) -> list[str]:
-    """How ours were run, where they differ from the paper's modalities, checks and contradictions."""
-    runs = unique_runs(rows)
-    differing: dict[str, list[str]] = {}
+def differing_modalities(rows: Sequence[Row], inputs: Inputs) -> str:
+    """One sentence on rows where ours use other modalities than the paper's; empty where there is none."""
+    differing: dict[str, None] = {}
     for row in rows:
         if row.result and row.published and not same_modalities(row.modalities, row.result.metrics):
             needs = lacking(row.modalities, row.dataset, inputs)
-            text = f"Ours use {row.result.metrics['modalities']} where the paper has {row.modalities}"
-            text += f", which needs {', '.join(needs)}" if needs else ""
-            differing.setdefault(text, []).append(row.result.label)
-    starred = (paper_rows(number)["reproduced_by_authors"] == 1).any()
-    return [*run_notes(runs), *(f"{text}: {'; '.join(labels)}." for text, labels in differing.items()),
-            *(["* baseline re-run by the paper's authors."] if starred else []),
-            *bound_notes(runs, number), *CONTRADICTIONS.get(name, ())]
+            text = f"{row.result.metrics['modalities']} where the paper has {row.modalities}"
+            differing[text + (f", which needs {', '.join(needs)}" if needs else "")] = None
+    return f"Ours use {'; '.join(differing)}." if differing else ""
+
+
+def of_several_modalities(runs: Sequence[RunResult]) -> list[RunResult]:
+    """*runs* without those of one modality, where their data set has others (those stand in the table ``encoders``)."""
+    several = {run.metrics["set"] for run in runs if "+" in run.metrics["modalities"]}
+    return [run for run in runs if "+" in run.metrics["modalities"] or run.metrics["set"] not in several]
+
+
+def tests_note(runs: Sequence[RunResult], inputs: Inputs) -> str:
+    """What other tests say of the comparisons with *runs*, and the power; how they are made is common to all tables."""
+    shown = at_rate(inputs.comparisons, 0.0)
+    return " ".join(against_notes(shown[shown["run"].isin([run.run for run in runs])])[1:])
 
 
 def unique_runs(rows: Sequence[Row]) -> list[RunResult]:
@@ -109,30 +118,43 @@ def _class_runs(inputs: Inputs) -> list[RunResult]:
 def _class_table(spec: ScoreTable, runs: Sequence[RunResult], inputs: Inputs) -> Table | None:
     """The runs that tell high from low; those of more classes are named in a note."""
     binary = [run for run in runs if two_classes(run)]
-    made = _table(spec, paper_ordered(spec.number, binary, _modality_set, _method), inputs)
-    notes = more_classes_note(runs, "the table is of high against low")
-    return made and replace(made, notes=(*made.notes, *notes))
+    rows = paper_ordered(spec.number, binary, _modality_set, _method)
+    return _table(spec, rows, inputs, *more_classes_note(runs, "the table is of high against low"))
 
 
-def _table(spec: ScoreTable, rows: Sequence[Row], inputs: Inputs) -> Table | None:
+def _table(spec: ScoreTable, rows: Sequence[Row], inputs: Inputs, *own: str) -> Table | None:
     runs = unique_runs(rows)
     if not runs:
         return None
+    published = {(dimension, metric) for dimension, metric in
+                 paper_rows(spec.number)[["dimension", "metric"]].itertuples(index=False)}
     heads = []
     for dimension, metric in spec.cells:
         head = METRIC_LABELS[metric] if dimension == "mean" else f"{METRIC_LABELS[metric]} {dimension}"
-        heads += [head, f"{head} (paper)"]
+        heads += [head, f"{head} (paper)"] if (dimension, metric) in published else [head]
+    columns = ("Set", "Method", "Modalities", "Our data", *heads, AGAINST)
     lines: list[tuple[Cell, ...]] = []
+    for _, group in itertools.groupby(rows, key=lambda row: row.dataset):
+        part = list(group)
+        for row in part:
+            line: list[Cell] = [set_label(row.dataset), row_label(row), row_modalities(row), row_data(row, inputs)]
+            for dimension, metric in spec.cells:
+                line.append(ours(row.result, metric, dimension) if row.result else None)
+                if (dimension, metric) in published:
+                    line.append(paper_value(spec.number, row.dataset, row.method, row.modalities, metric, dimension))
+            lines.append((*line, against(row.result, inputs)))
+        lines += attainable_rows(columns, printed_groups(part))
+    notes = table_notes(runs, *own, differing_modalities(rows, inputs), tests_note(runs, inputs), checked=spec.number)
+    return Table(f"table{spec.number}", title(spec.number, spec.text, runs), columns, tuple(lines), notes)
+
+
+def printed_groups(rows: Sequence[Row]) -> dict[str, list[RunResult]]:
+    """The rows' runs by the modalities as printed."""
+    groups: dict[str, list[RunResult]] = {}
     for row in rows:
-        line: list[Cell] = [set_label(row.dataset), row_label(row), row_modalities(row), row_data(row, inputs)]
-        for dimension, metric in spec.cells:
-            line += [ours(row.result, metric, dimension) if row.result else None,
-                     paper_value(spec.number, row.dataset, row.method, row.modalities, metric, dimension)]
-        lines.append((*line, against(row.result, inputs)))
-    name = f"table{spec.number}"
-    notes = (OURS + NOT_RUN, *against_notes(runs, inputs), *common_notes(name, spec.number, rows, inputs))
-    return Table(name, title(spec.number, spec.text, runs),
-                 ("Set", "Method", "Modalities", "Our data", *heads, AGAINST), tuple(lines), notes)
+        if row.result:
+            groups.setdefault(row_modalities(row), []).append(row.result)
+    return groups
 
 
 def _modality_set(run: RunResult) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 from himoe.metrics import task_label
 from himoe.paper import SET_LABELS, load_paper_results
 from himoe.results import RunResult, provenance, select
-from himoe.tables.against import AGAINST, against, against_notes
-from himoe.tables.notes import bound_notes, run_notes
-from himoe.tables.rows import METRIC_LABELS, Inputs, ours, run_label
+from himoe.tables.against import AGAINST, against
+from himoe.tables.notes import table_notes
+from himoe.tables.rows import METRIC_LABELS, Inputs, attainable_rows, by_modalities, ours, run_label
 from himoe.tables.runs import split_label
-from himoe.tables.scores import NOT_RUN, OURS
+from himoe.tables.scores import tests_note
 from himoe.tables.table import Cell, Table
 
-SCORES = ("ccc", "pcc", "mae", "accuracy", "f1", "f1_macro")
+SCORES = ("ccc", "ccc_within", "pcc", "mae", "accuracy", "f1", "f1_macro")
 _ORDER = ("trial", "session", "stimulus", "loso")
 
 
@@ -25,20 +27,21 @@ def supplement(inputs: Inputs, dataset: str) -> Table | None:
         return None
     runs.sort(key=_place)
     shown = [metric for metric in SCORES if any(metric in run.metrics for run in runs)]
+    columns = ("Held out", "Task", "Method", "Modalities", "Our data", *(METRIC_LABELS[m] for m in shown), AGAINST)
     lines: list[tuple[Cell, ...]] = []
-    for run in runs:
-        scores = (ours(run, metric) if metric in run.metrics else None for metric in shown)
-        lines.append((split_label(run), task_label(run.metrics), run_label(run), run.metrics["modalities"], run.data,
-                      *scores, against(run, inputs)))
-    notes = [OURS + NOT_RUN, "The paper prepares this set and prints no score of it. ACC and F1 in percent; F1 macro: "
-             "the classes' F1 averaged.", *against_notes(runs, inputs), *run_notes(runs), *bound_notes(runs)]
-    if any(run.metrics["protocol"] == "session" for run in runs):
-        notes.append("Days held out: trained on everybody's other sessions, tested on theirs of one day; the same "
-                     "clips may stand on both sides.")
+    for _, group in itertools.groupby(runs, key=_place):
+        part = list(group)
+        for run in part:
+            scores = (ours(run, metric) if metric in run.metrics else None for metric in shown)
+            lines.append((split_label(run), task_label(run.metrics), run_label(run), run.metrics["modalities"],
+                          run.data, *scores, against(run, inputs)))
+        groups = by_modalities(part, lambda run: str(run.metrics["modalities"]))
+        lines += attainable_rows(columns, groups, Held_out=split_label, Task=lambda run: task_label(run.metrics))
+    days = ("Days held out: trained on everybody's other sessions, tested on theirs of one day; the same clips may "
+            "stand on both sides." if any(run.metrics["protocol"] == "session" for run in runs) else "")
     name = SET_LABELS.get(dataset, dataset)
-    return Table(dataset, f"Supplementary table. {name}: {provenance(runs)}",
-                 ("Held out", "Task", "Method", "Modalities", "Our data", *(METRIC_LABELS[m] for m in shown), AGAINST),
-                 tuple(lines), tuple(notes))
+    return Table(dataset, f"Supplementary table. {name}, no scores in the paper: {provenance(runs)}", columns,
+                 tuple(lines), table_notes(runs, days, tests_note(runs, inputs)))
 
 
 def seed(inputs: Inputs) -> Table | None:

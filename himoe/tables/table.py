@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from himoe.paper import PaperValue
 
+MAX_NOTES = 3  # what is common to several tables stands once, in himoe.tables.reading
+
 
 @dataclass(frozen=True)
 class Ours:
-    """One of our numbers: mean, SD, interval (None = not known), digits to print.
+    """One of our numbers: value, SD, interval (None = not known), digits to print.
 
-    ``mean`` None = undefined (see ``himoe.metrics``), which is not the same as not run.
+    ``mean`` is the value: a pooled score, or a mean where ``sd`` stands beside it. None = undefined (see
+    ``himoe.metrics``), which is not the same as not run.
     """
 
     mean: float | None
@@ -38,3 +41,5 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"table {self.name}: a row of {len(row)} cells under {len(self.columns)} columns")
+        if len(self.notes) > MAX_NOTES:
+            raise ValueError(f"table {self.name}: {len(self.notes)} notes, at most {MAX_NOTES}")
