@@ -73,11 +73,12 @@ def summary(task: str, sweep: pd.DataFrame, predictions: pd.DataFrame, bootstrap
     """
     windows = arrange(predictions)
     weights = hierarchical_counts(windows.person, bootstrap.draws, bootstrap.seed)
+    by_fold = sweep.groupby(["metric", "dimension", "seed", "fold"])["value"].mean()  # over mask seeds
     flat: dict[str, Any] = {}
     for metric in task_metrics(task, classes):
         for dimension, (score, low, high) in _pooled(windows, metric, weights, bootstrap.level, classes).items():
             name = metric if dimension == "mean" else f"{metric}_{dimension}"
-            folds = _fold_scores(sweep, metric, dimension)
+            folds = by_fold.loc[metric, dimension]
             flat |= {name: _number(score), f"{name}_low": _number(low), f"{name}_high": _number(high),
                      f"{name}_folds": _number(folds.mean()), f"{name}_sd": _number(folds.std(ddof=1))}
     return flat
@@ -100,12 +101,6 @@ def _pooled(windows: Windows, metric: str, weights: np.ndarray, level: float,
         low, high, _ = percentiles(chosen.pooled(weights), level)
         found[dimension] = (chosen.score(), low, high)
     return found
-
-
-def _fold_scores(sweep: pd.DataFrame, metric: str, dimension: str) -> pd.Series:
-    """One score for each fold and seed, mask seeds averaged."""
-    rows = sweep[(sweep["metric"] == metric) & (sweep["dimension"] == dimension)]
-    return rows.groupby(["seed", "fold"])["value"].mean()
 
 
 def _number(value: float) -> float | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from himoe import metrics
 from himoe.errors import InputError
-from himoe.metrics import METRICS, average, bootstrap_interval, largest_mae, mse_bound_problem
+from himoe.metrics import METRICS, largest_mae, mse_bound_problem
 
 value = st.integers(-900, 900).map(lambda v: v / 100)
 pairs = st.lists(st.tuples(value, value), min_size=2, max_size=40).map(lambda rows: np.array(rows).T)
@@ -104,7 +104,7 @@ def test_more_classes_are_sklearns(rows: list[tuple[int, int]]) -> None:
 
 
 def test_metrics_of_a_task() -> None:
-    assert metrics.task_metrics("regression", None) == ("ccc", "pcc", "mae")
+    assert metrics.task_metrics("regression", None) == ("ccc", "pcc", "mae", "ccc_within")
     assert metrics.task_metrics("classification") == metrics.task_metrics("classification", 2) == ("accuracy", "f1")
     assert metrics.task_metrics("classification", 3) == ("accuracy", "f1_macro")
     assert metrics.class_count({"task": "regression", "classes": None}) is None
@@ -146,99 +146,46 @@ def test_bad_arrays_are_refused() -> None:
         metrics.f1_macro(np.array([1.0, 2.0]), np.array([2.0, 0.5]))
     with pytest.raises(InputError, match="labels 0 or 1"):
         metrics.f1(np.array([1.0, 2.0]), np.array([2.0, 1.0]))
-    with pytest.raises(InputError, match="'r2'"):
-        bootstrap_interval(np.zeros(3), np.zeros(3), np.arange(3), "r2", 5, 0.95, 0)
-    with pytest.raises(InputError, match="align the rows"):
-        bootstrap_interval(np.zeros(3), np.zeros(3), np.arange(2), "ccc", 5, 0.95, 0)
 
 
-def test_average_counts_what_it_leaves_out() -> None:
-    assert average(np.array([1.0, np.nan, 4.0])) == (2.5, 1)
-    mean, undefined = average(np.array([np.nan, np.nan]))
-    assert math.isnan(mean)
-    assert undefined == 2
+# --- within trials ------------------------------------------------------------------------------------------------
+
+def trials(seed: int, missing: float = 0.2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """11 trials of 2 to 8 windows in mixed order, their truth at levels of their own; some labels missing."""
+    rng = np.random.default_rng(seed)
+    code = np.repeat(np.arange(11), rng.integers(2, 9, 11))
+    y = rng.uniform(2, 8, 11)[code] + rng.normal(0, 0.7, len(code))
+    p = 0.4 * y + rng.normal(40, 0.5, len(code))
+    y[rng.uniform(size=len(y)) < missing] = np.nan
+    order = rng.permutation(len(code))
+    return y[order], p[order], np.array([f"s{c % 3}/{c}" for c in code])[order]
 
 
-def windows(kind: str, dimensions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """13 trials of unequal length, shuffled, one rating a trial and dimension, some missing."""
-    rng = np.random.default_rng(3)
-    lengths = rng.integers(3, 9, 13)
-    trial = np.repeat(np.arange(13), lengths)
-    y = rng.integers(1, 10, (13, dimensions))[trial].astype(float)
-    p = 0.5 * y + rng.normal(30, 1.5, y.shape)
-    if kind == "classification":
-        y, p = (y > 5).astype(float), rng.uniform(size=y.shape)
-    if kind == "four":
-        y, p = np.floor(y / 3), rng.integers(0, 4, y.shape).astype(float)
-    y[rng.uniform(size=y.shape) < 0.15] = np.nan
-    y[trial == 4, 0] = np.nan
-    order = rng.permutation(len(trial))
-    return y[order], p[order], np.array([f"s{t % 3}/{t:02d}" for t in trial])[order]
+def test_ccc_within_is_lins_formula_on_deviations_from_trial_means() -> None:
+    y, p, trial = trials(0)
+    frame = pd.DataFrame({"y": y, "p": p, "trial": trial}).dropna()  # unlabelled windows move no mean
+    centred = frame[["y", "p"]] - frame.groupby("trial")[["y", "p"]].transform("mean")
+    assert metrics.ccc_within(y, p, trial) == pytest.approx(lin_1989(*centred.to_numpy().T), abs=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "metric"), [
-    ("regression", "ccc"), ("regression", "pcc"), ("regression", "mae"), ("classification", "accuracy"),
-    ("classification", "f1"), ("classification", "f1_macro"), ("four", "accuracy"), ("four", "f1_macro")])
-@pytest.mark.parametrize("dimensions", [1, 2])
-def test_bootstrap_equals_a_slow_loop(kind: str, metric: str, dimensions: int) -> None:
-    y, p, groups = windows(kind, dimensions)
-    names = np.unique(groups)
-    scores = []
-    for row in np.random.default_rng(11).integers(0, len(names), (57, len(names))):
-        take = np.concatenate([np.flatnonzero(groups == names[g]) for g in row])
-        scores.append(np.nanmean([METRICS[metric](y[take, d], p[take, d]) for d in range(dimensions)]))
-    low, high, undefined = bootstrap_interval(y if dimensions > 1 else y[:, 0], p if dimensions > 1 else p[:, 0],
-                                              groups, metric, 57, 0.9, 11)
-    assert undefined == 0
-    assert low == pytest.approx(np.percentile(scores, 5), abs=1e-12)
-    assert high == pytest.approx(np.percentile(scores, 95), abs=1e-12)
-    assert low < high
+@given(st.integers(0, 50), st.floats(-9, 9), st.floats(-9, 9))
+def test_ccc_within_knows_nothing_of_levels(seed: int, a: float, b: float) -> None:
+    y, p, trial = trials(seed)
+    level = np.array([int(name.partition("/")[2]) for name in trial], dtype=float)
+    assert metrics.ccc_within(y + a * level, p + b * level, trial) == pytest.approx(
+        metrics.ccc_within(y, p, trial), abs=1e-9)
 
 
-def test_a_draw_without_a_class_leaves_it_out_of_its_mean() -> None:
-    y = np.array([0.0, 0.0, 1.0, 1.0, 2.0, 2.0])
-    p = np.array([0.0, 1.0, 1.0, 1.0, 2.0, 0.0])
-    groups = np.array([4, 4, 7, 7, 9, 9])
-    scores = []
-    for row in np.random.default_rng(2).integers(0, 3, (91, 3)):
-        take = np.concatenate([np.flatnonzero(groups == (4, 7, 9)[g]) for g in row])
-        scores.append(f1_score(y[take], p[take], average="macro"))
-    interval = bootstrap_interval(y, p, groups, "f1_macro", 91, 0.6, 2)
-    assert interval == pytest.approx((*np.quantile(scores, (0.2, 0.8)), 0))
-    alone = bootstrap_interval(y[:1], p[:1], groups[:1], "f1_macro", 91, 0.6, 2)
-    assert alone.undefined == 91  # one row has no score
-
-
-def test_bootstrap_of_constants() -> None:
-    y, p, groups = windows("regression", 1)
-    flat = np.full(len(p), 5.1)
-    assert bootstrap_interval(y[:, 0], flat, groups, "ccc", 23, 0.95, 0) == (0, 0, 0)
-    low, _, undefined = bootstrap_interval(y[:, 0], flat, groups, "pcc", 23, 0.95, 0)
-    assert math.isnan(low)
-    assert undefined == 23
-    assert bootstrap_interval(flat, flat, groups, "ccc", 23, 0.95, 0).undefined == 23
-    assert bootstrap_interval(np.array([]), np.array([]), np.array([]), "mae", 4, 0.95, 0).undefined == 4
-
-
-def test_bootstrap_does_not_depend_on_row_order() -> None:
-    y, p, groups = windows("regression", 2)
-    order = np.random.default_rng(0).permutation(len(y))
-    first = bootstrap_interval(y, p, groups, "ccc", 40, 0.95, 5)
-    second = bootstrap_interval(y[order], p[order], groups[order], "ccc", 40, 0.95, 5)
-    assert first[:2] == pytest.approx(second[:2], abs=1e-12)
-
-
-def test_bootstrap_is_fast() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.normal(5, 2, 640 * 29)
-    p = y + rng.normal(0, 1, len(y))
-    groups = np.repeat([f"s{i // 40:02d}/{i % 40:02d}" for i in range(640)], 29)
-    seconds = []
-    for _ in range(5):
-        start = time.process_time()
-        bootstrap_interval(y, p, groups, "ccc", 1000, 0.95, 0)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.1  # processor time, all threads
+def test_ccc_within_of_constants() -> None:
+    y, p, trial = trials(1)
+    level = np.array([float(name.partition("/")[2]) / 3 for name in trial])
+    assert metrics.ccc(y, level) != 0
+    assert metrics.ccc_within(y, level, trial) == 0  # right about levels or not
+    assert math.isnan(metrics.ccc_within(level, p, trial))  # one rating a trial
+    assert metrics.ccc_within(np.where(np.isnan(y), 0, y), np.where(np.isnan(y), 0, y), trial) == pytest.approx(1)
+    assert metrics.ccc_within(y, p) == pytest.approx(metrics.ccc(y, p - np.nanmean((p - y)[~np.isnan(y)])), abs=1e-12)
+    with pytest.raises(InputError, match="1 groups for 2 rows"):
+        metrics.ccc_within(y[:2], p[:2], trial[:1])
 
 
 def test_papers_dreamer_row_cannot_be() -> None:

@@ -60,9 +60,9 @@ def corrected_t(differences: Sequence[float], test_train_ratio: float) -> float:
     values = values[~np.isnan(values)]
     if len(values) < 2:
         return math.nan
+    if np.ptp(values) == 0:
+        return float(values[0] == 0)
     variance = (1.0 / len(values) + test_train_ratio) * values.var(ddof=1)
-    if variance == 0:
-        return float(values.mean() == 0)
     return float(2 * stats.t.sf(abs(values.mean()) / math.sqrt(variance), len(values) - 1))
 
 

@@ -6,6 +6,7 @@ B weightings of the trials (draws of a bootstrap, people, folds).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,17 +108,18 @@ def arrange(predictions: pd.DataFrame) -> Windows:
     if not all(np.array_equal(y[0], labels, equal_nan=True) for labels in y):
         raise bad_input("predictions.parquet: y_true", "labels that differ between seeds", "one for each window",
                         "train the run again")
-    trial, trials = pd.factorize(wide.index.droplevel("window"))
-    person = pd.factorize(trials.get_level_values(0))[0]
+    ids = pd.Series(list(zip(*(wide.index.get_level_values(key) for key in ("subject", "trial")), strict=True)))
+    trial, trials = pd.factorize(ids)
+    person = pd.factorize(pd.Series([subject for subject, _ in trials]))[0]
     return Windows(tuple(dimensions), tuple(keys), wide.index, y[0] if keys else np.empty(shape[1:]), p, trial, person,
-                   _folds(predictions, trials))
+                   _folds(predictions, list(trials)))
 
 
-def _folds(predictions: pd.DataFrame, trials: pd.Index) -> np.ndarray:
+def _folds(predictions: pd.DataFrame, trials: Sequence[tuple[str, str]]) -> np.ndarray:
     """(G,) the fold that tests each trial (subject, trial), as a code; -1 where there are several."""
     if "fold" not in predictions or len(trials) == 0:
         return np.full(len(trials), -1)
-    by_trial = predictions.groupby(["subject", "trial"])["fold"].agg(["min", "max"]).reindex(trials)
+    by_trial = predictions.groupby(["subject", "trial"])["fold"].agg(["min", "max"]).loc[list(trials)]
     codes = pd.factorize(by_trial["min"], sort=True)[0]
     return np.where(by_trial["min"] == by_trial["max"], codes, -1)
 
