@@ -24,10 +24,10 @@ from himoe.simulate.conditions import STEADY, Conditions
 from himoe.simulate.corrupt import disturb
 from himoe.simulate.eeg import simulate_eeg
 from himoe.simulate.effects import Person, make_person, modulations
-from himoe.simulate.generate import run_tasks
 from himoe.simulate.montage import EPOC
 from himoe.simulate.request import SimulationParams, check_request
 from himoe.simulate.sessions import Session, make_session
+from himoe.simulate.tasks import run_tasks
 from himoe.simulate.timeline import Timeline, make_timeline
 from himoe.simulate.truth import Told, course_table, person_truth, quality_table, sorted_table, write_truth
 

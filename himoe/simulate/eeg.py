@@ -58,29 +58,44 @@ def rhythms(
     """
     rng = generator(seed, person.dataset, "eeg", person.participant, 2)
     seen = topography(head or person, ch_names, seed).astype(np.float32)
-    own_level = np.exp(0.25 * rng.standard_normal((len(BANDS_HZ), len(REGIONS))))
+    rest_uv = _rest_levels(rng)
     if head is not None:
-        at_rest = generator(seed, head.dataset, "eeg", head.participant, 2)
-        own_level = np.exp(0.25 * at_rest.standard_normal(own_level.shape))
+        rest_uv = rest_levels(head, seed)
     time_s = np.arange(n_samples) / SOURCE_HZ
     total = np.zeros((len(ch_names), n_samples), dtype=np.float32)
-    for level, (band, band_hz) in zip(own_level, BANDS_HZ.items()):
+    for level, (band, band_hz) in zip(rest_uv, BANDS_HZ.items()):
         sources = shaped_noise(rng, len(REGIONS), n_samples, SOURCE_HZ, band_hz)
-        for source, region, factor in zip(sources, REGIONS, level):
+        for source, region, size_uv in zip(sources, REGIONS, level):
             log_power = moved[f"{band}_{region}"]
             grid_s = np.arange(len(log_power)) / LATENT_HZ
-            source *= _RHYTHM_UV[band] * factor * np.exp(0.5 * np.interp(time_s, grid_s, log_power))
+            source *= size_uv * np.exp(0.5 * np.interp(time_s, grid_s, log_power))
         total += seen @ sources
     return total
+
+
+def rest_levels(person: Person, seed: int) -> np.ndarray:
+    """Size of every rhythm at rest, (bands, R) uV."""
+    return _rest_levels(generator(seed, person.dataset, "eeg", person.participant, 2))
+
+
+def _rest_levels(rng: np.random.Generator) -> np.ndarray:
+    return np.array(list(_RHYTHM_UV.values()))[:, None] * np.exp(
+        0.25 * rng.standard_normal((len(_RHYTHM_UV), len(REGIONS))))
+
+
+def background_mixing(person: Person, ch_names: Sequence[str]) -> np.ndarray:
+    """How channels share their background, (C, C) uV; a row's norm is the person's level."""
+    places = np.array([POSITIONS[name] for name in ch_names])
+    distance = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    mixing = np.exp(-(distance**2) / (2 * _REACH**2))
+    mixing *= person.levels["eeg_background_uv"] / np.linalg.norm(mixing, axis=1, keepdims=True)
+    return mixing
 
 
 def background(person: Person, n_samples: int, ch_names: Sequence[str], seed: int) -> np.ndarray:
     """1/f background, (C, n_samples) uV float32 at ``SOURCE_HZ``, alike in neighbouring channels."""
     rng = generator(seed, person.dataset, "eeg", person.participant, 3)
-    places = np.array([POSITIONS[name] for name in ch_names])
-    distance = np.linalg.norm(places[:, None] - places[None], axis=-1)
-    mixing = np.exp(-(distance**2) / (2 * _REACH**2))
-    mixing *= person.levels["eeg_background_uv"] / np.linalg.norm(mixing, axis=1, keepdims=True)
+    mixing = background_mixing(person, ch_names)
     noise = shaped_noise(rng, len(ch_names), n_samples, SOURCE_HZ, (0.3, 60.0), exponent=1.0)
     return mixing.astype(np.float32) @ noise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from himoe.simulate.artefacts import Dropout, apply_dropouts
 from himoe.simulate.montage import EPOC, GENEVA
 from himoe.simulate.request import TRUTH_FILE, SimulationParams, check_request, participants
 from himoe.simulate.sessions import DREAMER_BASELINE_S, TRIAL_S, Session, deap_session, dreamer_session
+from himoe.simulate.tasks import run_tasks
 from himoe.simulate.timeline import Timeline
 from himoe.simulate.truth import Told, sorted_table, tell, write_truth
 
@@ -73,21 +74,6 @@ def simulate_dreamer(root: Path, params: SimulationParams, jobs: int = 1) -> Non
         table = sorted_table([person.annotations for person in told], "participant", "video")
         layouts.write_annotations(folder, table.drop(columns="liking"))
         write_truth(folder, "dreamer", params, told, {})
-
-
-def run_tasks(tasks: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]], jobs: int) -> Iterator[Any]:
-    """Results in order, from *jobs* processes."""
-    from joblib import Parallel, delayed
-
-    yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(_single_thread)(*task) for task in tasks)
-
-
-def _single_thread(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Call with one BLAS thread: sums split over threads would differ in their last bits."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        return function(*arguments)
 
 
 def _deap_person(root: Path, participant: int, params: SimulationParams, layout: str) -> Told:

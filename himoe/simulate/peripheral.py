@@ -14,6 +14,8 @@ from himoe.simulate.effects import Person
 from himoe.simulate.latent import LATENT_HZ, generator, smooth_noise
 
 EDA_HZ = 32.0
+SIZE_SPREAD = 0.4  # log SD of a skin response's size
+SLOW_VARIABILITY, SLOW_VARIABILITY_TAU_S = 0.6, 3.0  # of the heart rate: in parts of its variability; s
 # Gaussian bumps of one beat: centre and width as parts of the cycle, height. ECG: P Q R S T, after
 # McSharry et al. 2003 (doi:10.1109/TBME.2003.808805, angles and widths b over 2 pi; the height of a
 # bump of their model is a b^2, here relative to R).
@@ -76,9 +78,10 @@ def heart_phase(
     breath, depth = breathing(person, moved, time_s, sfreq_hz)
     size = person.levels["heart_variability_bpm"] * np.exp(_at(moved["heart_variability"], time_s))
     rng = generator(seed, person.dataset, "cardiac", person.participant, 1)
-    mayer = smooth_noise(rng, round(duration_s * LATENT_HZ) + 1, LATENT_HZ, np.array([3.0]))[0]
+    mayer = smooth_noise(rng, round(duration_s * LATENT_HZ) + 1, LATENT_HZ, np.array([SLOW_VARIABILITY_TAU_S]))[0]
     rate_bpm = person.levels["heart_rate_bpm"] + _at(moved["heart_rate"], time_s)
-    rate_bpm = rate_bpm + noise * size * (np.sqrt(depth) * np.sin(2 * np.pi * breath) + 0.6 * _at(mayer, time_s))
+    rate_bpm = rate_bpm + noise * size * (np.sqrt(depth) * np.sin(2 * np.pi * breath)
+                                          + SLOW_VARIABILITY * _at(mayer, time_s))
     rate_bpm = np.clip(rate_bpm, 40.0, 160.0)
     return rate_bpm, np.cumsum(rate_bpm) / (60.0 * sfreq_hz)
 
@@ -141,7 +144,7 @@ def skin_conductance(
     # The probability of a response in each sample; one draw a sample keeps the stream in step.
     starts = rng.random(n_low) < np.minimum(rate_hz, 0.5) / EDA_HZ
     size = 0.05 * person.levels["skin_conductance_us"] * np.exp(_at(moved["skin_response_size"], low_s))
-    size = size * np.exp(0.4 * rng.standard_normal(n_low))
+    size = size * np.exp(SIZE_SPREAD * rng.standard_normal(n_low))
     phasic = fftconvolve(starts * size, skin_response_shape())[:n_low]
     time_s = np.arange(round(duration_s * sfreq_hz)) / sfreq_hz
     conductance = np.interp(time_s, low_s, level + phasic)

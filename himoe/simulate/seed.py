@@ -24,10 +24,10 @@ from himoe.simulate.conditions import STEADY, Conditions, draw_conditions
 from himoe.simulate.eeg import simulate_eeg
 from himoe.simulate.effect_tables import BODIES
 from himoe.simulate.effects import Person, make_person, modulations
-from himoe.simulate.generate import run_tasks
 from himoe.simulate.layouts import MAT_HEADER
 from himoe.simulate.request import TRUTH_FILE, SimulationParams, check_request, participants
 from himoe.simulate.sessions import TRIAL_S, Session
+from himoe.simulate.tasks import run_tasks
 from himoe.simulate.timeline import Timeline, make_timeline, session_driver
 from himoe.simulate.truth import QUALITY_FILE, TRAJECTORY_FILE, course_table, effects_truth, person_truth, quality_table
 
