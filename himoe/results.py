@@ -104,6 +104,11 @@ class RunResult:
         return is_floor(str(self.metrics["method"]))
 
     @property
+    def named(self) -> str:
+        """The label, with ``(floor)`` where the method is one."""
+        return self.label + (" (floor)" if self.floor else "")
+
+    @property
     def not_converged(self) -> str:
         """``"not converged (3 of 12 models)"``; empty where every model stood still or there is nothing to train."""
         if self.metrics.get("converged") is not False:

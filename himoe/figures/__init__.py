@@ -16,6 +16,7 @@ from himoe.figures.costs import cost_against_score
 from himoe.figures.leaks import leak_audit
 from himoe.figures.losses import training_curves
 from himoe.figures.missing import figure3, figure6, figure7
+from himoe.figures.overview import overview
 from himoe.figures.reliability import calibration, calibration_classes
 from himoe.figures.routing import figure4a, figure4b
 from himoe.figures.style import save, style
@@ -29,6 +30,7 @@ __all__ = ["FIGURES", "Drawer", "draw", "save"]
 Drawer = Callable[[Mapping[str, RunResult], ReportParams, pd.DataFrame], Figure | None]
 
 FIGURES: dict[str, Drawer] = {
+    "overview": overview,
     "figure2": figure2,
     "figure3": figure3,
     "figure4a": figure4a,

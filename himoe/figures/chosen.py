@@ -9,7 +9,6 @@ from himoe.params import ReportParams
 from himoe.results import RunResult, figure_protocol, select
 
 OWN_METHOD = "himoe"
-FLOORS = ("mean", "mean_subject", "mean_stimulus")
 _EXPERTS = re.compile(r"experts\d+")
 
 
@@ -80,20 +79,32 @@ def with_seeds(runs: Mapping[str, RunResult], results: Mapping[str, RunResult]) 
 
 
 def expert_runs(results: Mapping[str, RunResult], settings: ReportParams) -> dict[int, RunResult]:
-    """Hi-MoE by its number of emotion experts: the plain run and the variants ``experts<N>``."""
-    modality_set = own_modality_set(results, settings)
+    """Hi-MoE by its number of emotion experts: the plain run and the variants ``experts<N>`` of one modality set."""
     protocol = figure_protocol(results, settings.figure_set)
-    runs = select(results, set=settings.figure_set, protocol=protocol, task="regression", modality_set=modality_set,
-                  method=OWN_METHOD, variant=None)
-    variants = {str(run.metrics["variant"]) for run in runs}
-    if not any(_EXPERTS.fullmatch(variant) for variant in variants):
+    every = select(results, set=settings.figure_set, protocol=protocol, task="regression", method=OWN_METHOD)
+    modality_set = largest_modality_set(run for run in every if _EXPERTS.fullmatch(str(run.metrics["variant"])))
+    if modality_set is None:
         return {}
+    runs = select(every, modality_set=modality_set)
     found: dict[int, RunResult] = {}
     for run in runs:
         variant = str(run.metrics["variant"])
         if variant == "" or _EXPERTS.fullmatch(variant):
             found.setdefault(int(run.info["model"]["emotion_experts"]), run)
     return dict(sorted(found.items()))
+
+
+def ranked(runs: Mapping[str, RunResult], metric: str = "ccc") -> list[RunResult]:
+    """Networks by falling score, then the floors likewise; runs without a score last of their kind."""
+    def place(run: RunResult) -> tuple[bool, bool, float]:
+        score = run.metrics.get(metric)
+        return run.floor, score is None, -(score or 0.0)
+    return sorted(runs.values(), key=place)
+
+
+def ceiling(runs: Iterable[RunResult], metric: str = "ccc") -> float | None:
+    """What the first of *runs* that knows of a ceiling says is attainable."""
+    return next((value for run in runs if (value := run.attainable(metric)) is not None), None)
 
 
 def spread(runs: Iterable[RunResult]) -> str:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from himoe.errors import bad_input
-from himoe.figures.chosen import all_methods
-from himoe.figures.style import PAGE_IN, marker_style, new_figure, title, value_grid
+from himoe.figures.chosen import all_methods, ceiling
+from himoe.figures.style import PAGE_IN, draw_ceiling, marker_style, new_figure, title, value_grid
 from himoe.figures.values import float_of
 from himoe.palette import look
 from himoe.params import ReportParams
@@ -32,10 +32,12 @@ def cost_against_score(results: Mapping[str, RunResult], settings: ReportParams,
     left, right = figure.subplots(1, 2, sharey=True)
     figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr, call-arg]
     known = points[points["multiply_adds"] > 0]
-    _panel(left, known, "multiply_adds", "Multiply-adds a window, one forward pass")
+    _panel(left, known, "multiply_adds", "Multiply-adds per window, one forward pass")
     _panel(right, points[points["seconds_per_window"] > 0], "seconds_per_window",
-           "Seconds a window (one CPU thread, as measured)")
+           "Seconds per window (one CPU thread, as measured)")
     left.set_ylabel("CCC, mean over dimensions")
+    for ax in (left, right):
+        draw_ceiling(ax, ceiling(runs.values()))
     handles, labels = right.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncol=3, columnspacing=1.2, handletextpad=0.4)
     first = next(iter(runs.values()))
@@ -64,7 +66,7 @@ def cost_points(runs: Mapping[str, RunResult], cost: pd.DataFrame) -> pd.DataFra
                      & (cost["modality_set"] == run.metrics["modality_set"])]
         if len(found):
             row = found.iloc[0]
-            rows.append((method, run.label, float_of(run.metrics.get("ccc")),
+            rows.append((method, run.named, float_of(run.metrics.get("ccc")),
                          *(float(row[column]) for column in COST_COLUMNS[3:])))
     return pd.DataFrame(rows, columns=["method", "label", "ccc", *COST_COLUMNS[3:]])
 
@@ -74,7 +76,7 @@ def _panel(ax: Axes, points: pd.DataFrame, column: str, label: str) -> None:
         row = points.iloc[k]
         found = look(str(row["method"]), k)
         ax.plot([float(row[column])], [float(row["ccc"])], ls="", color=found.colour,
-                label=f"{row['label']}: {_parameters(float(row['parameters']))}", **marker_style(found, 6))
+                label=str(row["label"]) + _parameters(float(row["parameters"])), **marker_style(found, 6))
     ax.set_xscale("log")
     if len(points):  # whole decades, so that at least two ticks carry a number
         ax.set_xlim(10.0 ** np.floor(np.log10(points[column].min() / 1.2)),
@@ -85,4 +87,4 @@ def _panel(ax: Axes, points: pd.DataFrame, column: str, label: str) -> None:
 
 
 def _parameters(count: float) -> str:
-    return "no parameter count" if np.isnan(count) else f"{int(count):,} parameters"
+    return "" if np.isnan(count) else f": {int(count):,} parameters"

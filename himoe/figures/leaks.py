@@ -9,14 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from himoe.figures.chosen import FLOORS, OWN_METHOD, largest_modality_set
-from himoe.figures.style import PAGE_IN, new_figure, title, value_grid
+from himoe.figures.chosen import OWN_METHOD, ceiling, largest_modality_set
+from himoe.figures.style import PAGE_IN, draw_ceiling, new_figure, title, value_grid
 from himoe.figures.values import float_of
 from himoe.palette import LEAKY_HATCH, look
 from himoe.params import ReportParams
 from himoe.results import RunResult, provenance, select
 
-SHOWN = (OWN_METHOD, "features_gbdt", *FLOORS)
+SHOWN = (OWN_METHOD, "features_ridge", "features_gbdt", "mean", "mean_subject", "mean_stimulus")
 SPLITS = {
     "trial": "Whole trials held out (trial)",
     "session": "Days held out (session)",
@@ -40,6 +40,7 @@ def leak_audit(results: Mapping[str, RunResult], settings: ReportParams, cost: p
     for ax, (heading, runs) in zip(axes, groups, strict=True):
         ax.set_title(heading, loc="left", fontsize=7)
         _bars(ax, runs)
+        draw_ceiling(ax, ceiling(runs) if heading == SPLITS["trial"] else None, across=False)
         ax.tick_params(axis="x", length=3 if ax is axes[-1] else 0)
     bounds = [float_of(run.metrics.get("ccc_low")) for _, runs in groups for run in runs]
     means = [float_of(run.metrics.get("ccc")) for _, runs in groups for run in runs]
@@ -47,7 +48,7 @@ def leak_audit(results: Mapping[str, RunResult], settings: ReportParams, cost: p
     axes[-1].set_xlabel("CCC, mean over dimensions")
     title(figure, "What leaking windows between folds adds to CCC",
           f"{provenance([run for _, runs in groups for run in runs])}, {modality_set}",
-          "bar: mean over folds; line: 95 % interval of all test windows pooled, trials resampled")
+          "bar: all test windows pooled; line: its 95 % interval; dashed: attainable with true gains and lags known")
     return figure
 
 
@@ -74,10 +75,9 @@ def _bars(ax: Axes, runs: Sequence[RunResult]) -> None:
         bar.set_hatch(LEAKY_HATCH if run.metrics["protocol"] == "leaky" else "")
         bar.set_edgecolor("white")
         bar.set_linewidth(0)
-    # The interval is of all windows pooled, the bar a mean over folds: it need not lie inside.
     ax.hlines(y, low, high, color="black", lw=0.9, zorder=3)
     ax.plot(np.stack([low, high]), np.stack([y, y]), color="black", marker="|", ms=4, lw=0, zorder=3)
-    ax.set_yticks(y, [run.label for run in runs])
+    ax.set_yticks(y, [run.named for run in runs])
     ax.set_ylim(len(runs) - 0.45, -0.55)
     ax.axvline(0, color="black", lw=0.6)
     ax.tick_params(axis="y", length=0)

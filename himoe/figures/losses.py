@@ -30,7 +30,7 @@ def training_curves(results: Mapping[str, RunResult], settings: ReportParams, co
     figure = new_figure(width_of(n_columns), 1.4 * n_rows + 1.0)
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
     for k, (ax, (method, run)) in enumerate(zip(grid.flat, shown.items(), strict=False)):
-        ax.set_title(run.label)
+        ax.set_title(run.label + ("\nnot converged" if run.not_converged else ""))
         _panel(ax, curves[method], look(method, k))
     for ax in list(grid.flat)[len(shown):]:
         ax.set_visible(False)

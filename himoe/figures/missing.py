@@ -8,8 +8,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from himoe.figures.chosen import all_methods
-from himoe.figures.style import COLUMN_IN, line_style, marker_style, new_figure, title, value_grid, wrapped
+from himoe.figures.chosen import all_methods, ceiling
+from himoe.figures.style import (
+    COLUMN_IN,
+    draw_ceiling,
+    line_style,
+    marker_style,
+    new_figure,
+    title,
+    value_grid,
+    wrapped,
+)
 from himoe.palette import look
 from himoe.paper import METHOD_LABELS, paper_rows
 from himoe.params import ReportParams
@@ -39,14 +48,15 @@ def _figure(runs: Mapping[str, RunResult], table: int) -> Figure | None:
         return None
     first = next(iter(runs.values())).metrics
     rows = paper_rows(table, str(first["set"]))
-    lines = [-(-len(runs) // 2), -(-rows["method"].nunique() // 2)]
+    lines = [-(-(len(runs) + 1) // 2), -(-rows["method"].nunique() // 2)]
     heights = [height + LINE_IN * n for height, n in zip((2.5, 1.9), lines, strict=True)][:1 if rows.empty else 2]
     figure = new_figure(COLUMN_IN, 0.7 + sum(heights))
     grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=[1.4, 1.0][:len(heights)])[:, 0]
     _own_curves(grid[0], runs)
+    draw_ceiling(grid[0], ceiling(runs.values()), label="Attainable at r = 0, pooled")
     source = provenance(runs.values())
     own = f"Ours on {source}, {_modalities(str(first['modality_set']))}"
-    grid[0].set_title(f"{wrapped(own, COLUMN_IN - 0.6)}\n(line: mean, band: SD over mask seeds)")
+    grid[0].set_title(f"{wrapped(own, COLUMN_IN - 0.6)}\n(mean over folds, band: SD over mask seeds)")
     if not rows.empty:
         _published_curves(grid[1], rows)
         used = _modalities(str(rows["modalities"].iloc[0]))
@@ -74,7 +84,7 @@ def _own_curves(ax: Axes, runs: Mapping[str, RunResult]) -> None:
         front = 3.0 if k == 0 else 2.0
         ax.fill_between(curve["missing_rate"], curve["mean"] - sd, curve["mean"] + sd, color=found.colour,
                         alpha=0.18, lw=0, zorder=1)
-        ax.plot(curve["missing_rate"], curve["mean"], label=result.label, zorder=front,
+        ax.plot(curve["missing_rate"], curve["mean"], label=result.named, zorder=front,
                 **line_style(found), **marker_style(found, 3.6))
 
 

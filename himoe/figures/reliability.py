@@ -80,7 +80,7 @@ def _panel(ax: Axes, run: RunResult, dimensions: Sequence[str], limits: tuple[fl
         found = dimension_look(dimension, k)
         ax.plot(curve["predicted"], curve["true"], lw=0.9, label=dimension.capitalize(),
                 **line_style(found), **marker_style(found, 2.4))
-    ax.set_title(run.label)
+    ax.set_title(run.named.replace(" (floor)", "\n(floor)"))
     margin = 0.04 * (limits[1] - limits[0])
     ax.set_xlim(limits[0] - margin, limits[1] + margin)
     ax.set_ylim(limits[0] - margin, limits[1] + margin)

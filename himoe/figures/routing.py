@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from himoe.errors import bad_input
-from himoe.figures.chosen import OWN_METHOD, all_methods, expert_runs, spread
-from himoe.figures.style import COLUMN_IN, new_figure, title, value_grid
+from himoe.figures.chosen import OWN_METHOD, all_methods, ceiling, expert_runs
+from himoe.figures.style import COLUMN_IN, draw_ceiling, legend_below, new_figure, title, value_grid
 from himoe.figures.values import float_of
 from himoe.palette import look
 from himoe.params import ReportParams
@@ -103,14 +103,18 @@ def figure4b(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.
     ax = figure.subplots()
     found = look(OWN_METHOD)
     x = np.arange(len(runs))
-    means = [float_of(run.metrics.get("ccc")) for run in runs.values()]
-    sds = np.nan_to_num([float_of(run.metrics.get("ccc_sd")) for run in runs.values()])
-    ax.errorbar(x, means, yerr=sds, color=found.colour, marker=found.marker, ms=4, capsize=2.5, elinewidth=0.9)
+    scores, low, high = (np.array([float_of(run.metrics.get(f"ccc{part}")) for run in runs.values()])
+                         for part in ("", "_low", "_high"))
+    ax.plot(x, scores, color=found.colour, marker=found.marker, ms=4)
+    ax.vlines(x, low, high, color=found.colour, lw=0.9)
+    draw_ceiling(ax, ceiling(runs.values()))
     ax.set_xticks(x, [str(count) for count in runs])
     ax.set_xlim(-0.4, len(runs) - 0.6)
     ax.set_xlabel("Emotion experts L")
     ax.set_ylabel("CCC, mean over dimensions")
     value_grid(ax)
     title(figure, "CCC by number of emotion experts",
-          f"Hi-MoE, {provenance(runs.values())}; bars: SD over {spread(runs.values())}")
+          f"Hi-MoE, {provenance(runs.values())}; bars: 95 % interval, people and trials resampled")
+    if ax.get_legend_handles_labels()[1]:
+        legend_below(figure, ax, 1)
     return figure

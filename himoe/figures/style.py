@@ -90,6 +90,17 @@ def value_grid(ax: Axes, axis: str = "y") -> None:
     ax.set_axisbelow(True)
 
 
+CEILING: dict[str, Any] = {"color": "#444444", "ls": (0, (4, 2)), "lw": 0.9, "zorder": 1}
+CEILING_LABEL = "Attainable (true gains and lags known)"
+
+
+def draw_ceiling(ax: Axes, value: float | None, across: bool = True, label: str = CEILING_LABEL) -> None:
+    """A dashed line at the attainable score, across the panel or (*across* False) upright; None draws nothing."""
+    if value is not None:
+        draw = ax.axhline if across else ax.axvline
+        draw(value, label=label, **CEILING)
+
+
 def line_style(look: Look) -> dict[str, Any]:
     """Colour and dash of *look* as arguments of ``Axes.plot``."""
     return {"color": look.colour, "ls": (0, look.dash) if look.dash else "-"}

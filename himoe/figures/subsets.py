@@ -9,9 +9,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from himoe.figures.chosen import OWN_METHOD, n_modalities, plain_runs, spread, with_baselines
+from himoe.figures.chosen import OWN_METHOD, ceiling, n_modalities, plain_runs, spread, with_baselines
 from himoe.figures.routing import shown_combinations
-from himoe.figures.style import COLUMN_IN, PAGE_IN, legend_below, marker_style, new_figure, title, value_grid
+from himoe.figures.style import (
+    COLUMN_IN,
+    PAGE_IN,
+    draw_ceiling,
+    legend_below,
+    marker_style,
+    new_figure,
+    title,
+    value_grid,
+)
 from himoe.figures.values import combination_scores
 from himoe.palette import look
 from himoe.params import ReportParams
@@ -37,12 +46,13 @@ def combinations(results: Mapping[str, RunResult], settings: ReportParams, cost:
     figure = new_figure(PAGE_IN if len(shown) > 7 else COLUMN_IN, 2.9 + 0.14 * len(modalities))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.9, 0.14 * len(modalities)])
     _points(above, {method: runs[method] for method in scores}, scores, shown)
+    draw_ceiling(above, ceiling(runs.values()), label="Attainable, all present")
     _matrix(below, modalities, shown)
     every = 2 ** len(modalities) - 1
     count = f"all {every} combinations" if len(shown) == every else f"{len(shown)} of {every} combinations"
     title(figure, f"CCC by modality combination ({count})",
           f"{provenance(runs.values())}; bars: SD over {spread(runs.values())}")
-    legend_below(figure, above, 3 if len(shown) > 7 else 2)
+    legend_below(figure, above, 4 if len(shown) > 7 else 2)
     return figure
 
 
@@ -61,7 +71,7 @@ def _points(ax: Axes, runs: Mapping[str, RunResult], scores: Mapping[str, pd.Dat
         x = np.arange(len(shown)) + 0.22 * (k - (len(scores) - 1) / 2)
         found = look(method, k)
         ax.errorbar(x, aligned["mean"], yerr=aligned["sd"].fillna(0.0), color=found.colour, ls="",
-                    elinewidth=0.7, label=runs[method].label,
+                    elinewidth=0.7, label=runs[method].named,
                     **marker_style(found, 3.6 if len(shown) <= 31 else 2.4))
     ax.axhline(0, color="black", lw=0.5)
     ax.set_ylabel("CCC, mean over dimensions")

@@ -103,7 +103,7 @@ def _panel(ax: Axes, runs: Mapping[str, RunResult], frames: Mapping[str, pd.Data
         style = line_style(look(method, k))
         if int(runs[method].metrics["seeds"]) > 1:
             ax.fill_between(rows["time_s"], rows["y_low"], rows["y_high"], color=style["color"], alpha=0.2, lw=0)
-        ax.plot(rows["time_s"], rows["y_pred"], lw=1.4 if method == OWN_METHOD else 1.0, label=runs[method].label,
+        ax.plot(rows["time_s"], rows["y_pred"], lw=1.4 if method == OWN_METHOD else 1.0, label=runs[method].named,
                 **style)
     value_grid(ax)
 
