@@ -64,7 +64,15 @@ INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 
 
-@pytest.mark.parametrize(("task", "metrics"), [("regression", {"ccc", "pcc", "mae"}),
+def score_of(metric: str, y: np.ndarray, p: np.ndarray, trials: np.ndarray) -> float:
+    """A metric by other code; *trials* (n,) for the one that looks inside trials."""
+    if metric != "ccc_within":
+        return INDEPENDENT[metric](y, p)
+    centred = pd.DataFrame({"y": y, "p": p}) - pd.DataFrame({"y": y, "p": p}).groupby(trials).transform("mean")
+    return independent_ccc(*centred.to_numpy().T)
+
+
+@pytest.mark.parametrize(("task", "metrics"), [("regression", {"ccc", "pcc", "mae", "ccc_within"}),
                                                ("classification", {"accuracy", "f1"})])
 @pytest.mark.parametrize("rate", [0.0, 0.4])
 def test_the_sweep_is_what_other_code_computes(trained: Trained, task: str, metrics: set[str], rate: float) -> None:
@@ -77,8 +85,9 @@ def test_the_sweep_is_what_other_code_computes(trained: Trained, task: str, metr
         for metric in metrics:
             values = []
             for dimension in ("valence", "arousal"):
-                y, p = part.loc[part["dimension"] == dimension, ["y_true", "y_pred"]].to_numpy().T
-                values.append(INDEPENDENT[metric](y, p))
+                rows_of = part[part["dimension"] == dimension]
+                values.append(score_of(metric, *rows_of[["y_true", "y_pred"]].to_numpy().T,
+                                       (rows_of["subject"] + rows_of["trial"]).to_numpy()))
                 assert rows[mask_seed, seed, fold, dimension, metric] == pytest.approx(values[-1], abs=1e-9)
             assert rows[mask_seed, seed, fold, "mean", metric] == pytest.approx(np.mean(values), abs=1e-9)
             checked += 3
@@ -135,6 +144,26 @@ def test_predictions_are_those_at_the_missing_rate(trained: Trained) -> None:
     assert 0.5 < dropped.mean() < 0.75  # 1 - 0.6 * 0.6
     assert change[~dropped].max() < 1e-5
     assert (change[dropped] > 1e-5).mean() > 0.9
+
+
+@pytest.mark.parametrize("missing", ["sampled", "matched"])
+def test_predictions_at_the_highest_rate_are_those_of_its_first_mask(trained: Trained, missing: str) -> None:
+    """Whatever rate is asked for, and with one model for every rate or one for each."""
+    config, data, models = trained(missing=missing, rates=(0.0, 0.2, 0.4), epochs=1)
+    found = score(config, data, models, 0.0)
+    assert set(found.predictions["missing_rate"]) == {0.0}
+    first = score(config, data, models, 0.4).predictions.query("mask_seed == 3").reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.predictions_missing, first)
+    assert list(found.predictions_missing) == list(found.predictions)
+    assert len(found.predictions_missing) == len(found.predictions)
+    assert (found.predictions_missing["y_pred"] != found.predictions["y_pred"]).mean() > 0.3
+
+
+def test_without_a_sweep_there_are_no_predictions_at_a_highest_rate(trained: Trained) -> None:
+    config, data, models = trained(seeds=(0, 1))
+    for task, tensors in models.items():
+        encoded = encode_fold(config, data, task, tensors)
+        assert score_task(config, data, task, encoded, MissingParams((0.0,), (3,)), 0.2).predictions_missing.empty
 
 
 def test_a_rate_outside_the_sweep_is_added(trained: Trained) -> None:
@@ -248,14 +277,15 @@ def test_combinations_are_scores_of_what_is_left(trained: Trained, method: str, 
     config, data, models = trained(method=method, task=task)
     found = score(config, data, models).combinations.set_index(
         ["fold", "combination", "dimension", "metric"])["value"].sort_index()
-    metrics = ("ccc", "pcc", "mae") if task == "regression" else ("accuracy", "f1")
+    metrics = ("ccc", "pcc", "mae", "ccc_within") if task == "regression" else ("accuracy", "f1")
+    trials = (data.store.index["subject"] + data.store.index["trial"]).to_numpy()
     assert len(found) == len(found.index.unique()) == 2 * 3 * 3 * len(metrics)
     for fold_task, tensors in models.items():
         rows = encode_fold(config, data, fold_task, tensors).rows
         for text, left in (("11", ("EEG", "EDA")), ("10", ("EEG",)), ("01", ("EDA",))):
             predicted = predict_with_only(config, data, tensors, rows, left)
             for metric in metrics:
-                values = [INDEPENDENT[metric](data.labels[rows, d], predicted[:, d]) for d in range(2)]
+                values = [score_of(metric, data.labels[rows, d], predicted[:, d], trials[rows]) for d in range(2)]
                 expected = dict(zip(("valence", "arousal", "mean"), (*values, np.mean(values)), strict=True))
                 for dimension, value in expected.items():
                     assert found[fold_task.fold, text, dimension, metric] == pytest.approx(value, abs=1e-4, nan_ok=True)

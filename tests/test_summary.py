@@ -14,7 +14,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from himoe.params import BootstrapParams
-from himoe.summary import pooled, pooled_interval, run_metrics, summary
+from himoe.summary import pooled_interval, run_metrics, summary
 
 BOOTSTRAP = BootstrapParams(200, 0)
 DIMENSIONS = ("valence", "arousal", "liking")
@@ -37,8 +37,18 @@ INDEPENDENT = {
     "ccc": ccc, "pcc": lambda y, p: float(pearsonr(y, p).statistic), "mae": mean_absolute_error,
     "accuracy": lambda y, p: accuracy_score(y, p > 0.5), "f1": lambda y, p: f1_score(y, p > 0.5),
 }
+
+
+def score_of(metric: str, part: pd.DataFrame) -> float:
+    """A score of some rows of one dimension, each window once."""
+    values = part[["y_true", "y_pred"]]
+    if metric == "ccc_within":
+        values = values - part.groupby(["subject", "trial"])[["y_true", "y_pred"]].transform("mean")
+    return float(INDEPENDENT[metric.removesuffix("_within")](values["y_true"].to_numpy(), values["y_pred"].to_numpy()))
+
+
 OF_THREE = {"accuracy": accuracy_score, "f1_macro": lambda y, p: f1_score(y, p, average="macro")}
-METRICS = {"regression": ("ccc", "pcc", "mae"), "classification": ("accuracy", "f1")}
+METRICS = {"regression": ("ccc", "pcc", "mae", "ccc_within"), "classification": ("accuracy", "f1")}
 
 
 def predictions_at(rate: float, task: str = "regression") -> pd.DataFrame:
@@ -67,37 +77,43 @@ def sweep_of(task: str = "regression") -> pd.DataFrame:
         keys = ["mask_seed", "seed", "fold"]
         for (mask_seed, seed, fold), part in predictions_at(rate, task).groupby(keys):
             for metric in METRICS[task]:
-                values = {d: INDEPENDENT[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
-                          for d, g in part.groupby("dimension")}
+                values = {str(d): score_of(metric, g) for d, g in part.groupby("dimension")}
                 values["mean"] = float(np.mean(list(values.values())))
                 rows += [("toy-run", rate, mask_seed, seed, fold, d, metric, v) for d, v in values.items()]
     return pd.DataFrame(rows, columns=["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric",
                                        "value"])
 
 
+def pooled_scores(predictions: pd.DataFrame, metric: str, dimension: str | None = None) -> list[float]:
+    """A score for each dimension, seed and mask seed, all windows pooled."""
+    return [score_of(metric, g) for (d, *_), g in predictions.groupby(["dimension", "seed", "mask_seed"])
+            if dimension in (None, d)]
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.4])
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_flat_metrics_are_mean_and_sd_over_folds_and_seeds(task: str, rate: float) -> None:
+def test_scores_are_pooled_and_stand_beside_mean_and_sd_over_folds_and_seeds(task: str, rate: float) -> None:
     predictions = predictions_at(rate, task)
     flat = run_metrics({**INFO, "task": task}, sweep_of(task), predictions, rate, BOOTSTRAP)
     for metric in METRICS[task]:
         scores = []  # by fold and seed: mask seeds averaged, then one number a dimension
         for _, part in predictions.groupby(["seed", "fold"]):
-            scores.append([np.mean([INDEPENDENT[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
-                                    for _, g in part[part["dimension"] == d].groupby("mask_seed")])
+            scores.append([np.mean([score_of(metric, g) for _, g in part[part["dimension"] == d].groupby("mask_seed")])
                            for d in DIMENSIONS])
         every = np.array(scores)
         assert every.shape == (4, 3)
-        assert flat[metric] == pytest.approx(every.mean(), abs=1e-6)
+        assert flat[metric] == pytest.approx(np.mean(pooled_scores(predictions, metric)), abs=1e-6)
+        assert flat[f"{metric}_folds"] == pytest.approx(every.mean(), abs=1e-6)
         assert flat[f"{metric}_sd"] == pytest.approx(every.mean(1).std(ddof=1), abs=1e-6)
+        assert flat[f"{metric}_low"] < flat[metric] < flat[f"{metric}_high"]
         for k, dimension in enumerate(DIMENSIONS):
-            assert flat[f"{metric}_{dimension}"] == pytest.approx(every[:, k].mean(), abs=1e-6)
-            assert flat[f"{metric}_{dimension}_sd"] == pytest.approx(every[:, k].std(ddof=1), abs=1e-6)
-        whole = [INDEPENDENT[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
-                 for _, g in predictions.groupby(["dimension", "seed", "mask_seed"])]
-        assert flat[f"{metric}_pooled"] == pytest.approx(np.mean(whole), abs=1e-6)
-    names = {f"{m}{end}" for m in METRICS[task] for end in (
-        "", "_sd", "_pooled", "_low", "_high", *(f"_{d}{sd}" for d in DIMENSIONS for sd in ("", "_sd")))}
+            name = f"{metric}_{dimension}"
+            assert flat[name] == pytest.approx(np.mean(pooled_scores(predictions, metric, dimension)), abs=1e-6)
+            assert flat[f"{name}_folds"] == pytest.approx(every[:, k].mean(), abs=1e-6)
+            assert flat[f"{name}_sd"] == pytest.approx(every[:, k].std(ddof=1), abs=1e-6)
+            assert flat[f"{name}_low"] < flat[name] < flat[f"{name}_high"]
+    names = {f"{m}{d}{end}" for m in METRICS[task] for d in ("", *(f"_{d}" for d in DIMENSIONS))
+             for end in ("", "_low", "_high", "_folds", "_sd")}
     assert {key for key in flat if key.split("_")[0] in INDEPENDENT} == names
 
 
@@ -117,11 +133,11 @@ def test_three_classes() -> None:
     assert "f1" not in flat
     for metric, score in OF_THREE.items():
         whole = [score(g["y_true"], g["y_pred"]) for _, g in predictions.groupby(["dimension", "seed", "mask_seed"])]
-        assert flat[f"{metric}_pooled"] == pytest.approx(np.mean(whole), abs=1e-6)
-        assert flat[metric] == pytest.approx(sweep[(sweep["metric"] == metric) & (sweep["dimension"] == "mean")][
-            "value"].mean(), abs=1e-6)
-        assert flat[f"{metric}_low"] < flat[f"{metric}_pooled"] < flat[f"{metric}_high"]
-        assert (flat[f"{metric}_low"], flat[f"{metric}_high"]) == pytest.approx(
+        assert flat[metric] == pytest.approx(np.mean(whole), abs=1e-6)
+        assert flat[f"{metric}_folds"] == pytest.approx(
+            sweep[(sweep["metric"] == metric) & (sweep["dimension"] == "mean")]["value"].mean(), abs=1e-6)
+        assert flat[f"{metric}_low"] < flat[metric] < flat[f"{metric}_high"]
+        assert (flat[metric], flat[f"{metric}_low"], flat[f"{metric}_high"]) == pytest.approx(
             pooled_interval(predictions, metric, BOOTSTRAP), abs=1e-6)
     binary = run_metrics({**INFO, "task": "classification"}, sweep_of("classification"),
                          predictions_at(0.4, "classification"), 0.4, BOOTSTRAP)
@@ -135,29 +151,54 @@ def test_flat_metrics_say_what_was_run() -> None:
                 "modalities": "EEG+EDA", "modality_set": "EEG+PPS", "variant": "", "data": "Toy (simulated)",
                 "simulated": True, "label_source": "continuous", "shuffled_labels": True, "missing_rate": 0.4,
                 "training_missing": "sampled", "folds": 2, "seeds": 2, "scale_low": 1.0, "scale_high": 9.0,
-                "n_windows": 40, "n_trials": 8, "parameters": 123}
+                "n_windows": 40, "n_trials": 8, "n_people": 2, "parameters": 123, "attainable_ccc": None,
+                "attainable_ccc_within": None, "converged": None, "unconverged_models": 0, "models": 0,
+                "eeg_encoder": None, "signal_encoder": None}
     assert {key: flat[key] for key in expected} == expected
     assert set(flat) - set(expected) == set(summary("regression", sweep_of(), predictions_at(0.4), BOOTSTRAP))
     assert all(value is None or isinstance(value, str | bool | int | float) for value in flat.values())
     json.dumps(flat, allow_nan=False)
 
 
+def test_ceilings_convergence_and_front_ends() -> None:
+    """What run.json says of them, null where it says nothing; a front end only where the run has that network."""
+    keys = ("attainable_ccc", "attainable_ccc_within", "converged", "unconverged_models", "models", "eeg_encoder",
+            "signal_encoder")
+
+    def read(**changes: Any) -> list[Any]:
+        flat = run_metrics({**INFO, **changes}, sweep_of(), predictions_at(0.0), 0.0, BOOTSTRAP)
+        return [flat[key] for key in keys]
+
+    front = {"eeg_encoder": "bands", "signal_encoder": "features"}
+    known = {"model": front, "attainable": {"ccc": 0.91, "ccc_within": 0.7}, "converged": False,
+             "unconverged_models": 2, "models": 12}
+    assert read(**known) == [0.91, 0.7, False, 2, 12, "bands", "features"]
+    assert read(**known, modalities=["EEG", "FACE"])[-2:] == ["bands", None]
+    assert read(**known, modalities=["EDA"])[-2:] == [None, "features"]
+    assert read(**known, parameters=None)[-2:] == [None, None]
+    assert read() == [None, None, None, 0, 0, None, None]
+
+
 @pytest.mark.parametrize(("task", "metric"), [("regression", "mae"), ("regression", "ccc"),
-                                              ("classification", "accuracy")])
-def test_the_interval_resamples_trials_of_the_first_seeds(task: str, metric: str) -> None:
+                                              ("regression", "ccc_within"), ("classification", "accuracy")])
+def test_the_interval_resamples_people_then_trials_of_what_is_printed(task: str, metric: str) -> None:
     predictions = predictions_at(0.4, task)
-    first = predictions[(predictions["seed"] == 0) & (predictions["mask_seed"] == 3)]
-    parts = dict(list(first.groupby(["subject", "trial"])))
-    trials = sorted(parts)
+    parts = {who: dict(list(frame.groupby("trial"))) for who, frame in predictions.groupby("subject")}
+    people = sorted(parts)
+    rng = np.random.default_rng(0)
+    drawn, u = rng.integers(0, 2, (25, 2)), rng.random((25, 2, 4))
     scores = []
-    for draw in np.random.default_rng(0).integers(0, len(trials), (200, len(trials))):
-        sample = pd.concat([parts[trials[k]] for k in draw])
-        scores.append(np.mean([INDEPENDENT[metric](g["y_true"].to_numpy(), g["y_pred"].to_numpy())
-                               for _, g in sample.groupby("dimension")]))
-    low, high = pooled_interval(predictions, metric, BOOTSTRAP)
+    for k in range(25):
+        sample = []
+        for j, who in enumerate(drawn[k]):
+            trials = sorted(parts[people[who]])
+            sample += [parts[people[who]][trials[int(u[k, j, t] * 4)]].assign(trial=f"copy {j} {t}") for t in range(4)]
+        scores.append(np.mean(pooled_scores(pd.concat(sample), metric)))
+    score, low, high = pooled_interval(predictions, metric, BootstrapParams(25, 0))
+    assert score == pytest.approx(np.mean(pooled_scores(predictions, metric)), abs=1e-9)
     assert (low, high) == pytest.approx(tuple(np.quantile(scores, (0.025, 0.975))), abs=1e-9)
-    assert low < pooled(first, metric) < high
-    assert pooled_interval(predictions, metric, BootstrapParams(200, 1)) != (low, high)
+    assert low < score < high
+    assert pooled_interval(predictions, metric, BootstrapParams(25, 1))[1:] != (low, high)
 
 
 def test_predictions_need_no_mask_seed() -> None:
@@ -165,19 +206,19 @@ def test_predictions_need_no_mask_seed() -> None:
     predictions = predictions_at(0.0)
     without = predictions.drop(columns="mask_seed")
     for metric in METRICS["regression"]:
-        assert pooled(without, metric) == pooled(predictions, metric)
         assert pooled_interval(without, metric, BOOTSTRAP) == pooled_interval(predictions, metric, BOOTSTRAP)
 
 
 def test_rows_without_a_rating_count_in_no_score() -> None:
     predictions = predictions_at(0.0)
-    rng = np.random.default_rng(1)
-    unrated = (predictions["dimension"] == "liking") & rng.choice([True, False], len(predictions))
-    assert 10 < unrated.sum() < 70
+    windows = predictions["subject"] + predictions["trial"] + predictions["window"].astype(str)
+    lost = windows.isin(np.random.default_rng(1).choice(windows.unique(), 20, replace=False))
+    unrated = (predictions["dimension"] == "liking") & lost
+    assert unrated.sum() == 40  # 20 windows, 2 seeds
     some = predictions.assign(y_true=predictions["y_true"].mask(unrated))
     values = [mean_absolute_error(g["y_true"], g["y_pred"]) for _, g in some.dropna().groupby(["dimension", "seed"])]
     assert len(values) == 6
-    assert pooled(some, "mae") == pytest.approx(np.mean(values))
+    assert pooled_interval(some, "mae", BOOTSTRAP)[0] == pytest.approx(np.mean(values))
     assert np.isfinite(pooled_interval(some, "ccc", BOOTSTRAP)).all()
 
 
@@ -187,10 +228,12 @@ def test_undefined_scores_are_null() -> None:
     sweep = sweep_of().query("seed == 0 and fold == 1").copy()
     sweep.loc[sweep["metric"] == "pcc", "value"] = np.nan
     flat = run_metrics(INFO, sweep, predictions, 0.0, BOOTSTRAP)
-    assert [flat[key] for key in ("pcc", "pcc_valence", "pcc_pooled", "pcc_low", "mae_sd", "mae_valence_sd")] == [
+    assert [flat[key] for key in ("pcc", "pcc_valence", "pcc_folds", "pcc_low", "mae_sd", "mae_valence_sd")] == [
         None] * 6
     assert flat["mae"] is not None
-    assert (flat["ccc_pooled"], flat["folds"], flat["seeds"]) == (0.0, 1, 1)
+    assert (flat["ccc"], flat["folds"], flat["seeds"]) == (0.0, 1, 1)
+    rated = predictions.assign(y_true=predictions["trial"].str[1:].astype(float))
+    assert run_metrics(INFO, sweep, rated, 0.0, BOOTSTRAP)["ccc_within"] is None  # one rating a trial
 
 
 def test_a_fold_without_scores_is_left_out() -> None:
@@ -199,8 +242,9 @@ def test_a_fold_without_scores_is_left_out() -> None:
     sweep.loc[sweep["fold"] == 1, "value"] = np.nan
     part = summary("regression", sweep[sweep["missing_rate"] == 0], predictions_at(0.0), BOOTSTRAP)
     rows = sweep[(sweep["missing_rate"] == 0) & (sweep["dimension"] == "mean") & (sweep["metric"] == "ccc")]
-    assert part["ccc"] == pytest.approx(rows.loc[rows["fold"] == 0, "value"].mean(), abs=1e-6)
-    assert part["ccc"] != whole["ccc"]
+    assert part["ccc_folds"] == pytest.approx(rows.loc[rows["fold"] == 0, "value"].mean(), abs=1e-6)
+    assert part["ccc_folds"] != whole["ccc_folds"]
+    assert part["ccc"] == whole["ccc"]
 
 
 def test_it_needs_no_torch() -> None:
