@@ -1,11 +1,19 @@
-# Two commands on a machine with Python 3.11+, make and git: `make repro` and `make test`.
+# The main commands, on a machine with Python 3.11+, make and git: `make repro` and `make test`. `make help` lists all.
+# Without an NVIDIA GPU torch comes as CPU-only wheels; HIMOE_TORCH=cpu, cuda or default overrides (README).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro report test lint lock-check real clean
+.PHONY: help install repro report demo extended cohorts real test test-quick lint lock-check clean
+
+help:                     ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+install: $(STAMP)         ## the environment in .venv, nothing else
 
 repro: $(STAMP)           ## every table, every figure and the report from raw files
 	dvc repro
@@ -13,10 +21,26 @@ repro: $(STAMP)           ## every table, every figure and the report from raw f
 report: $(STAMP)          ## reports/index.html, and whatever it needs that is not there yet
 	dvc repro report
 
-test: $(STAMP)            ## the test suite
+demo: $(STAMP)            ## a first look in minutes: one simulated set, two methods, a picture
+	python -m pipeline.demo
+
+extended: $(STAMP)        ## every other run and the front ends, into reports/extended
+	python -m pipeline.study reports/extended
+
+cohorts: $(STAMP)         ## the main comparison on three simulated cohorts, into reports/cohorts
+	python -m pipeline.cohorts reports/cohorts
+
+real: $(STAMP)            ## the open real data: make real CEAP360VR=folder HKU956=folder
+	HIMOE_CEAP360VR_PATH="$(or $(CEAP360VR),$(HIMOE_CEAP360VR_PATH))" \
+	HIMOE_HKU956_PATH="$(or $(HKU956),$(HIMOE_HKU956_PATH))" python -m pipeline.study reports/real
+
+test: $(DEV)              ## the test suite
 	python -m pytest
 
-lint: $(STAMP)            ## style and types
+test-quick: $(DEV)        ## the tests that are not marked slow, and the ten slowest of them
+	python -m pytest -m "not slow" --durations=10
+
+lint: $(DEV)              ## style and types
 	ruff check .
 	mypy
 
@@ -24,15 +48,12 @@ lock-check: $(STAMP)      ## dvc.lock belongs to this code and these parameters
 	python -m pipeline.lock_check
 
 $(STAMP): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "himoe needs Python 3.11 to 3.13, this is " + sys.version)'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=24,<27"
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(PYTHON) -m pipeline.install $(VENV)
 	touch $(STAMP)
 
-real: $(STAMP)            ## the open real data: make real CEAP360VR=folder HKU956=folder
-	HIMOE_CEAP360VR_PATH="$(or $(CEAP360VR),$(HIMOE_CEAP360VR_PATH))" \
-	HIMOE_HKU956_PATH="$(or $(HKU956),$(HIMOE_HKU956_PATH))" python -m pipeline.study reports/real
+$(DEV): pyproject.toml
+	$(PYTHON) -m pipeline.install $(VENV) dev
+	touch $(DEV) $(STAMP)
 
 clean:                    ## remove what is made, keep the environment
 	rm -rf code data settings runs main .himoe

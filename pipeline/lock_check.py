@@ -14,20 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.code import code_lists
+from pipeline.overlay import look_up, read_study
 from pipeline.stage import read_yaml
 
 CODE = "code/"  # what the stage `code` writes; git does not keep it, so it is computed anew
 COMMITTED = ("metrics/", "reports/")  # outputs that git keeps
 
 
-def lock_problems(lists: Mapping[str, str], folder: Path, names: list[str] | None = None) -> list[str]:
+def lock_problems(lists: Mapping[str, str], folder: Path, names: list[str] | None = None,
+                  root: Path | None = None) -> list[str]:
     """What in *folder*'s dvc.lock does not match the code, *folder*'s params.yaml and its committed outputs.
 
     *lists* are the code lists by name, as :func:`pipeline.code.code_lists` gives them; *names* the stages that
-    dvc.yaml defines; None leaves their list and the outputs unchecked.
+    dvc.yaml defines; None leaves their list and the outputs unchecked. *root* is the project of a study.
     """
     lock = read_yaml(folder / "dvc.lock")["stages"]
-    params = read_yaml(folder / "params.yaml")
+    params = read_study(folder / "params.yaml", root or folder)[1]
     digests = {f"{CODE}{name}.txt": _md5(text.encode()) for name, text in lists.items()}
     problems = []
     made = {out["path"]: out.get("md5") for stage in lock.values() for out in stage.get("outs", [])}
@@ -69,15 +71,6 @@ def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def look_up(params: Any, key: str) -> Any:
-    """The value at a dotted key, None if it is not there."""
-    for part in key.split("."):
-        if not isinstance(params, dict) or part not in params:
-            return None
-        params = params[part]
-    return params
-
-
 def main() -> None:
     """Print what does not match and exit 1, or say that all does."""
     from dvc.repo import Repo
@@ -86,7 +79,7 @@ def main() -> None:
     names = [stage.addressing for stage in Repo(str(root)).index.stages]
     lists = code_lists(root)
     for lock in sorted(root.glob("reports/*/dvc.lock")):  # needs data that not everybody has: said, not refused
-        stale = lock_problems(lists, lock.parent)
+        stale = lock_problems(lists, lock.parent, root=root)
         if stale:
             print(f"{lock.relative_to(root)}: made by an earlier version ({len(stale)} entries differ)")
     problems = lock_problems(lists, root, names)

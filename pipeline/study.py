@@ -1,8 +1,10 @@
-"""Run the pipeline with another params.yaml in a working copy of its own, and bring its reports back.
+"""Run the pipeline with other parameters in a working copy of its own, and bring its results back.
 
-``python -m pipeline.study reports/real`` reads ``reports/real/params.yaml`` (and its dvc.lock, if there is
-one: what has not changed is not run again) and writes tables, figures, the page, metrics and dvc.lock beside it.
-The main workspace is not touched.
+``python -m pipeline.study reports/real`` reads ``reports/real/params.yaml``, which holds what differs from the
+project's (``pipeline.overlay``), and dvc.lock beside it, if there is one: what has not changed is not run again.
+Tables, figures, the page, metrics and dvc.lock come back to that folder. The working copy shares the project's DVC
+cache, so that a stage that the project has run with the same code, data and parameters is not run again either. The
+main workspace is not touched.
 """
 
 from __future__ import annotations
@@ -10,49 +12,97 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from himoe.errors import InputError
-from himoe.files import atomic_path, require_file
-from pipeline.stage import SCRATCH, main
+from himoe.files import atomic_path, require_file, write_json
+from pipeline.overlay import look_up, read_study
+from pipeline.stage import SCRATCH, main, read_yaml
 
-RESULTS = ("reports/tables", "reports/figures", "reports/index.html", "reports/quality.html", "reports/quality",
-           "metrics")
+STUDIES = SCRATCH / "studies"  # the working copies
+DVC_CONFIG = """[core]
+    no_scm = true
+    analytics = false
+    check_update = false
+[cache]
+    dir = "{}"
+"""
 
 
 def study(folder: str) -> None:
     """Reproduce the study whose parameters stand in *folder*."""
     target, root = Path(folder), Path.cwd()
-    params = require_file(target / "params.yaml")
-    work = SCRATCH / "studies" / target.name
+    path = require_file(target / "params.yaml")
+    settings, params = read_study(path, root)
+    work = STUDIES / target.name
     prepare(root, work, params, target / "dvc.lock")
-    done = subprocess.run(["dvc", "repro"], cwd=work, check=False, env={**os.environ, "PYTHONPATH": ""})
-    if done.returncode:
-        raise InputError(f"{params}: the pipeline stopped (see above); nothing in {target} was changed.")
-    for name in RESULTS:
+    reproduce(work, settings.stages, f"{path}: the pipeline stopped (see above); nothing in {target} was changed.")
+    for name in settings.results:
         with atomic_path(target / Path(name).name) as copy:
             copy_from = shutil.copytree if (work / name).is_dir() else shutil.copyfile
             copy_from(work / name, copy)
     shutil.copyfile(work / "dvc.lock", target / "dvc.lock")
 
 
-def prepare(root: Path, work: Path, params: Path, lock: Path) -> None:
-    """Fill the working copy *work*: code, dvc.yaml, these parameters, a DVC set-up that shares the cache."""
+def prepare(root: Path, work: Path, params: Mapping[str, Any], lock: Path | None = None) -> None:
+    """Fill the working copy *work*: code, dvc.yaml, these parameters, a DVC set-up that shares the cache, raw files."""
     work.mkdir(parents=True, exist_ok=True)
+    copy_code(root, work)
+    write_json(work / "params.yaml", params)  # JSON is YAML too
+    if lock is not None and lock.is_file():
+        shutil.copyfile(lock, work / "dvc.lock")
+    (work / ".dvc").mkdir(exist_ok=True)
+    (work / ".dvc" / "config").write_text(DVC_CONFIG.format(root.resolve() / ".dvc" / "cache"), encoding="utf-8")
+    shutil.copyfile(root / ".dvcignore", work / ".dvcignore")
+    share_raw(root, work, params)
+
+
+def share_raw(root: Path, work: Path, params: Mapping[str, Any]) -> None:
+    """Link simulated raw files that the project has made with the same parameters, and copy their entries of dvc.lock.
+
+    Raw files are not in DVC's cache, so that the working copy would simulate them again. DVC still compares their
+    digests and that of the code.
+    """
+    made = read_yaml(root / "dvc.lock")["stages"] if (root / "dvc.lock").is_file() else {}
+    shared = {}
+    for name, source in params["sets"].items():
+        entry, raw = made.get(f"download@{name}"), Path("data/raw") / name
+        if entry is None or source["source"] != "simulate" or not (root / raw).is_dir() or (work / raw).exists():
+            continue
+        recorded = entry["params"]["params.yaml"]
+        if all(look_up(params, key) == value for key, value in recorded.items()):
+            with atomic_path(work / raw) as copy:
+                shutil.copytree(root / raw, copy, copy_function=link)
+            shared[f"download@{name}"] = entry
+    if shared:
+        lock = work / "dvc.lock"
+        old = read_yaml(lock)["stages"] if lock.is_file() else {}
+        write_json(lock, {"schema": "2.0", "stages": {**old, **shared}})
+
+
+def link(source: str, copy: str) -> None:
+    """A hard link where the file system has them, else a copy. Stages never write into a file that is there."""
+    try:
+        os.link(source, copy)
+    except OSError:
+        shutil.copy2(source, copy)
+
+
+def copy_code(root: Path, work: Path) -> None:
+    """Copy the project's code, and the description of its stages, over what an earlier version left."""
     for package in ("himoe", "pipeline"):
         shutil.rmtree(work / package, ignore_errors=True)
         shutil.copytree(root / package, work / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore"):
-        shutil.copyfile(root / name, work / name)
-    shutil.copyfile(params, work / "params.yaml")
-    if lock.is_file():
-        shutil.copyfile(lock, work / "dvc.lock")
-    if not (work / ".dvc").is_dir():
-        subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=work, check=True)
-    shutil.copyfile(root / ".dvcignore", work / ".dvcignore")
-    for key, value in (("core.analytics", "false"), ("core.check_update", "false"),
-                       ("cache.dir", str(root.resolve() / ".dvc" / "cache"))):
-        subprocess.run(["dvc", "config", "--quiet", key, value], cwd=work, check=True)
+    shutil.copyfile(root / "dvc.yaml", work / "dvc.yaml")
+
+
+def reproduce(work: Path, stages: Sequence[str], problem: str) -> None:
+    """``dvc repro`` of *stages* (none = all) in a working copy; *problem* is what to say if it fails."""
+    done = subprocess.run(["dvc", "repro", *stages], cwd=work, check=False, env={**os.environ, "PYTHONPATH": ""})
+    if done.returncode:
+        raise InputError(problem)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from pipeline_helpers import ROOT, run_ok
 
-from pipeline.lock_check import dvc_md5, lock_problems, look_up
+from pipeline.lock_check import dvc_md5, lock_problems
+from pipeline.overlay import look_up
 
 LISTS = {"train-mean": "aa  himoe/methods/mean.py\n", "tables": "bb  pipeline/tables.py\n"}
 
