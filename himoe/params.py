@@ -29,7 +29,7 @@ FACE_ADJACENCIES = ("emfacs", "facs_1978", "learned")
 WORLDS = ("additive", "physiological")
 EEG_ENCODERS = ("eegnet", "power", "bands")
 SIGNAL_ENCODERS = ("cnn", "features")
-CONTEXTS = ("none", "gru")
+CONTEXTS = ("none", "kernel")
 
 
 def parse(cls: type[P], values: Mapping[str, Any] | None, where: str) -> P:
@@ -114,7 +114,7 @@ class SimulateParams:
 
     seed: int
     snr: float
-    world: str = "additive"
+    world: str = "physiological"
 
     def __post_init__(self) -> None:
         _check(self.world in WORLDS, "simulate.world", self.world, " or ".join(WORLDS))
