@@ -19,10 +19,10 @@ NORM_FLOOR = 1e-3  # added to a state's variance (about 0.02 at the start): a st
 class GroupedLSTM(nn.Module):
     """G LSTMs in one call (Hochreiter & Schmidhuber 1997, doi 10.1162/neco.1997.9.8.1735).
 
-    Gates in the order write, keep, show, new. Weights are drawn as ``nn.Linear`` draws its own, biases start at 0 but for
-    the keep gate's at 1 (Jozefowicz et al. 2015): at the start, states differ by their inputs alone. They are layer-normed
-    on their way out (Ba et al. 2016, arXiv:1607.06450), without parameters: a state's SD is about a seventh of its
-    input's, so three layers without a norm would leave a fortieth of the signal.
+    Gates in the order write, keep, show, new. Weights are drawn as ``nn.Linear`` draws its own, biases start at 0 but
+    for the keep gate's at 1 (Jozefowicz et al. 2015): at the start, states differ by their inputs alone. They are
+    layer-normed on their way out (Ba et al. 2016, arXiv:1607.06450), without parameters: a state's SD is about a
+    seventh of its input's, and three layers without a norm would leave a fortieth of the signal.
     """
 
     def __init__(self, groups: int, inputs: int, hidden: int) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders
-from himoe.methods._attention import Encoder, GroupedLayer, n_heads, with_time
+from himoe.methods._attention import Encoder, GroupedLayer, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
 
 LAYERS = 1  # of the self-attention transformer
@@ -92,7 +92,7 @@ class IANet(Method):
         self.fusion = LowRankFusion(n, n, features) if n else None
         self.enhance = cross_modal_transformers(n, features, dropout) if n else None
         width = max(n, 1) * features
-        self.self_attention = Encoder(width, n_heads(features), LAYERS, WIDENING * width, dropout)
+        self.self_attention = Encoder(1, width, LAYERS, dropout, WIDENING)
         self.norm = nn.LayerNorm(width + n * features)
         self.heads = Heads(width + n * features, spec.task, spec.model.bounded)
 
@@ -106,12 +106,12 @@ class IANet(Method):
         tokens_MBTF = with_time(self.encoders.masked(codes, batch.present).movedim(2, 0))
         primary = tokens_MBTF[self.primary]
         if self.enhance is None:
-            return self._predict([self.self_attention(primary, present_MBT[self.primary])])
+            return self._predict([self.self_attention(primary[None], present_MBT)[0]])
         present_ABT = present_MBT[self.auxiliary]
         refined_ABTF = self.refined(tokens_MBTF[self.auxiliary], present_ABT)
         some_BT = present_ABT.any(0)
         enhanced_ABTF = self.enhance(primary.expand_as(refined_ABTF), refined_ABTF, some_BT.expand_as(present_ABT))
-        joint = self.self_attention(_concatenate(enhanced_ABTF), batch.present.any(-1))
+        joint = self.self_attention(_concatenate(enhanced_ABTF)[None], batch.present.any(-1)[None])[0]
         return self._predict([joint, _concatenate(refined_ABTF) * some_BT[..., None]])
 
     def refined(self, tokens: Tensor, present: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ pooling. Our reading: both directions of it, the two attentions multiplied aroun
 two layers per encoder, the code of time added to both sides, positions through the front end's spatial filters, an
 answer at each step.
 
-Legend: B sequences, T time steps (tokens), F features, H heads, E features a head, C electrodes, S spatial filters,
-P values of a position code.
+Legend: G groups (the sides), B sequences, T time steps (tokens), F features, H heads, E features per head,
+C electrodes, S spatial filters, P values of a position code.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders
-from himoe.methods._attention import Encoder, n_heads, pool, with_time
+from himoe.methods._attention import Dropout, Encoder, GroupedLinear, GroupedNorm, n_heads, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
 
 LAYERS = 2  # of each transformer encoder
@@ -111,30 +112,33 @@ def compound_attention(query: Tensor, key: Tensor, value: Tensor, query_present:
 
 
 class CompoundCrossAttention(nn.Module):
-    """One direction: one side's tokens ask the other's (pre-norm; residuals; feed-forward block)."""
+    """G directions in one call: one side's tokens ask the other's (pre-norm; residuals; feed-forward block)."""
 
-    def __init__(self, features: int, dropout: float) -> None:
+    def __init__(self, groups: int, features: int, dropout: float) -> None:
         super().__init__()
         self.heads = n_heads(features)
-        self.query_norm, self.key_norm, self.norm = (nn.LayerNorm(features) for _ in range(3))
-        self.query = nn.Linear(features, features)
-        self.key_value = nn.Linear(features, 2 * features)
-        self.out = nn.Linear(features, features, bias=False)
-        self.forward_block = nn.Sequential(nn.Linear(features, WIDENING * features), nn.GELU(), nn.Dropout(dropout),
-                                           nn.Linear(WIDENING * features, features))
-        self.dropout = nn.Dropout(dropout)
+        self.query_norm, self.key_norm, self.norm = (GroupedNorm(groups, features) for _ in range(3))
+        self.query = GroupedLinear(groups, features, features)
+        self.key_value = GroupedLinear(groups, features, 2 * features)
+        self.out = GroupedLinear(groups, features, features, bias=False)
+        self.wide = GroupedLinear(groups, features, WIDENING * features)
+        self.narrow = GroupedLinear(groups, WIDENING * features, features)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, other: Tensor, x_present: Tensor, other_present: Tensor) -> Tensor:
-        """Tokens of both sides (B, T, F), which are present (B, T) bool → the first side's, enriched (B, T, F)."""
-        query = self._split(self.query(self.query_norm(x)))
-        key, value = (self._split(part) for part in self.key_value(self.key_norm(other)).chunk(2, -1))
-        attended = compound_attention(query, key, value, x_present, other_present).transpose(1, 2).flatten(2)
-        x = x + self.dropout(self.out(attended))
-        return x + self.dropout(self.forward_block(self.norm(x)))
+        """Tokens of both sides (G, B, T, F), which are present (G, B, T) bool → the first side's, enriched."""
+        rows = x.flatten(1, 2)
+        query = self._split(self.query(self.query_norm(rows)), x.shape)
+        key, value = (self._split(part, x.shape) for part in
+                      self.key_value(self.key_norm(other.flatten(1, 2))).chunk(2, -1))
+        attended = compound_attention(query, key, value, x_present.flatten(0, 1), other_present.flatten(0, 1))
+        rows = rows + self.dropout(self.out(attended.transpose(1, 2).reshape(rows.shape)))
+        hidden = self.dropout(functional.gelu(self.wide(self.norm(rows))))
+        return (rows + self.dropout(self.narrow(hidden))).view(x.shape)
 
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, T, F) → (B, H, T, E)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def _split(self, rows: Tensor, shape: torch.Size) -> Tensor:
+        """(G, B·T, F) → (G·B, H, T, E)."""
+        return rows.reshape(shape[0] * shape[1], shape[2], self.heads, -1).transpose(1, 2)
 
 
 class TACOformer(Method):
@@ -158,12 +162,10 @@ class TACOformer(Method):
         self.first = names.index("EEG") if "EEG" in names else 0
         self.others = [m for m in range(len(names)) if m != self.first]
         self.spatial_code = self._build_spatial_code()
-        self.first_encoder = self._build_encoder()
-        self.first_asks = CompoundCrossAttention(features, dropout)
-        if self.others:
-            self.mix = nn.Linear(len(self.others) * features, features)
-            self.other_encoder = self._build_encoder()
-            self.other_asks = CompoundCrossAttention(features, dropout)
+        self.mix = nn.Linear(len(self.others) * features, features) if self.others else None
+        sides = 2 if self.others else 1
+        self.encoder = Encoder(sides, features, LAYERS, dropout, WIDENING)
+        self.asks = CompoundCrossAttention(sides, features, dropout)
         self.norm = nn.LayerNorm(features)
         self.heads = Heads(features, spec.task, spec.model.bounded)
 
@@ -173,22 +175,21 @@ class TACOformer(Method):
 
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Encode both sides, cross-attend, pool and predict from codes (B, T, M, F)."""
-        codes_BTMF = self.encoders.masked(codes, batch.present)
-        first_present = batch.present[..., self.first]
-        first = self._first_side(codes_BTMF[:, :, self.first], first_present)
-        if not self.others:
-            return self._predict(self.first_asks(first, first, first_present, first_present))
-        other_present = batch.present[..., self.others].any(-1)
-        tokens = self.mix(codes_BTMF[:, :, self.others].flatten(2))
-        other = self.other_encoder(with_time(tokens), other_present)
-        sides_BTSF = torch.stack([self.first_asks(first, other, first_present, other_present),
-                                  self.other_asks(other, first, other_present, first_present)], 2)
-        return self._predict(pool(sides_BTSF, torch.stack([first_present, other_present], -1)))
+        tokens_GBTF, present_GBT = self.sides(self.encoders.masked(codes, batch.present), batch.present)
+        encoded_GBTF = self.encoder(tokens_GBTF, present_GBT)
+        asked_GBTF = self.asks(encoded_GBTF, encoded_GBTF.flip(0), present_GBT, present_GBT.flip(0))
+        return Output(*self.heads(self.norm(pool(asked_GBTF.movedim(0, 2), present_GBT.movedim(0, 2)))))
 
-    def _build_encoder(self) -> Encoder:
-        """The transformer of one side."""
-        features = self.spec.model.features
-        return Encoder(features, n_heads(features), LAYERS, WIDENING * features, self.spec.model.dropout)
+    def sides(self, codes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (B, T, M, F), present (B, T, M) → tokens of the sides (G, B, T, F), present (G, B, T)."""
+        first = with_time(codes[:, :, self.first])
+        if self.spatial_code is not None:
+            first = first + self.spatial_code(self.encoders.encoders["EEG"].spatial)
+        if self.mix is None:
+            return first[None], present[None, :, :, self.first]
+        other = with_time(self.mix(codes[:, :, self.others].flatten(2)))
+        return (torch.stack([first, other]),
+                torch.stack([present[..., self.first], present[..., self.others].any(-1)]))
 
     def _build_spatial_code(self) -> SpatialCode | None:
         """The EEG side's 2-D code, if its electrodes and filters are known."""
@@ -197,17 +198,6 @@ class TACOformer(Method):
         if name != "EEG" or filters is None or not electrode_codes(ch_names)[1].any():
             return None
         return SpatialCode(ch_names, len(filters), self.spec.model.features)
-
-    def _first_side(self, codes: Tensor, present: Tensor) -> Tensor:
-        """EEG codes (B, T, F) → tokens after the EEG transformer (B, T, F)."""
-        tokens = with_time(codes)
-        if self.spatial_code is not None:
-            tokens = tokens + self.spatial_code(self.encoders.encoders["EEG"].spatial)
-        return self.first_encoder(tokens, present)
-
-    def _predict(self, pooled: Tensor) -> Output:
-        """Pooled tokens (B, T, F) → Output."""
-        return Output(*self.heads(self.norm(pooled)))
 
 
 METHOD = TACOformer
