@@ -36,7 +36,6 @@ def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.Da
         One row a test window and dimension at *rate* (and a mask seed, where there are several).
     """
     classes = class_count(info)
-    attainable = info.get("attainable") or {}
     return {
         **{key: info[key] for key in COPIED}, **({} if classes is None else {"classes": classes}),
         "modalities": "+".join(info["modalities"]),
@@ -46,11 +45,22 @@ def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.Da
         "n_windows": len(predictions.drop_duplicates(["subject", "trial", "window"])),
         "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
         "n_people": int(predictions["subject"].nunique()),
-        **{f"attainable_{key}": attainable.get(key) for key in ATTAINABLE},
+        **_attainable(info),
         "converged": info.get("converged"), "unconverged_models": int(info.get("unconverged_models") or 0),
         "models": int(info.get("models") or 0), **_encoders(info),
         **summary(info["task"], sweep[sweep["missing_rate"] == rate], predictions, bootstrap, classes),
     }
+
+
+def _attainable(info: Mapping[str, Any]) -> dict[str, float | None]:
+    """The ceiling for just the run's modalities, from run.json: its scores, or ceilings by modality set."""
+    known: Mapping[str, Any] = info.get("attainable") or {}
+    if info["task"] != "regression" or info["shuffle_labels"]:
+        known = {}
+    elif "ccc" not in known:  # as himoe.simulate.attainable writes them
+        fitting = (one for one in known.values() if set(one["modalities"]) == set(info["modalities"]))
+        known = next(fitting, {})
+    return {f"attainable_{key}": known.get(key) for key in ATTAINABLE}
 
 
 def _encoders(info: Mapping[str, Any]) -> dict[str, str | None]:

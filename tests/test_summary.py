@@ -166,16 +166,23 @@ def test_ceilings_convergence_and_front_ends() -> None:
             "signal_encoder")
 
     def read(**changes: Any) -> list[Any]:
-        flat = run_metrics({**INFO, **changes}, sweep_of(), predictions_at(0.0), 0.0, BOOTSTRAP)
+        said = {**INFO, "shuffle_labels": False, **changes}
+        flat = run_metrics(said, sweep_of(), predictions_at(0.0), 0.0, BOOTSTRAP)
         return [flat[key] for key in keys]
 
     front = {"eeg_encoder": "bands", "signal_encoder": "features"}
-    known = {"model": front, "attainable": {"ccc": 0.91, "ccc_within": 0.7}, "converged": False,
+    ceilings = {"EEG": {"modalities": ["EEG"], "ccc": 0.8, "ccc_within": 0.5},
+                "EEG+PPS": {"modalities": ["EDA", "EEG"], "ccc": 0.91, "ccc_within": 0.7, "ccc_valence": 0.9}}
+    known = {"model": front, "attainable": ceilings, "converged": False,
              "unconverged_models": 2, "models": 12}
     assert read(**known) == [0.91, 0.7, False, 2, 12, "bands", "features"]
     assert read(**known, modalities=["EEG", "FACE"])[-2:] == ["bands", None]
     assert read(**known, modalities=["EDA"])[-2:] == [None, "features"]
     assert read(**known, parameters=None)[-2:] == [None, None]
+    assert read(**known, modalities=["EEG"])[:2] == [0.8, 0.5]
+    assert read(**known, modalities=["EEG", "FACE"])[:2] == [None, None]
+    assert read(**known, shuffle_labels=True)[:2] == [None, None]
+    assert read(attainable={"ccc": 0.9, "ccc_within": 0.6})[:2] == [0.9, 0.6]
     assert read() == [None, None, None, 0, 0, None, None]
 
 
