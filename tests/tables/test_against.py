@@ -1,4 +1,4 @@
-"""Hi-MoE against each row: the cell's text and the notes on what so few pairs can show."""
+"""Hi-MoE against each row: the cell's text and the notes on what the tests can show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from report_folders import SETTINGS, finish_reports, write_run
 
 from himoe.results import RunResult
 from himoe.tables import Table
-from himoe.tables.against import against, against_notes
+from himoe.tables.against import against, against_notes, at_rate
 from himoe.tables.rows import Inputs
 
 Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
@@ -38,7 +38,19 @@ def test_the_cell_reads_as_a_sentence(pair: Inputs) -> None:
     assert against(ianet, inputs) == "-0.200, p = 0.0012: worse"
     inputs = with_row(inputs, metric="accuracy", difference=0.034, low=0.01, high=0.05)
     assert against(ianet, inputs) == "+3.4 [1.0, 5.0], p = 0.0012: worse"
-    assert against(ianet, with_row(inputs, difference=np.nan)) == "no pairs"
+    few = with_row(inputs, verdict="untestable (n = 4)")
+    assert against(ianet, few) == "+3.4 [1.0, 5.0]: untestable (n = 4)"
+    assert against(ianet, with_row(few, difference=np.nan)) == "untestable (n = 4)"
+
+
+def test_a_cell_is_of_one_missing_rate(pair: Inputs) -> None:
+    ianet = pair.results["b-ianet"]
+    rates = pair.comparisons["missing_rate"]
+    inputs = with_row(pair, difference=rates + 0.1, low=np.nan, p_holm=0.5, verdict="better")
+    assert rates.tolist() == [0.0, 0.4]
+    assert against(ianet, inputs) == "+0.100, p = 0.5: better"
+    assert against(ianet, inputs, 0.4) == "+0.500, p = 0.5: better"
+    assert against(ianet, inputs, 0.2) is None
 
 
 def test_hi_moe_and_the_papers_rows_have_none(pair: Inputs, table: Callable[..., Table]) -> None:
@@ -49,12 +61,12 @@ def test_hi_moe_and_the_papers_rows_have_none(pair: Inputs, table: Callable[...,
         assert made.columns[-1] == "Hi-MoE against it"
         for row in made.rows:
             ours = row[3] is not None and "simulated" in str(row[3])
-            assert (row[-1] is None) == (not ours or row[1] == "Hi-MoE")
+            assert (row[-1] is None) == (not ours or row[1] == "Hi-MoE" or str(row[1]).startswith("Attainable"))
 
 
 def test_every_comparison_is_printed(table: Callable[..., Table], reports: Reports) -> None:
     printed = [row[-1] for row in table("table2").rows if row[-1] is not None]
-    comparisons = reports[1]
+    comparisons = at_rate(reports[1], 0.0)
     families = comparisons[comparisons["family"].isin([
         "deap/trial/regression/EEG+PPS", "deap/trial/regression/EEG+EOG+EMG+EDA",
         "deap/trial/regression/EEG+PPS+FACE", "dreamer/trial/regression/EEG+PPS", "amigos/trial/regression/EEG+PPS"])]
@@ -63,23 +75,31 @@ def test_every_comparison_is_printed(table: Callable[..., Table], reports: Repor
         for row in families.itertuples())
 
 
-@pytest.mark.parametrize("pairs, rows, expected", [
-    (8, 1, "DEAP EEG+PPS, protocol trial: 8 pairs (folds × seeds) allow no p below 0.0078, 0.0078 after correction for "
-           "1 comparison."),
-    (8, 7, "8 pairs (folds × seeds) allow no p below 0.0078, 0.055 after correction for 7 comparisons: nothing can be "
-           "distinguished here."),
-    (4, 1, "4 pairs (folds × seeds) allow no p below 0.12, 0.12 after correction for 1 comparison: nothing can be "
-           "distinguished here."),
-])
-def test_the_note_says_what_the_pairs_allow(pair: Inputs, pairs: int, rows: int, expected: str) -> None:
-    comparisons = pd.concat([pair.comparisons] * rows).assign(pairs=pairs, p=0.5)
-    notes = against_notes([pair.results["b-ianet"]], replace(pair, comparisons=comparisons))
-    assert notes[-1].endswith(expected)
-    assert len(notes) == 2
+def shown(**columns: object) -> pd.DataFrame:
+    """Four comparisons at rate 0, changed as told."""
+    base = {"metric": "ccc", "missing_rate": 0.0, "people": 10, "p": [0.001, 0.04, 0.05, 0.3],
+            "p_corrected": [0.01, 0.2, np.nan, 0.6], "p_person": [0.002, 0.03, 0.04, 0.5], "effect": 0.05,
+            "power": [0.3, 0.912, 0.5, 0.7]}
+    return pd.DataFrame(base | columns)
 
 
-def test_unequal_pairs_are_named_without_a_corrected_bound(pair: Inputs) -> None:
-    comparisons = pd.concat([pair.comparisons.assign(pairs=6), pair.comparisons.assign(pairs=8)])
-    notes = against_notes([pair.results["b-ianet"]], replace(pair, comparisons=comparisons))
-    assert notes[-1] == "DEAP EEG+PPS, protocol trial: 6 to 8 pairs (folds × seeds) allow no p below 0.0078."
-    assert against_notes([pair.results["a-himoe"]], pair) == []
+def test_the_notes_say_how_what_other_tests_find_and_the_power() -> None:
+    notes = against_notes(shown())
+    assert len(notes) == 3
+    assert notes[1:] == [
+        "p ≤ 0.05 before correction: swap over trials 3 of 4; corrected t over folds and seeds 1 of 3; signed-rank "
+        "over people 3 of 4 (n = 10).",
+        "Chance of seeing a true difference of 0.05 after correction: 30 % to 91 %."]
+    few = against_notes(shown(people=[3, 3, 3, 4], p_person=np.nan, power=0.0))
+    assert few[1].endswith("signed-rank over people untestable (n = 3 to 4).")
+    assert few[2].endswith(": 0 %.")
+    assert len(against_notes(shown(power=np.nan))) == 2
+    assert against_notes(shown().head(0)) == []
+    assert ": ACC of Hi-MoE minus" in against_notes(shown(metric="accuracy"))[0]
+
+
+def test_the_notes_count_what_comparisons_hold(reports: Reports) -> None:
+    rows = at_rate(reports[1], 0.0)
+    rows = rows[rows["family"] == "deap/trial/regression/EEG+PPS"]
+    assert 0 < len(rows) < len(at_rate(reports[1], 0.4))
+    assert f"swap over trials {int((rows['p'] <= 0.05).sum())} of {len(rows)};" in against_notes(rows)[1]
