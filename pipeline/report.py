@@ -25,7 +25,7 @@ def report(runs: str, metrics: str, page: str, readme: str, figures: str = "") -
     drawn = sorted(path.stem for path in Path(figures).glob("*.png")) if figures else []
     write_text(Path(page), build_page(found.results, found.comparisons, tables, found.cost, found.settings, versions,
                                       digests(found, Path(metrics))))
-    write_text(Path(readme), build_readme(found.results, found.comparisons, tables, drawn))
+    write_text(Path(readme), build_readme(found.results, found.comparisons, tables, found.settings, drawn))
 
 
 def digests(found: Evaluated, metrics: Path) -> dict[str, str]:

@@ -39,7 +39,7 @@ def training_curves(results: Mapping[str, RunResult], settings: ReportParams, co
         grid.flat[last].set_xlabel("Epoch")
         grid.flat[last].tick_params(labelbottom=True)
     for ax in grid[:, 0]:
-        ax.set_ylabel("Loss (MSE, rating²)")
+        ax.set_ylabel("Loss (1 = a constant's)")
     first = next(iter(shown.values()))
     title(figure, f"Loss on the ratings by epoch, {first.metrics['modality_set']}",
           f"{provenance(shown.values())}; line: mean, band: range over {spread(shown.values())}, "

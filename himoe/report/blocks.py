@@ -10,10 +10,8 @@ from himoe.report.block import Block
 from himoe.report.encodings import Material
 
 BLOCKS: dict[str, Callable[[Material], Block | None]] = {
-    "scores": partial(charts.scores, task="regression", name="scores", title="CCC by method",
-                      axis="CCC, mean over dimensions"),
-    "accuracies": partial(charts.scores, task="classification", name="accuracies", title="Accuracy by method",
-                          axis="accuracy, mean over dimensions"),
+    "scores": partial(charts.scores, task="regression", name="scores", title="CCC by method"),
+    "accuracies": partial(charts.scores, task="classification", name="accuracies", title="Accuracy by method"),
     "missing": charts.missing,
     "trajectories": charts.trajectories,
     "routing": inside.routing,

@@ -22,29 +22,42 @@ from himoe.report.encodings import (
 from himoe.report.looks import LINE_WIDTH, looks_of, scales
 from himoe.results import provenance
 
+# Labels in two lines where the chart is narrow: what stands in brackets goes below.
+WRAPPED_LABEL = "containerSize()[0] < 560 ? split(replace(datum.label, ' (', '|('), '|') : datum.label"
 
-def scores(material: Material, task: str, name: str, title: str, axis: str) -> Block | None:
-    """Scores with intervals by method, one family at a time."""
+
+def scores(material: Material, task: str, name: str, title: str) -> Block | None:
+    """Scores with intervals by method, one family and measure at a time; floors below, the ceiling as a dashed line."""
     frame = frames.score_frame(material.results, task)
     if frame.empty:
         return None
-    pickers = (Picker("family", "Data and split", families(frame, main_family(material))),)
+    measures = tuple(dict.fromkeys(frame["measure"]))
+    pickers = (Picker("family", "Data and split", families(frame, main_family(material))),
+               *([Picker("measure", "Score", measures)] if len(measures) > 1 else []))
     look = scales(list(methods(frame)))
-    base = picked(alt.Chart(inline(frame.drop(columns="run"), name)), ["family"])
-    rows = sorted_labels("label", "score")
+    base = picked(alt.Chart(inline(frame.drop(columns="run"), name)), [picker.name for picker in pickers])
+    place = alt.EncodingSortField(field="order", op="min", order="ascending")
+    rows = alt.Y("label:N", title=None, sort=place, axis=alt.Axis(
+        labelLimit=220, labelExpr=WRAPPED_LABEL, labelLineHeight=12, labelBaseline="middle"))
     colour = alt.Color("method:N", scale=look["colour"], legend=None)
+    axis = "score, all test windows pooled"
     bars = base.mark_rule(strokeWidth=LINE_WIDTH).encode(x=x_axis("low", axis), x2="high:Q", y=rows, color=colour)
-    ticks = base.mark_tick(thickness=2, size=12).encode(x=x_axis("pooled", axis), y=rows, color=colour)
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=x_axis("score", axis), y=rows, color=colour, shape=alt.Shape("method:N", scale=look["shape"], legend=None),
-        tooltip=tips("label|method", "score#|mean over folds", "pooled#|all windows pooled", "low#|95 % from",
-                      "high#|95 % to"))
-    spec = finish(alt.layer(bars, ticks, points), name, f"{axis} by method with 95 % intervals", pickers,
-                  height=alt.Step(24))
-    caption = (f"{axis[0].upper()}{axis[1:]}. Markers: means over folds and seeds, as the paper has them. Bars "
-               "and ticks: all test windows pooled, 95 % intervals by resampling trials; so a marker may stand beside "
-               f"its bar. Data: {provenance(frames.plain_runs(material.results, task))}.")
-    return Block(name, title, caption, (spec,), frame.drop(columns="method"), pickers,
+        tooltip=tips("label|method", "score#|score", "low#|95 % from", "high#|95 % to", "ceiling#|attainable"))
+    text = base.mark_text(align="left", dx=8).encode(x=x_axis("high", axis), y=rows,
+                                                     text=alt.Text("score:Q", format=".2f"))
+    ceiling = base.transform_filter("isValid(datum.ceiling)").transform_aggregate(
+        ceiling="max(ceiling)").mark_rule(strokeDash=[5, 3], strokeWidth=1.5, color="#808080").encode(
+        x=x_axis("ceiling", axis))
+    known = frame["ceiling"].notna().any()
+    spec = finish(alt.layer(*([ceiling] if known else []), bars, points, text), name,
+                  f"{title} with 95 % intervals", pickers, height=alt.Step(26), room=28)
+    caption = ("Markers: all test windows pooled, averaged over dimensions and seeds; bars: 95 % intervals, people and "
+               "their trials resampled. Floors stand below the networks."
+               + (" Dashed: attainable with the simulator's true gains and lags known." if known else "")
+               + f" Data: {provenance(frames.plain_runs(material.results, task))}.")
+    return Block(name, title, caption, (spec,), frame.drop(columns=["method", "order"]), pickers,
                  files=("metrics/runs/*.json",))
 
 
@@ -54,9 +67,10 @@ def missing(material: Material) -> Block | None:
     if frame.empty:
         return None
     pickers = (Picker("family", "Data and modalities", families(frame, main_family(material))),
+               Picker("measure", "Score", tuple(dict.fromkeys(frame["measure"]))),
                Picker("rate", "Missing rate", tuple(sorted({float(r) for r in frame["rate"]})), "range"))
     look = scales(list(methods(frame)))
-    base = shown(picked(alt.Chart(inline(frame, "missing")), ["family"]))
+    base = shown(picked(alt.Chart(inline(frame, "missing")), ["family", "measure"]))
     rate = x_axis("rate", "missing rate (share of modalities dropped)", number=".2f")
     colour = alt.Color("method:N", scale=look["colour"], legend=None)
     band = base.mark_area(opacity=0.15).encode(x=rate, y=y_axis("low", "CCC"), y2="high:Q", color=colour)
@@ -69,8 +83,10 @@ def missing(material: Material) -> Block | None:
     near = "abs(datum.rate - rate) < 0.0001"
     here = base.transform_filter(near).transform_aggregate(groupby=["rate"]).mark_rule(strokeDash=[4, 3]).encode(
         x=rate)
-    curves = finish(alt.layer(band, here, line, points), "missing", "CCC against missing rate by method", pickers,
-                    toggles=True)
+    ceiling = base.transform_filter("isValid(datum.ceiling)").transform_aggregate(
+        ceiling="max(ceiling)").mark_rule(strokeDash=[5, 3], color="#808080").encode(y=y_axis("ceiling", "CCC"))
+    layers = [*([ceiling] if frame["ceiling"].notna().any() else []), band, here, line, points]
+    curves = finish(alt.layer(*layers), "missing", "CCC against missing rate by method", pickers, toggles=True)
     at_rate = base.transform_filter(near)
     rows = sorted_labels("label", "ccc")
     bars = at_rate.mark_bar(height=alt.RelativeBandSize(band=0.7)).encode(
@@ -81,9 +97,10 @@ def missing(material: Material) -> Block | None:
     ranking = finish(alt.layer(bars, text), "missing-ranking", "Methods ranked by CCC at the missing rate picked",
                      pickers, toggles=True, height=alt.Step(22), room=48)
     used = [run for run in frames.plain_runs(material.results, "regression") if run.metrics["protocol"] == "trial"]
-    caption = ("CCC, mean over dimensions, against the share of modalities dropped at random; folds and seeds "
+    caption = ("CCC, mean over dimensions, against the share of modalities dropped at random; the folds' own scores "
                "averaged, bands are the SD over mask seeds. Every method sees the same masks. Below: the ranking at "
-               f"the rate picked. Ours only; the paper's numbers are in Tables 3, 8 and 9. Data: {provenance(used)}.")
+               "the rate picked. Dashed: attainable with nothing missing. Ours only; the paper's numbers are in Tables "
+               f"3, 8 and 9. Data: {provenance(used)}.")
     return Block("missing", "CCC against missing rate", caption, (curves, ranking),
                  frame.drop(columns=["method", "low", "high"]), pickers, legend(frame), True,
                  ("runs/*/sweep.csv",))

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from himoe.metrics import class_count
-from himoe.paper import METHOD_LABELS
+from himoe.paper import METHOD_LABELS, is_floor
 from himoe.params import ReportParams
 from himoe.recordings import DIMENSIONS
 from himoe.results import RunResult, figure_protocol, select, sweep_curve
 
 Results = Mapping[str, RunResult]
 HEADLINE_METRIC = {"regression": "ccc", "classification": "accuracy"}
+MEASURES = {"regression": {"CCC": "ccc", "within-trial CCC": "ccc_within"}, "classification": {"accuracy": "accuracy"}}
 HELD_OUT = {"trial": "whole trials held out", "session": "days held out", "loso": "people held out",
             "stimulus": "clips held out",
             "leaky": "windows shuffled (leaky)"}
@@ -27,8 +28,8 @@ BINS = 10
 
 
 def method_label(method: str) -> str:
-    """A method's printed name."""
-    return METHOD_LABELS.get(method, method)
+    """A method's printed name; floors are named."""
+    return METHOD_LABELS.get(method, method) + (" (floor)" if is_floor(method) else "")
 
 
 def family(run: RunResult) -> str:
@@ -65,27 +66,42 @@ def shown_runs(results: Results, settings: ReportParams) -> dict[str, RunResult]
     return {method: runs[method] for method in ("himoe", *settings.baselines) if method in runs}
 
 
+SCORE_COLUMNS = ["family", "measure", "method", "label", "score", "low", "high", "ceiling", "order", "run"]
+
+
 def score_frame(results: Results, task: str) -> pd.DataFrame:
-    """Every plain run's score with its interval: family, method, label, score, low, high, run."""
-    metric = HEADLINE_METRIC[task]
-    rows = [{"family": family(run), **_names(run), "score": run.metrics[metric],
+    """Every plain run's pooled score with its interval and ceiling, columns ``SCORE_COLUMNS``.
+
+    ``order`` counts the runs of a family and measure: networks by falling score, then the floors likewise.
+    """
+    rows = [{"family": family(run), "measure": measure, **_names(run), "score": run.metrics.get(metric),
              "low": run.metrics.get(f"{metric}_low"), "high": run.metrics.get(f"{metric}_high"),
-             "pooled": run.metrics.get(f"{metric}_pooled"), "run": run.run} for run in plain_runs(results, task)]
-    frame = pd.DataFrame(rows, columns=["family", "method", "label", "score", "pooled", "low", "high", "run"])
-    return frame.dropna(subset=["score"]).reset_index(drop=True)
+             "ceiling": run.attainable(metric), "floor": run.floor, "run": run.run}
+            for measure, metric in MEASURES[task].items() for run in plain_runs(results, task)]
+    frame = pd.DataFrame(rows, columns=[*SCORE_COLUMNS, "floor"]).dropna(subset=["score"])
+    frame = frame.astype({"score": float, "low": float, "high": float, "ceiling": float})
+    frame = frame.sort_values(["floor", "score"], ascending=[True, False], kind="stable")
+    frame["order"] = frame.groupby(["family", "measure"]).cumcount()
+    return frame.sort_index()[SCORE_COLUMNS].reset_index(drop=True)
 
 
 def missing_frame(results: Results) -> pd.DataFrame:
-    """CCC against missing rate: family, method, label, rate, ccc, sd (over mask seeds), low, high = ccc -+ sd."""
+    """Scores against missing rate: family, measure, method, label, rate, ccc, sd (over mask seeds), low, high.
+
+    ``low`` and ``high`` are an SD below and above; ``ceiling`` is what is attainable with nothing missing.
+    """
     parts = []
     for run in plain_runs(results, "regression"):
-        if run.metrics["protocol"] == "trial":
-            curve = sweep_curve(run.part("sweep"), "ccc", "mean").dropna(subset=["mean"])
-            parts.append(curve.rename(columns={"missing_rate": "rate", "mean": "ccc"})[["rate", "ccc", "sd"]]
-                         .assign(family=family(run), **_names(run)))
-    frame = _concat(parts, ["family", "method", "label", "rate", "ccc", "sd"])
+        sweep = run.part("sweep") if run.metrics["protocol"] == "trial" else pd.DataFrame()
+        for measure, metric in MEASURES["regression"].items():
+            if len(sweep) and (sweep["metric"] == metric).any():
+                curve = sweep_curve(sweep, metric, "mean").dropna(subset=["mean"])
+                curve = curve.rename(columns={"missing_rate": "rate", "mean": "ccc"})[["rate", "ccc", "sd"]]
+                known = float(run.attainable(metric) or np.nan)
+                parts.append(curve.assign(family=family(run), measure=measure, ceiling=known, **_names(run)))
+    frame = _concat(parts, ["family", "measure", "method", "label", "rate", "ccc", "sd", "ceiling"])
     spread = frame["sd"].astype(float).fillna(0.0)
-    return frame.assign(low=frame["ccc"] - spread, high=frame["ccc"] + spread)
+    return frame.assign(low=frame["ccc"] - spread, high=frame["ccc"] + spread, ceiling=frame["ceiling"].astype(float))
 
 
 def trajectory_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
@@ -197,8 +213,8 @@ def training_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
     return _concat(parts, ["part", "method", "label", "epoch", "loss", "fits"])
 
 
-COST_MEASURES = {"multiply_adds": "multiply-adds a window", "seconds_per_window": "seconds a window (one CPU thread)",
-                 "parameters": "parameters"}
+COST_MEASURES = {"multiply_adds": "multiply-adds per window", "parameters": "parameters",
+                 "seconds_per_window": "seconds per window (one CPU thread)"}
 
 
 def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> pd.DataFrame:
@@ -222,7 +238,7 @@ def leak_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
         return pd.DataFrame(columns=["label", "kind", "ccc", "low", "high"])
     sets = {run.metrics["modality_set"] for run in suspect}
     honest = [run for run in runs if run not in suspect and run.metrics["modality_set"] in sets
-              and run.metrics["method"] in ("himoe", "features_gbdt", "mean")]
+              and run.metrics["method"] in ("himoe", "features_ridge", "features_gbdt", "mean")]
     rows = [{"label": _leak_label(run), "kind": _leak_kind(run), "ccc": run.metrics["ccc"],
              "low": run.metrics.get("ccc_low"), "high": run.metrics.get("ccc_high")} for run in [*honest, *suspect]]
     return pd.DataFrame(rows).dropna(subset=["ccc"]).reset_index(drop=True)

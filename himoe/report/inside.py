@@ -158,6 +158,6 @@ def leaks(material: Material) -> Block | None:
     runs = [run for run in material.results.values() if run.metrics["set"] == material.settings.figure_set]
     caption = ("An honest split keeps whole trials on one side. The leaky one shuffles windows, so that windows of one "
                "trial stand on both sides: its score measures the leak, not the model. With labels shuffled between "
-               "trials, an honest split gives about 0. Bars: means over folds; lines: 95 % intervals of all windows "
-               f"pooled. Data: {provenance(runs)}.")
+               "trials, an honest split gives about 0. Bars: all test windows pooled; lines: 95 % intervals. "
+               f"Data: {provenance(runs)}.")
     return Block("leaks", "Leak audit", caption, (spec,), frame, files=("metrics/runs/*.json",))

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from himoe.errors import InputError
 from himoe.params import ReportParams
-from himoe.report import summary
+from himoe.report import outcome, summary
 from himoe.report.block import Block
 from himoe.report.blocks import build_blocks
 from himoe.report.encodings import Material, main_family
@@ -22,8 +22,10 @@ from himoe.report.frames import Results
 from himoe.report.looks import swatch
 from himoe.report.markup import html_frame, html_table
 from himoe.tables import Table, to_markdown
+from himoe.tables.reading import READING, contradictions
 
 VEGA_LITE = "6.4"
+FIRST = "scores"  # the chart of the first screen
 SNIPPET = "window.vegaEmbed = vegaEmbed;"  # what the bundle gives to the page
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("make repro", "everything, from raw files to this page"),
@@ -71,19 +73,23 @@ def build_page(results: Results, comparisons: pd.DataFrame, tables: Mapping[str,
         raise InputError("params.yaml: runs: found no runs, expected at least one; name one.")
     material = Material(results, cost, settings)
     blocks = build_blocks(material)
+    first = next((block for block in blocks if block.name == FIRST), None)
+    claims = tables.get("claims")
     return _environment().get_template("page.html").render(
         css=_asset("page.css"), js=_asset("page.js"), vega=_bundle(), specs=_script_json(blocks),
         banner=summary.banner(results), simulated=any(run.metrics["simulated"] for run in results.values()),
+        sentence=outcome.sentence(results, comparisons, settings), first=first,
+        claims=html_table(claims) if claims else None, reading=READING,
         headline=[(text, html_table(table)) for text, table
                   in summary.headline(results, comparisons, main_family(material))],
-        data=html_table(summary.data_table(results)), blocks=blocks,
+        data=html_table(summary.data_table(results)), blocks=[block for block in blocks if block is not first],
         block_tables={block.name: html_frame(block.data, f"numbers-{block.name}", block.title) for block in blocks},
-        tables=[html_table(table) for table in tables.values()],
-        differences=html_table(summary.difference_table(tables)), contradictions=summary.contradictions(),
+        tables=[html_table(table) for name, table in tables.items() if name != "claims"],
+        differences=html_table(summary.difference_table(tables)), contradictions=contradictions(),
         commands=commands, versions=dict(sorted(versions.items())), digests=digests or {})
 
 
-def build_readme(results: Results, comparisons: pd.DataFrame, tables: Mapping[str, Table],
+def build_readme(results: Results, comparisons: pd.DataFrame, tables: Mapping[str, Table], settings: ReportParams,
                  figures: Sequence[str] = ()) -> str:
     """The report as Markdown for a forge; *figures* are file stems in ``figures/``."""
     headline = summary.headline(results, comparisons)
@@ -92,7 +98,9 @@ def build_readme(results: Results, comparisons: pd.DataFrame, tables: Mapping[st
         banner=Markup(summary.banner(results)), contents=[(name, Markup(table.title)) for name, table in shown.items()],
         headline=[(Markup(text), Markup(to_markdown(table))) for text, table in headline],
         tables=[(name, Markup(to_markdown(table))) for name, table in shown.items()],
-        contradictions=[Markup(text) for text in summary.contradictions()], figures=list(figures),
+        sentence=Markup(outcome.sentence(results, comparisons, settings)),
+        reading=[(Markup(term), Markup(text)) for term, text in READING],
+        contradictions=[Markup(text) for text in contradictions()], figures=list(figures),
         commands=[(Markup(command), text) for command, text in COMMANDS])
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from himoe.metrics import task_label
-from himoe.paper import CONTRADICTIONS, PaperValue, paper_value
+from himoe.paper import PaperValue, paper_value
 from himoe.report.frames import HEADLINE_METRIC, HELD_OUT, Results, family, method_label
 from himoe.results import RunResult, provenance
 from himoe.tables.against import UNTESTABLE, against_notes, at_rate
-from himoe.tables.rows import run_label
+from himoe.tables.notes import source_notes
+from himoe.tables.rows import ours, run_label
 from himoe.tables.table import Cell, Ours, Table
 
 PAPER_SUFFIX = " (paper)"
@@ -43,10 +44,12 @@ def data_table(results: Results) -> Table:
     for key, runs in groups.items():
         m = runs[0].metrics
         rows.append((*key, _span(runs, "n_trials"), _span(runs, "n_windows"), _span(runs, "folds"),
-                     _span(runs, "seeds"), str(m["label_source"]), len(runs)))
+                     _span(runs, "seeds"), str(m["label_source"]),
+                     ", ".join(dict.fromkeys(str(run.metrics.get("training_missing")) for run in runs)), len(runs)))
     return Table("data", f"What was run: {provenance(results.values())}",
-                 ("Data", "Held out", "Task", "Modalities", "Trials", "Windows", "Folds", "Seeds", "Labels", "Runs"),
-                 tuple(rows))
+                 ("Data", "Held out", "Task", "Modalities", "Trials", "Windows", "Folds", "Seeds", "Labels",
+                  "Missing in training", "Runs"), tuple(rows),
+                 tuple(text for text in [" ".join(source_notes(list(results.values())))] if text))
 
 
 def headline(results: Results, comparisons: pd.DataFrame, first: str = "") -> list[tuple[str, Table]]:
@@ -63,18 +66,17 @@ def headline(results: Results, comparisons: pd.DataFrame, first: str = "") -> li
 def _headline_table(reference: RunResult, rows: pd.DataFrame, results: Results) -> Table:
     metric = HEADLINE_METRIC[reference.metrics["task"]]
     lines: list[tuple[Cell, ...]] = [
-        (run_label(reference), _score(reference), _paper(reference), None, None, "reference")]
+        (run_label(reference), *_scores(reference), _paper(reference), None, None, "reference")]
     for line in rows.to_dict("records"):
         run = results[line["run"]]
-        lines.append((run_label(run), _score(run), _paper(run), _difference(line), _number(line["p_holm"]),
+        lines.append((run_label(run), *_scores(run), _paper(run), _difference(line), _number(line["p_holm"]),
                       str(line["verdict"])))
-    notes = (
-        "Paper: its Table 2, where it has that method, data set and modalities; * = baseline re-run by its authors. "
-        "Its accuracies are in Tables 4 and 10, people held out in Table 5.",
-        " ".join(against_notes(rows)), "† our implementation, built from the cited paper's description.")
+    within = ("Within-trial CCC, ours",) if metric == "ccc" else ()
+    notes = ("Paper: its Table 2, where it has that method, data set and modalities. Its accuracies are in Tables 4 "
+             "and 10, people held out in Table 5.", " ".join(against_notes(rows)[1:]))
     return Table(f"headline-{reference.run}", family(reference),
-                 ("Method", f"{_METRIC_NAMES[metric]}, ours", f"{_METRIC_NAMES[metric]}, paper", "Hi-MoE minus it",
-                  "p (Holm)", "Verdict"), tuple(lines), notes)
+                 ("Method", f"{_METRIC_NAMES[metric]}, ours", *within, f"{_METRIC_NAMES[metric]}, paper",
+                  "Hi-MoE minus it", "p (Holm)", "Verdict"), tuple(lines), notes)
 
 
 def _sentence(run: RunResult, rows: pd.DataFrame, results: Results) -> str:
@@ -119,20 +121,18 @@ def difference_table(tables: Mapping[str, Table]) -> Table:
                  (*(warning if simulated else ()), "Percent for accuracy and F1."))
 
 
-def contradictions() -> list[str]:
-    """Where the paper contradicts itself, each once."""
-    return list(dict.fromkeys(note for notes in CONTRADICTIONS.values() for note in notes))
-
-
 def _named_cells(table: Table, row: tuple[Cell, ...]) -> tuple[Cell, ...]:
     cells = dict(zip(table.columns, row, strict=True))
     return cells.get("Our data"), cells.get("Method"), cells.get("Modalities")
 
 
-def _score(run: RunResult) -> Ours:
+def _scores(run: RunResult) -> list[Cell]:
+    """The headline score, and for regression what is followed inside trials."""
     metric = HEADLINE_METRIC[run.metrics["task"]]
-    mean, sd, low, high = (run.metrics.get(f"{metric}{part}") for part in ("", "_sd", "_low", "_high"))
-    return Ours(mean, sd, low, high)
+    if metric == "accuracy":  # a share here, percent in the tables beside the paper's
+        return [Ours(run.metrics.get(metric), low=run.metrics.get(f"{metric}_low"),
+                     high=run.metrics.get(f"{metric}_high"), digits=2)]
+    return [ours(run, metric), ours(run, "ccc_within")]
 
 
 def _paper(run: RunResult) -> PaperValue | None:

@@ -50,12 +50,12 @@ def claims(inputs: Inputs) -> Table | None:
     shown: dict[str, RunResult] = {}
     for claim, run, found in sorted(_found(runs, inputs), key=lambda item: _ORDER.index(item[0].split(",")[0])):
         shown[run.run] = run
-        lines.append((claim, run.data, split_label(run), run.metrics["modality_set"], found.text, found.p, found.power,
-                      found.verdict))
+        lines.append((claim, run.data, found.text, found.verdict, found.p, found.power, split_label(run),
+                      run.metrics["modality_set"]))
     effect = inputs.comparisons["effect"].max()
     size = "" if pd.isna(effect) else f" of {effect:g}"
     return Table("claims", f"The paper's claims and our evidence: {provenance(shown.values())}",
-                 ("Claim", "Our data", "Held out", "Modalities", "Evidence", "p (Holm)", "Power", "Verdict"),
+                 ("Claim", "Our data", "Evidence", "Verdict", "p (Holm)", "Power", "Held out", "Modalities"),
                  tuple(lines),
                  ("Supported: better than each of the others by test. Not supported: worse than one, or no difference "
                   f"seen with a power of {ENOUGH_POWER} or more to see one{size}. Untestable here: the test could not "
