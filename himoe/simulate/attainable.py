@@ -91,9 +91,12 @@ def decode_trial(session: Session, index: int, moved: Mapping[str, np.ndarray], 
     for compensated in (True, False):
         single = {modality: evidence(session, trial, readings, snr, modality, lags_s[modality] if compensated else 0.0)
                   for modality in session.modalities}
+        found: dict[frozenset[str], np.ndarray] = {}
         for name in SETS[session.person.dataset]:
-            known = expand_modalities(name, session.modalities)
-            guess = decode(join([single[modality] for modality in known]), root, rise)
+            known = frozenset(expand_modalities(name, session.modalities))
+            fewer = max((other for other in found if other < known), key=len, default=None)  # begin where they ended
+            guess, found[known] = decode(join([single[modality] for modality in sorted(known)]), root, rise,
+                                         None if fewer is None else found[fewer])
             shift_s = latent.REACTION_LAG_S if compensated else 0.0
             guesses[name, compensated] = window_means(trial.node_s + shift_s, guess, starts_s, windows.length_s)
     n_keep = round(trial.length_s * latent.LATENT_HZ) + 1

@@ -40,7 +40,7 @@ class Kind:
 
 KINDS: dict[str, tuple[Kind, ...]] = {
     "EEG": (Kind("loosening", 1.0, (10.0, 25.0), "rising"), Kind("pops", 1.0, (5.0, 15.0), "even"),
-            Kind("motion", 0.6, (3.0, 8.0), "even")),
+            Kind("motion", 1.0, (3.0, 8.0), "even")),
     "EOG": (Kind("loosening", 1.2, (8.0, 20.0), "rising"),),
     "EMG": (Kind("contraction", 1.3, (4.0, 15.0), "even"),),
     "EDA": (Kind("saturation", 0.5, (8.0, 20.0), "full"), Kind("pressure", 0.8, (4.0, 12.0), "even")),

@@ -24,7 +24,7 @@ from himoe.simulate.timeline import DRIVER_PER_LATENT
 _N = len(DIMENSIONS)
 _KEPT = 1e-5  # eigenvalues of the prior below this share of the largest are left out
 _STEPS = 30
-_TOLERANCE = 1e-4
+_TOLERANCE = 0.05
 _QUADRATURE = np.polynomial.hermite_e.hermegauss(7)
 _TAUS = 9  # steps of a range of time constants
 
@@ -64,8 +64,9 @@ def square_root(covariance: np.ndarray) -> np.ndarray:
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
-def decode(evidence: Evidence, root: np.ndarray, rise: np.ndarray) -> np.ndarray:
-    """Posterior mean of the latent, (D, J), by the Gaussian at the posterior's maximum.
+def decode(evidence: Evidence, root: np.ndarray, rise: np.ndarray, start: np.ndarray | None = None,
+           tolerance: float = _TOLERANCE) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean of the latent, (D, J), by the Gaussian at the posterior's maximum; and that maximum, (Z,).
 
     Parameters
     ----------
@@ -73,9 +74,13 @@ def decode(evidence: Evidence, root: np.ndarray, rise: np.ndarray) -> np.ndarray
         Of the prior's covariance.
     rise : ndarray, (J,)
         How far the emotion has risen from neutral.
+    start : ndarray, (Z,), optional
+        Where to begin; None = at neutral.
+    tolerance : float
+        Steps end when the log posterior gains less.
     """
     n_nodes = len(rise)
-    z = np.zeros(root.shape[1])
+    z = np.zeros(root.shape[1]) if start is None else start
     damping, value = 1e-3, _value(evidence, root, rise, z)
     curvature = np.eye(len(z))
     for _ in range(_STEPS):
@@ -89,14 +94,14 @@ def decode(evidence: Evidence, root: np.ndarray, rise: np.ndarray) -> np.ndarray
         if after > value:
             break
         gained, value, z, damping = value - after, after, z + step, damping / 10
-        if gained < _TOLERANCE:
+        if gained < tolerance:
             break
     mean = (root @ z).reshape(_N, n_nodes)
     spread = np.linalg.solve(curvature, root.T)
     sd = np.sqrt(np.einsum("ij,ji->i", root, spread)).reshape(_N, n_nodes)
     places, weights = _QUADRATURE
     bent = np.tanh(mean[..., None] + sd[..., None] * places) @ (weights / weights.sum())
-    return bent * rise
+    return bent * rise, z
 
 
 def _value(evidence: Evidence, root: np.ndarray, rise: np.ndarray, z: np.ndarray) -> float:
@@ -116,10 +121,13 @@ def _expand(evidence: Evidence, root: np.ndarray, rise: np.ndarray, z: np.ndarra
     left = evidence.pull - _times(evidence, phi)
     slopes = term_slopes(driver, turn, n_terms)
     slope_u, curvature_u = np.zeros((_N, n_nodes)), np.zeros((_N, n_nodes, _N, n_nodes))
-    for k, d, value in slopes:
+    for place, (k, d, value) in enumerate(slopes):
         slope_u[d] += value * left[k]
-        for other, e, factor in slopes:
-            curvature_u[d, :, e] += value[:, None] * evidence.precision[k, :, other] * factor
+        for other, e, factor in slopes[place:]:
+            part = value[:, None] * evidence.precision[k, :, other] * factor
+            curvature_u[d, :, e] += part
+            if other != k or e != d:
+                curvature_u[e, :, d] += part.T
     flat = curvature_u.reshape(_N * n_nodes, _N * n_nodes)
     return root.T @ slope_u.ravel() - z, np.eye(len(z)) + root.T @ flat @ root
 

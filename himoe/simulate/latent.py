@@ -44,7 +44,7 @@ class Prior:
 
 PRIORS: dict[str, Prior] = {
     "additive": Prior(0.10, 0.42, 0.32, ((0.33, (8.0, 20.0)),), False),
-    "physiological": Prior(0.10, 0.32, 0.25, ((0.30, (8.0, 20.0)), (0.32, (3.0, 6.0))), True),
+    "physiological": Prior(0.10, 0.28, 0.22, ((0.32, (8.0, 20.0)), (0.36, (3.0, 6.0))), True),
 }
 
 TAGS: dict[str, int] = {

@@ -9,7 +9,7 @@ Legend: C channels, R regions, E effects, K terms, J nodes, n seconds, N samples
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ EMG_BAND_HZ = 40.0
 _READING_SD = {"heart_rate": 0.5, "heart_variability": 1.4, "pulse_amplitude": 0.05, "skin_conductance_level": 0.02,
                "breathing_rate": 0.10, "breathing_depth": 0.10, "skin_temperature": 0.01}
 _LOST = 1e8
-_KNOWN_S = 40  # of the past that is told
+_REACH_S, _REACH_SETTLINGS = 12, 4  # how far back the known past counts: lags, and time constants of low-passes
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,9 @@ def second_means(values: np.ndarray, trial: Trial) -> np.ndarray:
 
 def response(session: Session, trial: Trial, modality: str, lag_s: float) -> tuple[np.ndarray, np.ndarray]:
     """How a modality's seconds answer the terms: matrix (n, J) for the nodes, and the known past's part (K, n)."""
-    per_s = round(LATENT_HZ)
-    first_s = trial.node_s[0] - _KNOWN_S
-    time_s = np.arange(round((trial.length_s - first_s) * per_s) + 1) / LATENT_HZ + first_s
     settle_s = session.person.body.settle_s.get(modality, 0.0)
+    first_s = trial.node_s[0] - _REACH_S - round(_REACH_SETTLINGS * settle_s)
+    time_s = np.arange(round((trial.length_s - first_s) * LATENT_HZ) + 1) / LATENT_HZ + first_s
     means = _means_matrix(time_s, trial)
     if settle_s:
         keep = np.exp(-1 / (LATENT_HZ * settle_s))
@@ -213,10 +212,10 @@ def _pink_density(low_hz: float, top_hz: float):  # type: ignore[no-untyped-def]
 
 @dataclass(frozen=True)
 class Readings:
-    """What is measured in one trial: {effect: (n,)} and the variances of its noise."""
+    """What is measured in one trial: {effect: (n,)}, and each effect's weights, (n, n): inverse covariance of the rest."""
 
     values: Mapping[str, np.ndarray]
-    noise: Mapping[str, np.ndarray]
+    weights: Mapping[str, np.ndarray]
 
 
 def read(session: Session, trial: Trial, moved: Mapping[str, np.ndarray], high_hz: float) -> Readings:
@@ -225,8 +224,10 @@ def read(session: Session, trial: Trial, moved: Mapping[str, np.ndarray], high_h
     rng = generator(session.seed, session.person.dataset, "decoder", session.person.participant,
                     session.timeline.videos[trial.index])
     drawn = {name: rng.standard_normal(trial.length_s) for name in moved}
-    return Readings({name: second_means(moved[name], trial) + np.sqrt(values) * drawn[name]
-                     for name, values in noise.items()}, noise)
+    values = {name: second_means(moved[name], trial) + np.sqrt(variance) * drawn[name]
+              for name, variance in noise.items()}
+    return Readings(values, {name: np.linalg.inv(background_kernel(session, name, trial.length_s) + np.diag(variance))
+                             for name, variance in noise.items()})
 
 
 def evidence(session: Session, trial: Trial, readings: Readings, snr: float, modality: str, lag_s: float) -> Evidence:
@@ -234,17 +235,15 @@ def evidence(session: Session, trial: Trial, readings: Readings, snr: float, mod
     person = session.person
     matrix, past = response(session, trial, modality, lag_s)
     n_terms, n_nodes = len(person.body.terms), matrix.shape[1]
-    precision, pull = np.zeros((n_terms, n_nodes, n_terms, n_nodes)), np.zeros((n_terms, n_nodes))
-    for name in effects_of(session, modality, readings):
-        gain = snr * person.gains[name]
-        covariance = background_kernel(session, name, trial.length_s) + np.diag(readings.noise[name])
-        weighted = np.linalg.solve(covariance, np.column_stack([matrix, readings.values[name] - gain @ past]))
-        precision += np.einsum("k,l,ij->kilj", gain, gain, matrix.T @ weighted[:, :-1])
-        pull += np.outer(gain, matrix.T @ weighted[:, -1])
-    return Evidence(precision, pull)
-
-
-def effects_of(session: Session, modality: str, readings: Readings) -> Sequence[str]:
-    """The effects that a modality's readings hold."""
-    return [name for name, effect in session.person.body.effects.items() if name in readings.values
-            and recorded_modality(effect.modality, session.person.dataset) == modality]
+    names = [name for name, effect in person.body.effects.items() if name in readings.values
+             and recorded_modality(effect.modality, person.dataset) == modality]
+    if not names:
+        return Evidence(np.zeros((n_terms, n_nodes) * 2), np.zeros((n_terms, n_nodes)))
+    gains = snr * np.stack([person.gains[name] for name in names])
+    weighted = np.stack([readings.weights[name] for name in names]) @ matrix  # (E, n, J)
+    left = np.stack([readings.values[name] for name in names]) - gains @ past
+    each = matrix.T @ weighted  # (E, J, J)
+    pairs = np.einsum("ek,el->ekl", gains, gains).reshape(len(names), -1)
+    precision = (pairs.T @ each.reshape(len(names), -1)).reshape(n_terms, n_terms, n_nodes, n_nodes)
+    return Evidence(np.ascontiguousarray(precision.transpose(0, 2, 1, 3)),
+                    gains.T @ np.einsum("enj,en->ej", weighted, left))
