@@ -80,6 +80,8 @@ def test_a_missing_key_is_named() -> None:
         (MissingParams, {"rates": [0.0]}, "no key 'mask_seeds'"),
         (BootstrapParams, {"draws": 0, "seed": 0}, "1 or more"),
         (BootstrapParams, {"draws": 9, "seed": 0, "level": 1.0}, r"in \(0, 1\)"),
+        (BootstrapParams, {"draws": 9, "seed": 0, "swaps": 0}, "1 or more"),
+        (BootstrapParams, {"draws": 9, "seed": 0, "effect": 0.0}, "more than 0"),
         (ReportParams, {"figure_set": "deap", "baselines": []}, "at least one method"),
     ],
 )

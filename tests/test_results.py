@@ -186,7 +186,7 @@ def test_comparisons_and_cost_are_read_back(tmp_path: Path) -> None:
     write_run(tmp_path, "a")
     write_run(tmp_path, "b", method="mean")
     _, comparisons, cost = finish_reports(tmp_path, ["a", "b"])
-    assert comparisons[["reference", "run", "pairs"]].to_numpy().tolist() == [["a", "b", 8]]
+    assert comparisons[["reference", "run", "missing_rate"]].to_numpy().tolist() == [["a", "b", 0.0], ["a", "b", 0.4]]
     assert cost["method"].tolist() == ["himoe", "mean"]
     assert cost["parameters"].isna().tolist() == [False, True]
     (tmp_path / "metrics" / "comparisons.csv").write_text("family\n")

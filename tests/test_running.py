@@ -28,7 +28,7 @@ from himoe.training import fit_task
 from pipeline.train import folder_digest
 
 INPUTS = {"windows": "a", "folds": "b", "code": "c"}
-TABLES = ["predictions.parquet", "sweep.csv", "combinations.csv", "routing.csv"]
+TABLES = ["predictions.parquet", "predictions_missing.parquet", "sweep.csv", "combinations.csv", "routing.csv"]
 
 
 def problem(**changes: Any) -> tuple[RunConfig, RunData]:
@@ -87,7 +87,8 @@ def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> No
         searches.append(fitted.search.assign(fold=task.fold, seed=task.seed, **rate))
     expected = join(parts)
     written = read_scores(tmp_path / "out")
-    pd.testing.assert_frame_equal(written.predictions, expected.predictions, check_exact=True)
+    for name in ("predictions", "predictions_missing"):
+        pd.testing.assert_frame_equal(getattr(written, name), getattr(expected, name), check_exact=True)
     for name in ("sweep", "combinations", "routing"):
         pd.testing.assert_frame_equal(getattr(written, name), getattr(expected, name), rtol=0, atol=2e-6)
         assert len(getattr(written, name)) > 0
@@ -99,7 +100,7 @@ def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("with_units", [True, False])
 def test_scores_are_read_as_they_were_written(with_units: bool, tmp_path: Path) -> None:
-    """Tables of different lengths; action units have a file only where there are any."""
+    """Tables of different lengths; action units and predictions at the highest rate have a file only with rows."""
     rng = np.random.default_rng(0)
     keys = ["run", "seed", "fold", "subject", "trial", "window"]
     rows = [("toy", s, f, subject, trial, w) for s in (0, 1) for f in (0, 1, 2) for subject, trial in
@@ -114,11 +115,13 @@ def test_scores_are_read_as_they_were_written(with_units: bool, tmp_path: Path) 
                             columns=COMBINATION_COLUMNS)
     routing = pd.DataFrame([("toy", "011", "FACE", -1, 0.125), ("toy", "011", "FACE", 0, 1.0),
                             ("toy", "100", "EEG", 2, 0.0)], columns=ROUTING_COLUMNS)
-    written = Scores(predictions, sweep, combined, routing, units if with_units else units[:0])
+    masked = predictions[7:].reset_index(drop=True) if with_units else pd.DataFrame(columns=[])
+    written = Scores(predictions, masked, sweep, combined, routing, units if with_units else units[:0])
     write_scores(written, tmp_path)
     assert (tmp_path / "action_units.parquet").is_file() == with_units
+    assert (tmp_path / "predictions_missing.parquet").is_file() == with_units
     found = read_scores(tmp_path)
-    for name in ("predictions", "sweep", "combinations", "routing"):
+    for name in ("predictions", "predictions_missing", "sweep", "combinations", "routing"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(written, name), check_exact=True)
     if with_units:
         pd.testing.assert_frame_equal(found.action_units, units, check_exact=True)
@@ -317,6 +320,8 @@ def test_matched_predictions_are_those_of_the_models_for_rate_zero(tmp_path: Pat
     train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 2)
     table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
     assert table.groupby("missing_rate").size().to_dict() == {0.0: 240}
+    masked = pd.read_parquet(tmp_path / "out" / "predictions_missing.parquet")
+    assert masked.groupby(["missing_rate", "mask_seed"]).size().to_dict() == {(0.4, 3): 240}
     for task in (FoldTask(0, 0, 0.0), FoldTask(1, 0, 0.0)):
         weights = load_file(tmp_path / "out" / task.name / "weights.safetensors")
         expected = encode_fold(config, data, task, weights).predict(data.present)
