@@ -157,20 +157,21 @@ def smaller_fall(run: RunResult, others: Sequence[RunResult], inputs: Inputs) ->
     return Evidence(text, None, number(chances[list(found).index(closest)]), judged(verdicts, chances))
 
 
-def fall_difference(run: RunResult, other: RunResult, level: float) -> tuple[float, float, float, float]:
+def fall_difference(run: RunResult, other: RunResult, level: float,
+                    draws: int = DRAWS) -> tuple[float, float, float, float]:
     """The other's fall of pooled CCC minus the run's: value, interval at *level*, SD of the bootstrap's draws."""
     windows = {(one.run, part): arrange(one.part(part)) for one in (run, other)
                for part in ("predictions", "predictions_missing")}
-    weights = hierarchical_counts(windows[run.run, "predictions"].person, DRAWS, SEED)
+    weights = hierarchical_counts(windows[run.run, "predictions"].person, draws, SEED)
     every = np.ones((1, weights.shape[1]))
 
     def fall(name: str, counts: np.ndarray) -> np.ndarray:
         before, after = (sum_trials(windows[name, part], "ccc") for part in ("predictions", "predictions_missing"))
         return before.pooled(counts) - after.pooled(counts)
 
-    draws = fall(other.run, weights) - fall(run.run, weights)
-    low, high, _ = percentiles(draws, level)
-    return float((fall(other.run, every) - fall(run.run, every))[0]), low, high, float(np.nanstd(draws))
+    drawn = fall(other.run, weights) - fall(run.run, weights)
+    low, high, _ = percentiles(drawn, level)
+    return float((fall(other.run, every) - fall(run.run, every))[0]), low, high, float(np.nanstd(drawn))
 
 
 def no_cliff(curve: pd.DataFrame) -> Evidence:

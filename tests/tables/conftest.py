@@ -8,23 +8,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_folders import SETTINGS, write_reports
+from report_folders import SETTINGS, Reports, shared_reports
 
 from himoe.params import ReportParams
-from himoe.results import RunResult
 from himoe.tables import Table, build_table, to_csv
 
-Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
+
+@pytest.fixture(scope="session")
+def report_root() -> Path:
+    return shared_reports()[0]
 
 
 @pytest.fixture(scope="session")
-def report_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("reports")
-
-
-@pytest.fixture(scope="session")
-def reports(report_root: Path) -> Reports:
-    return write_reports(report_root)
+def reports() -> Reports:
+    return shared_reports()[1]
 
 
 @pytest.fixture(scope="session")

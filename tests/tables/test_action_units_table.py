@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from report_folders import FACE_LABEL, SETTINGS, TRIALS, UNITS, finish_reports, write_run
+from report_folders import SETTINGS, TRIALS, UNITS, finish_reports, write_run
 from scipy.stats import pearsonr
 
 from himoe.results import RunResult
@@ -95,13 +95,6 @@ def test_an_activation_that_never_changes_has_no_correlation(tmp_path: Path) -> 
     assert [cell.mean for cell in flat[4:]] == [0.5, None, None, None, None]  # type: ignore[union-attr]
     assert "| AU4 | 0.500 ± 0.000 | undefined |" in to_markdown(made)
 
-
-def test_notes_name_the_weights_and_call_the_names_a_hint(table: Build) -> None:
-    notes = table("action_units").notes
-    assert notes.count(f"FACE on DEAP (simulated): {FACE_LABEL}.") == 1
-    assert "random weights" in notes[-1]
-    assert any("the names are a hint, not a measurement" in note for note in notes)
-    assert any("windows that show a face" in note for note in notes)
 
 
 @pytest.mark.parametrize("attributes", [

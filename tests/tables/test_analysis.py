@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from report_folders import SETTINGS, finish_reports, write_run
+from report_folders import ATTAINABLE, SETTINGS, finish_reports, write_run
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import brier_score_loss
 
@@ -63,7 +63,7 @@ def test_calibration_is_sklearn_by_seed_and_dimension(table: Build, frame: Frame
 
 
 def test_a_constant_has_no_line_but_an_error(table: Build) -> None:
-    row = next(row for row in table("calibration").rows if row[1] == "Training mean" and row[3] == "regression")
+    row = next(row for row in table("calibration").rows if row[1] == "Training mean (floor)" and row[3] == "regression")
     slope, error = row[5], row[8]
     assert slope is not None
     assert slope.mean is None  # type: ignore[union-attr]
@@ -85,14 +85,15 @@ def test_more_than_two_classes_have_no_calibration(tmp_path: Path) -> None:
 def test_search_counts_choices(table: Build, reports: Reports) -> None:
     made = table("search")
     runs = [run for run in reports[0].values() if run.metrics["method"] == "ianet"]
-    assert len(runs) == 4
+    assert len(runs) == 2
     raw = pd.concat([run.part("search") for run in runs])
     rows = [row for row in made.rows if row[1] == "IANet (2024) †"]
-    assert [row[2:5] for row in rows] == [(0.001, 0.25, "no"), (0.003, 0.25, "no"), (0.003, 0.5, "yes")]
+    assert [row[2] for row in rows] == [0.002, 0.006, 0.012]
     for row in rows:
-        tried = raw[(raw["learning_rate"] == row[2]) & (raw["dropout"] == row[3])]
-        assert row[5:] == (len(tried), list(tried["chosen"]).count(True), raw["chosen"].sum())
-    assert {row[1] for row in made.rows}.isdisjoint({"Training mean", "Features + GBDT"})
+        tried = raw[raw["learning_rate"] == row[2]]
+        assert row[3:6] == (len(tried), list(tried["chosen"]).count(True), raw["chosen"].sum())
+        assert row[6].mean == pytest.approx(tried["validation_loss"].to_numpy().mean())  # type: ignore[union-attr]
+    assert not any("(floor)" in str(row[1]) for row in made.rows)
 
 
 def test_cost_stands_beside_ccc(table: Build, reports: Reports) -> None:
@@ -103,10 +104,11 @@ def test_cost_stands_beside_ccc(table: Build, reports: Reports) -> None:
     metrics = results["deap4-ianet"].metrics
     assert row[3:5] == (metrics["parameters"], 37 * metrics["parameters"])
     assert row[7].mean == metrics["ccc"]  # type: ignore[union-attr]
-    floor = next(row for row in made.rows if row[:3] == ("DEAP", "Training mean", "EEG+PPS"))
+    floor = next(row for row in made.rows if row[:3] == ("DEAP", "Training mean (floor)", "EEG+PPS"))
     assert floor[3:5] == (None, None)
+    assert row[8].mean == ATTAINABLE["deap"]["ccc"]  # type: ignore[union-attr]
     only_classes = next(row for row in made.rows if row[1] == "Husformer (2022) †" and row[2] == "EEG+EOG+EMG+EDA")
-    assert only_classes[6:] == (None, None)
+    assert only_classes[6:] == (None, None, None)
 
 
 def test_nothing_to_show_is_no_table(tmp_path: Path) -> None:

@@ -56,15 +56,6 @@ def test_all_four_sets_as_read(table: Build) -> None:
     assert (seed["Signals"], amigos["Signals"]) == ("EEG", "EEG, EDA, ECG")
 
 
-def test_notes_name_simulation_and_contradictions(table: Build) -> None:
-    notes = "\n".join(table("table7").notes)
-    assert ("DEAP (simulated), DREAMER (simulated), SEED (simulated), AMIGOS (simulated): the numbers of people and "
-            "trials are those simulated") in notes
-    assert "SEED's labels discrete" in notes
-    assert "Table 1 lists no face video for DREAMER" in notes
-    assert "it was recorded at 128 Hz" in notes
-    assert "face video for DREAMER" in "\n".join(table("table1").notes)
-
 
 def test_gaps_face_and_our_own_sets_are_counted(tmp_path: Path) -> None:
     write_run(tmp_path, "nofacts", facts=False)

@@ -40,6 +40,8 @@ def test_markdown_escapes_bars() -> None:
     assert "| x\\|y |" in to_markdown(Table("t", "t", ("a",), (("x|y",),)))
     with pytest.raises(ValueError, match="a row of 1 cells under 2 columns"):
         Table("t", "t", ("a", "b"), (("x",),))
+    with pytest.raises(ValueError, match="4 notes, at most 3"):
+        Table("t", "t", ("a",), (), ("1", "2", "3", "4"))
 
 
 def test_latex_escapes_every_command() -> None:
@@ -106,5 +108,5 @@ def test_every_table_renders_square_and_the_same_twice(reports: tuple, table: Bu
 
 
 def test_an_unknown_table_is_named(reports: tuple) -> None:
-    with pytest.raises(InputError, match="table: found 'table11', expected one of table1 table2"):
+    with pytest.raises(InputError, match="table: found 'table11', expected one of claims table1"):
         build_table("table11", *reports, SETTINGS)
