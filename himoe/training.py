@@ -166,7 +166,7 @@ class Fit:
         torch.manual_seed(material.seed)
         self.method = build_method(material.config.run.method, material.spec).to(material.device)
         self.method.calibrate(torch.from_numpy(material.labels.astype(np.float32)))
-        self.average = copy.deepcopy(self.method).eval()
+        self.average = Average(self.method)
         self.generator = torch.Generator().manual_seed(material.seed)
         self.noise = torch.random.get_rng_state()  # dropout's: each rate of the search has its own course
         self.optimizer = Adam(self.method.parameters(), learning_rate, training.weight_decay)
@@ -193,13 +193,13 @@ class Fit:
         for part in chunks(train[order], material.config.training.batch_sequences):
             for name, value in self._step(material.assembler.batch(part)).items():
                 totals[name] = totals.get(name, 0.0) + value / self.n_batches
-        loss = _mean_loss(self.average, material.assembler.batches(material.sequences["validation"], SEQUENCES),
+        loss = _mean_loss(self.average.method, material.assembler.batches(material.sequences["validation"], SEQUENCES),
                           material.device)
         self.history.append({"epoch": epoch, "train_loss": totals.pop("emotion"),
                              **{f"train_{k}": v for k, v in totals.items()}, "validation_loss": loss})
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, epoch
-            self.best_weights = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
+            self.best_weights = {k: v.detach().clone() for k, v in self.average.method.state_dict().items()}
 
     def _step(self, batch: Batch) -> dict[str, float]:
         training, task = self.material.config.training, self.material.task
@@ -219,18 +219,25 @@ class Fit:
                                                  training.epochs * self.n_batches)
         self.optimizer.step()
         self.steps += 1
-        average_weights(self.average, self.method, min(training.ema, self.steps / (self.steps + 10)))
+        self.average.update(min(training.ema, self.steps / (self.steps + 10)))
         return {name: float(value.detach()) for name, value in output.losses.items()}
 
 
-@torch.no_grad()
-def average_weights(average: Method, method: Method, decay: float) -> None:
-    """``average = decay · average + (1 - decay) · method`` for every weight and running statistic; counts are copied."""
-    old, new = average.state_dict(), method.state_dict()
-    smooth = [name for name, value in old.items() if value.is_floating_point()]
-    torch._foreach_lerp_([old[name] for name in smooth], [new[name] for name in smooth], 1.0 - decay)
-    for name in old.keys() - set(smooth):
-        old[name].copy_(new[name])
+class Average:
+    """A running average of a method's weights and running statistics, held by a second method, ``method``."""
+
+    def __init__(self, source: Method) -> None:
+        self.method = copy.deepcopy(source).eval()
+        pairs = [(value, source.state_dict()[name]) for name, value in self.method.state_dict().items()]
+        self.smooth = [pair for pair in pairs if pair[0].is_floating_point()]
+        self.counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """``average = decay · average + (1 - decay) · source``; whole numbers are copied."""
+        torch._foreach_lerp_([old for old, _ in self.smooth], [new for _, new in self.smooth], 1.0 - decay)
+        for old, new in self.counts:
+            old.copy_(new)
 
 
 @torch.no_grad()

@@ -104,7 +104,7 @@ class ModalityEncoders(nn.Module):
         self.features = model.features
         self.register_buffer("code_norm", torch.tensor(model.code_norm))
         self.encoders = nn.ModuleDict({name: build_encoder(name, shape, model) for name, shape in shapes.items()})
-        self.context = SequenceContext(len(self.shapes), model.features) if model.context == "gru" else None
+        self.context = SequenceContext(len(self.shapes), model.features, model.dropout) if model.context == "kernel" else None
 
     def forward(self, batch: Batch) -> Tensor:
         """Codes in the order of the shapes; 0 where a modality is absent.
@@ -132,7 +132,7 @@ class ModalityEncoders(nn.Module):
         Every network decodes from these: what a mask takes away is gone before codes learn of their neighbours.
         """
         kept = mask_codes(codes, present)
-        return kept if self.context is None else mask_codes(self.context(kept), present)
+        return kept if self.context is None else mask_codes(self.context(kept, present), present)
 
     @property
     def action_units(self) -> tuple[str, ...]:
