@@ -399,8 +399,10 @@ class RunParams:
     def __post_init__(self) -> None:
         _check(self.protocol in PROTOCOLS, "runs.protocol", self.protocol, " or ".join(PROTOCOLS))
         _check(self.task in TASKS, "runs.task", self.task, " or ".join(TASKS))
-        _check(bool(self.variant) == bool(self.model or self.alignment or self.seeds), "runs.variant", self.variant,
-               "a name exactly where model, alignment or seeds are overridden")
+        _check(bool(self.variant) or not (self.model or self.alignment), "runs.variant", self.variant,
+               "a name where model or alignment is overridden")
+        _check(not self.variant or bool(self.model or self.alignment or self.seeds), "runs.variant", self.variant,
+               "no name where nothing is overridden")
         _check(len(self.modalities) > 0, "runs.modalities", self.modalities, "at least one modality")
         for name in self.modalities:
             check_modality(name)

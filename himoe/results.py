@@ -49,7 +49,7 @@ SIGNAL_LABELS = {"cnn": "small CNNs", "features": "features of each window"}
 VARIANT_LABELS = {
     "no_residual": "without residual experts", "no_code_norm": "without norm of codes",
     "default_codes": "with default codes of absent modalities", "unbounded": "with unbounded heads",
-    "context_gru": "with a GRU over time", "person_map": "with a linear map for each known person",
+    "no_context": "without context in time", "person_map": "with a linear map for each known person",
     "eegnet": "with EEGNet",
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from himoe.convergence import converged
 from himoe.evaluation import ACTION_UNIT_COLUMNS, Scores, join, score_task
 from himoe.files import atomic_path, write_json
 from himoe.inference import encode_fold
@@ -24,7 +25,7 @@ from himoe.methods import build_method
 from himoe.methods.base import count_parameters
 from himoe.params import RunConfig
 from himoe.progress import progress
-from himoe.rundata import FoldTask, RunData, make_spec, run_tasks
+from himoe.rundata import FoldTask, RunData, make_spec, run_tasks, trained_by_gradient
 from himoe.training import choose_device, fit_task
 from himoe.workers import map_forked
 
@@ -81,7 +82,8 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
                       folder / name)
         if score:
             write_scores(join(read_scores(places[task]) for task in tasks), folder)
-        write_json(folder / "run.json", describe(config, data))
+        history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+        write_json(folder / "run.json", describe(config, data) | converged(history, trained_by_gradient(config)))
 
 
 def write_scores(scores: Scores, folder: Path) -> None:
@@ -156,5 +158,5 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
         "length_s": meta.length_s, "step_s": meta.step_s,
         "parameters": count_parameters(method),
         "facts": provenance.get("facts"), "face": provenance.get("face") if "FACE" in config.run.modalities else None,
-        "bands": provenance.get("bands") or [],
+        "bands": provenance.get("bands") or [], "attainable": provenance.get("attainable"),
     }

@@ -30,14 +30,14 @@ from pipeline.stage import fill, read_yaml
 
 # A module imports from levels to its left, or from its own level.
 LEVELS = (
-    "errors files progress recordings params disk_array workers metrics adam", "datasets facts", "simulate",
+    "errors files progress recordings params disk_array workers metrics convergence adam", "datasets facts", "simulate",
     "signals windows folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
-    "encoders features feature_shards experts alignment", "methods", "rundata training inference evaluation costs running", "paper",
-    "results", "statistics summary palette", "tables", "figures", "report",
+    "encoders beats features feature_shards experts alignment", "methods", "rundata training inference evaluation costs running", "paper",
+    "results", "statistics summary palette cohorts", "tables", "figures", "report",
 )
 # What reads results and writes tables, figures and pages starts without torch.
-WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "paper", "results", "statistics",
-                 "summary", "palette", "tables", "figures", "report")
+WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "convergence", "paper", "results", "statistics",
+                 "summary", "palette", "cohorts", "tables", "figures", "report")
 SCRIPTS_WITHOUT_TORCH = ("code", "settings", "preprocess", "window", "features", "split", "evaluate", "quality",
                          "tables", "figures", "report")
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}

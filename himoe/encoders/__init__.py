@@ -104,7 +104,8 @@ class ModalityEncoders(nn.Module):
         self.features = model.features
         self.register_buffer("code_norm", torch.tensor(model.code_norm))
         self.encoders = nn.ModuleDict({name: build_encoder(name, shape, model) for name, shape in shapes.items()})
-        self.context = SequenceContext(len(self.shapes), model.features, model.dropout) if model.context == "kernel" else None
+        self.context = (SequenceContext(len(self.shapes), model.features, model.dropout)
+                        if model.context == "kernel" else None)
 
     def forward(self, batch: Batch) -> Tensor:
         """Codes in the order of the shapes; 0 where a modality is absent.

@@ -21,8 +21,8 @@ class SequenceContext(nn.Module):
     """A learned kernel over time per modality and head, over the steps that are present, added to the codes.
 
     ``x'[t] = x[t] + W concat_h(sum_g p_hg a[t+g] x_h[t+g] / sum_g p_hg a[t+g])`` with p = softmax of a logit per
-    relative time g in steps (clipped to -8..8) and a = 1 where the modality is present. A kernel may smooth, bridge a gap and look
-    ahead: a modality that answers late is read late. Everything is 0 where a sequence holds nothing of the modality.
+    relative time g in steps (clipped to -8..8) and a = 1 where the modality is present. A kernel may smooth, bridge a
+    gap and look ahead: a modality that answers late is read late. All is 0 where a sequence holds nothing of it.
     """
 
     def __init__(self, modalities: int, features: int, dropout: float) -> None:
