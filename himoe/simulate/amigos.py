@@ -25,7 +25,7 @@ from himoe.simulate.corrupt import disturb
 from himoe.simulate.eeg import simulate_eeg
 from himoe.simulate.effects import Person, make_person, modulations
 from himoe.simulate.montage import EPOC
-from himoe.simulate.request import SimulationParams, check_request
+from himoe.simulate.request import SimulationParams, check_request, participants
 from himoe.simulate.sessions import Session, make_session
 from himoe.simulate.tasks import run_tasks
 from himoe.simulate.timeline import Timeline, make_timeline
@@ -83,16 +83,11 @@ def simulate_amigos(root: Path, params: SimulationParams, options: Mapping[str, 
     check_request(root, NAME, params)
     with atomic_path(Path(root)) as folder:
         folder.mkdir(parents=True)
-        tasks = ((_person, (folder, number, params)) for number in participants(params.subjects))
+        tasks = ((_person, (folder, number, params)) for number in participants(NAME, params.subjects))
         told = list(progress(run_tasks(tasks, jobs), "simulate amigos", "person", params.subjects))
         table = sorted_table([person.annotations for person in told], "participant", "video")
         layouts.write_annotations(folder, table)
         write_truth(folder, NAME, params, told, {})
-
-
-def participants(subjects: int) -> tuple[int, ...]:
-    """Numbers of the simulated people: steps of 7 through 1..40, so that the second has no long videos."""
-    return tuple(1 + 7 * k % amigos.N_PARTICIPANTS for k in range(subjects))
 
 
 def videos(trials: int, world: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

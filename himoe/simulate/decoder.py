@@ -11,7 +11,7 @@ Legend: D = 4 dimensions, J nodes in time, K terms, n observations in time, Z wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,9 +22,12 @@ from himoe.simulate.latent import MIXING, Prior
 from himoe.simulate.timeline import DRIVER_PER_LATENT
 
 _N = len(DIMENSIONS)
-_KEPT = 1e-5  # eigenvalues of the prior below this share of the largest are left out
+_KEPT = 1e-4  # eigenvalues of the prior below this share of the largest are left out
 _STEPS = 30
-_TOLERANCE = 0.05
+_TOLERANCE = 0.05  # of the log posterior
+_WEAK = 0.1
+_SAME = 1.0  # answers nearer than this (SDs of the prior) are one
+Drifts = tuple[tuple[float, tuple[float, float]], ...]
 _QUADRATURE = np.polynomial.hermite_e.hermegauss(7)
 _TAUS = 9  # steps of a range of time constants
 
@@ -45,15 +48,18 @@ def join(parts: Sequence[Evidence]) -> Evidence:
     return Evidence(sum(part.precision for part in parts), sum(part.pull for part in parts))  # type: ignore[arg-type]
 
 
-def prior_covariance(prior: Prior, time_s: np.ndarray) -> np.ndarray:
-    """Covariance of u at *time_s*, (D * J, D * J), dimensions outermost: level of the trial, then its drifts."""
-    between = MIXING @ MIXING.T
+def level_covariance(prior: Prior) -> np.ndarray:
+    """Covariance (D, D) of a trial's level."""
+    return (prior.stimulus_sd**2 + prior.own_sd**2) * MIXING @ MIXING.T + prior.bias_sd**2 * np.eye(_N)
+
+
+def prior_covariance(level: np.ndarray, drifts: Drifts, time_s: np.ndarray) -> np.ndarray:
+    """Covariance of u at *time_s*, (D * J, D * J), dimensions outermost: *level* (D, D) of the trial, then drifts."""
     distance = time_s[:, None] - time_s[None]
-    same = np.ones_like(distance)
-    total = np.kron((prior.stimulus_sd**2 + prior.own_sd**2) * between + prior.bias_sd**2 * np.eye(_N), same)
-    for sd, span_s in prior.drifts:
+    total = np.kron(level, np.ones_like(distance))
+    for sd, span_s in drifts:
         kernel = np.mean([np.exp(-((distance / tau_s) ** 2)) for tau_s in np.linspace(*span_s, _TAUS)], axis=0)
-        total += np.kron(sd**2 * between, kernel)
+        total += np.kron(sd**2 * MIXING @ MIXING.T, kernel)
     return total
 
 
@@ -64,9 +70,17 @@ def square_root(covariance: np.ndarray) -> np.ndarray:
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
-def decode(evidence: Evidence, root: np.ndarray, rise: np.ndarray, start: np.ndarray | None = None,
-           tolerance: float = _TOLERANCE) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior mean of the latent, (D, J), by the Gaussian at the posterior's maximum; and that maximum, (Z,).
+@dataclass(frozen=True)
+class Guess:
+    """``latent`` (D, J): posterior mean; ``z`` (Z,): where the posterior is highest; ``log_evidence`` of the prior."""
+
+    latent: np.ndarray
+    z: np.ndarray
+    log_evidence: float
+
+
+def decode(evidence: Evidence, root: np.ndarray, rise: np.ndarray, starts: Sequence[np.ndarray] = ()) -> Guess:
+    """What was felt. Products can leave several answers: those that the climbs reach are averaged by their evidence.
 
     Parameters
     ----------
@@ -74,66 +88,94 @@ def decode(evidence: Evidence, root: np.ndarray, rise: np.ndarray, start: np.nda
         Of the prior's covariance.
     rise : ndarray, (J,)
         How far the emotion has risen from neutral.
-    start : ndarray, (Z,), optional
-        Where to begin; None = at neutral.
-    tolerance : float
-        Steps end when the log posterior gains less.
+    starts : sequence of ndarray (Z,)
+        Where climbs begin; none = at the prior's mean, and where a tenth of the evidence leads from there.
     """
-    n_nodes = len(rise)
-    z = np.zeros(root.shape[1]) if start is None else start
-    damping, value = 1e-3, _value(evidence, root, rise, z)
-    curvature = np.eye(len(z))
-    for _ in range(_STEPS):
-        slope, curvature = _expand(evidence, root, rise, z)
-        while True:
-            step = np.linalg.solve(curvature + damping * np.eye(len(z)), slope)
-            after = _value(evidence, root, rise, z + step)
-            if after <= value or damping > 1e6:
+    problem = _Problem(evidence, root, rise)
+    if not starts:
+        middle = np.zeros(root.shape[1])
+        weak = replace(problem, evidence=Evidence(_WEAK * evidence.precision, _WEAK * evidence.pull))
+        starts = (middle, weak.climb(middle, 1.0)[0])
+    found = [problem.settle(*problem.climb(start, _TOLERANCE)) for start in starts]
+    best = max(found, key=lambda guess: guess.log_evidence)
+    return replace(best, latent=np.tensordot(_shares(found), [guess.latent for guess in found], axes=1))
+
+
+def _shares(found: Sequence[Guess]) -> np.ndarray:
+    """Posterior probability of each answer; one that several climbs end at counts once."""
+    best = max(guess.log_evidence for guess in found)
+    weights = np.zeros(len(found))
+    for row, guess in enumerate(found):
+        if not any(np.linalg.norm(guess.z - other.z) < _SAME for other in found[:row]):
+            weights[row] = np.exp(guess.log_evidence - best)
+    return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Minus the log posterior as a function of z."""
+
+    evidence: Evidence
+    root: np.ndarray
+    rise: np.ndarray
+
+    def u(self, z: np.ndarray) -> np.ndarray:
+        """The emotion before its tanh, (D, J)."""
+        return (self.root @ z).reshape(_N, -1)
+
+    def value(self, z: np.ndarray) -> float:
+        """Up to a constant."""
+        phi = driver_terms(DRIVER_PER_LATENT * np.tanh(self.u(z)) * self.rise, len(self.evidence.pull))
+        return float(0.5 * z @ z + 0.5 * np.sum(phi * self.pressed(phi)) - np.sum(self.evidence.pull * phi))
+
+    def climb(self, z: np.ndarray, tolerance: float) -> tuple[np.ndarray, float, np.ndarray]:
+        """From *z* to where steps gain less than *tolerance*: z, its value, and the curvature."""
+        damping, value = 1e-3, self.value(z)
+        curvature = np.eye(len(z))
+        for _ in range(_STEPS):
+            slope, curvature = self.expand(z)
+            while True:
+                step = np.linalg.solve(curvature + damping * np.eye(len(z)), slope)
+                after = self.value(z + step)
+                if after <= value or damping > 1e6:
+                    break
+                damping = max(10 * damping, 1e-3)
+            if after > value:
                 break
-            damping = max(10 * damping, 1e-3)
-        if after > value:
-            break
-        gained, value, z, damping = value - after, after, z + step, damping / 10
-        if gained < tolerance:
-            break
-    mean = (root @ z).reshape(_N, n_nodes)
-    spread = np.linalg.solve(curvature, root.T)
-    sd = np.sqrt(np.einsum("ij,ji->i", root, spread)).reshape(_N, n_nodes)
-    places, weights = _QUADRATURE
-    bent = np.tanh(mean[..., None] + sd[..., None] * places) @ (weights / weights.sum())
-    return bent * rise, z
+            gained, value, z, damping = value - after, after, z + step, damping / 10
+            if gained < tolerance:
+                break
+        return z, value, curvature
 
+    def settle(self, z: np.ndarray, value: float, curvature: np.ndarray) -> Guess:
+        """The Gaussian round a maximum: the latent's mean, and the evidence."""
+        centre = self.u(z)
+        sd = np.sqrt(np.einsum("ij,ji->i", self.root, np.linalg.solve(curvature, self.root.T))).reshape(centre.shape)
+        places, weights = _QUADRATURE
+        bent = np.tanh(centre[..., None] + sd[..., None] * places) @ (weights / weights.sum())
+        return Guess(bent * self.rise, z, -value - 0.5 * float(np.linalg.slogdet(curvature)[1]))
 
-def _value(evidence: Evidence, root: np.ndarray, rise: np.ndarray, z: np.ndarray) -> float:
-    """Minus the log posterior, up to a constant."""
-    driver = DRIVER_PER_LATENT * np.tanh((root @ z).reshape(_N, -1)) * rise
-    phi = driver_terms(driver, len(evidence.pull))
-    pressed = _times(evidence, phi)
-    return float(0.5 * z @ z + 0.5 * np.sum(phi * pressed) - np.sum(evidence.pull * phi))
+    def pressed(self, phi: np.ndarray) -> np.ndarray:
+        """Precision times phi, (K, J)."""
+        return (self.evidence.precision.reshape(phi.size, phi.size) @ phi.ravel()).reshape(phi.shape)
 
-
-def _expand(evidence: Evidence, root: np.ndarray, rise: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Downhill slope and Gauss-Newton curvature of :func:`_value` in z."""
-    latent = np.tanh((root @ z).reshape(_N, -1))
-    driver, turn = DRIVER_PER_LATENT * latent * rise, DRIVER_PER_LATENT * (1 - latent**2) * rise
-    n_terms, n_nodes = evidence.pull.shape
-    phi = driver_terms(driver, n_terms)
-    left = evidence.pull - _times(evidence, phi)
-    slopes = term_slopes(driver, turn, n_terms)
-    slope_u, curvature_u = np.zeros((_N, n_nodes)), np.zeros((_N, n_nodes, _N, n_nodes))
-    for place, (k, d, value) in enumerate(slopes):
-        slope_u[d] += value * left[k]
-        for other, e, factor in slopes[place:]:
-            part = value[:, None] * evidence.precision[k, :, other] * factor
-            curvature_u[d, :, e] += part
-            if other != k or e != d:
-                curvature_u[e, :, d] += part.T
-    flat = curvature_u.reshape(_N * n_nodes, _N * n_nodes)
-    return root.T @ slope_u.ravel() - z, np.eye(len(z)) + root.T @ flat @ root
-
-
-def _times(evidence: Evidence, phi: np.ndarray) -> np.ndarray:
-    return (evidence.precision.reshape(phi.size, phi.size) @ phi.ravel()).reshape(phi.shape)
+    def expand(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Downhill slope (Z,) and Gauss-Newton curvature (Z, Z)."""
+        latent = np.tanh(self.u(z))
+        driver, turn = DRIVER_PER_LATENT * latent * self.rise, DRIVER_PER_LATENT * (1 - latent**2) * self.rise
+        n_terms, n_nodes = self.evidence.pull.shape
+        left = self.evidence.pull - self.pressed(driver_terms(driver, n_terms))
+        slopes = term_slopes(driver, turn, n_terms)
+        slope_u, curvature_u = np.zeros((_N, n_nodes)), np.zeros((_N, n_nodes, _N, n_nodes))
+        for place, (k, d, value) in enumerate(slopes):
+            slope_u[d] += value * left[k]
+            for other, e, factor in slopes[place:]:
+                part = value[:, None] * self.evidence.precision[k, :, other] * factor
+                curvature_u[d, :, e] += part
+                if other != k or e != d:
+                    curvature_u[e, :, d] += part.T
+        flat = curvature_u.reshape(_N * n_nodes, _N * n_nodes)
+        return self.root.T @ slope_u.ravel() - z, np.eye(len(z)) + self.root.T @ flat @ self.root
 
 
 def term_slopes(driver: np.ndarray, turn: np.ndarray, n_terms: int) -> list[tuple[int, int, np.ndarray]]:

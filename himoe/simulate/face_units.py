@@ -59,6 +59,13 @@ class FaceResponse:
     rest: np.ndarray
     body: BodyWorld
 
+    def trial_lag(self, session: Session, index: int) -> float:
+        """The lag in the *index*-th trial (from 0)."""
+        if session.conditions.lags_s is None:
+            return self.lag_s
+        person, video = session.person, session.timeline.videos[index]
+        return trial_lags({"FACE": self.lag_s}, self.body, session.seed, "deap", person.participant, video)["FACE"]
+
     def record(self) -> dict[str, Any]:
         """As a plain dict for ``truth.json``."""
         return {
@@ -90,10 +97,8 @@ def face_lag(response: FaceResponse, session: Session) -> np.ndarray | None:
     """The face's lag at every moment of the session, (N,) s; None where it is constant."""
     if session.conditions.lags_s is None:
         return None
-    person, timeline = session.person, session.timeline
-    drawn = [trial_lags({"FACE": response.lag_s}, person.body, session.seed, "deap", person.participant, video)["FACE"]
-             for video in timeline.videos]
-    return lag_course(drawn, timeline)
+    return lag_course([response.trial_lag(session, index) for index in range(len(session.timeline.videos))],
+                      session.timeline)
 
 
 def unit_logits(

@@ -9,7 +9,7 @@ Legend: C channels, R regions, E effects, K terms, J nodes, n seconds, N samples
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +25,9 @@ from himoe.simulate.eeg import (
     rest_levels,
     topography,
 )
-from himoe.simulate.effect_tables import BANDS_HZ, REGIONS
+from himoe.simulate.effect_tables import BANDS_HZ, REGIONS, BodyWorld
 from himoe.simulate.effects import driver_terms, recorded_modality
-from himoe.simulate.latent import LATENT_HZ, generator
+from himoe.simulate.latent import LATENT_HZ, ONSET_S, generator, rise
 from himoe.simulate.peripheral import SIZE_SPREAD, SLOW_VARIABILITY, SLOW_VARIABILITY_TAU_S
 from himoe.simulate.sessions import Session
 from himoe.simulate.truth import session_quality
@@ -43,23 +43,28 @@ _REACH_S, _REACH_SETTLINGS = 12, 4  # how far back the known past counts: lags, 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial's scored stretch: *start_s* and *length_s* on the session clock, *rise* (J,) at the nodes.
+    """One trial's scored stretch: *start_s* and *length_s* (whole seconds) on the session clock.
 
-    ``node_s`` (J,): times of the nodes from *start_s* on, one a second; the first may lie before it.
+    ``node_s`` (J,): times of the nodes from *start_s* on, one a second; the first may lie before it. ``rise`` (J,): how
+    far the emotion has risen there. ``stream``: of the trial's random numbers.
     """
 
     index: int
     start_s: float
     length_s: int
     node_s: np.ndarray
+    rise: np.ndarray
+    stream: int
 
 
-def make_trial(session: Session, index: int, length_s: float) -> Trial:
-    """The last *length_s* (whole seconds) of a trial; nodes begin up to ``BEFORE_S`` earlier, within the video."""
+def make_trial(session: Session, index: int, last_s: float | None, stream: int | None = None) -> Trial:
+    """The last *last_s* of a trial (None = all of it); nodes begin up to ``BEFORE_S`` earlier, within the video."""
     begins_s, lasts_s = session.timeline.start_s[index], session.timeline.length_s[index]
-    seconds = int(min(length_s, lasts_s))
+    seconds = int(min(last_s or lasts_s, lasts_s))
     before = int(min(BEFORE_S, lasts_s - seconds))
-    return Trial(index, begins_s + lasts_s - seconds, seconds, np.arange(-before, seconds + 1, dtype=float))
+    node_s = np.arange(-before, seconds + 1, dtype=float)
+    return Trial(index, begins_s + lasts_s - seconds, seconds, node_s, rise(lasts_s - seconds + node_s, ONSET_S),
+                 session.timeline.videos[index] if stream is None else stream)
 
 
 def second_means(values: np.ndarray, trial: Trial) -> np.ndarray:
@@ -113,18 +118,20 @@ def _interpolation(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 def background_kernel(session: Session, name: str, n_seconds: int) -> np.ndarray:
     """Covariance (n, n) of what moves an effect without emotion, seconds apart."""
-    body, effect = session.person.body, session.person.body.effects[name]
-    distance = np.arange(n_seconds)[:, None] - np.arange(n_seconds)[None]
-    kernel = (1 - body.fast_share) * np.exp(-((distance / effect.background_tau_s) ** 2))
-    if body.fast_share:
-        kernel = kernel + body.fast_share * np.exp(-((distance / body.fast_tau_s) ** 2))
-    kernel = effect.background_sd**2 * kernel
+    effect, distance = session.person.body.effects[name], np.subtract.outer(np.arange(n_seconds), np.arange(n_seconds))
+    kernel = effect.background_sd**2 * slow_and_fast(session.person.body, effect.background_tau_s, distance)
     if name == "heart_rate":  # the heart's own variability: with the breath, and slower
         levels = session.person.levels
         swing = 0.5 * np.cos(2 * np.pi * levels["breathing_hz"] * distance) * np.exp(-((distance / 20.0) ** 2))
         slower = SLOW_VARIABILITY**2 * np.exp(-((distance / SLOW_VARIABILITY_TAU_S) ** 2))
         kernel = kernel + levels["heart_variability_bpm"] ** 2 * (swing + slower)
     return kernel
+
+
+def slow_and_fast(body: BodyWorld, tau_s: float, distance_s: np.ndarray) -> np.ndarray:
+    """Autocorrelation of a background at *distance_s*."""
+    slow = np.exp(-((distance_s / tau_s) ** 2))
+    return (1 - body.fast_share) * slow + body.fast_share * np.exp(-((distance_s / body.fast_tau_s) ** 2))
 
 
 def reading_noise(session: Session, trial: Trial, moved: Mapping[str, np.ndarray],
@@ -168,8 +175,9 @@ def _rhythm_noise(session: Session, trial: Trial, moved: Mapping[str, np.ndarray
     for dropout in session.dropouts:
         if dropout.modality == "EEG":
             lost = (time_s >= dropout.start_s) & (time_s < dropout.stop_s)
-            contact[np.ix_([name in (dropout.channel, None) or dropout.channel is None for name in names], lost)] = 1e9
-    noise = {}
+            rows = np.array([dropout.channel in (None, name) for name in names])
+            contact[np.ix_(rows, lost)] = 1e9
+    noise: dict[str, np.ndarray] = {}
     for row, (band, (low_hz, top_hz)) in enumerate(BANDS_HZ.items()):
         if top_hz > high_hz:
             continue
@@ -205,24 +213,28 @@ def rhythm_bound(seen: np.ndarray, power: np.ndarray, other: np.ndarray, contact
     return np.diagonal(np.linalg.inv(information + 1e-9 * np.eye(seen.shape[1])), axis1=1, axis2=2).T
 
 
-def _pink_density(low_hz: float, top_hz: float):  # type: ignore[no-untyped-def]
+def _pink_density(low_hz: float, top_hz: float) -> Callable[[float], float]:
     """Mean density over a band of 1/f noise of variance 1 between a lowest frequency and 60 Hz."""
-    return lambda lowest_hz: np.log(top_hz / low_hz) / np.log(60.0 / lowest_hz) / (top_hz - low_hz)
+    return lambda lowest_hz: float(np.log(top_hz / low_hz) / np.log(60.0 / lowest_hz) / (top_hz - low_hz))
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What is measured in one trial: {effect: (n,)}, and each effect's weights, (n, n): inverse covariance of the rest."""
+    """What is measured in one trial, {effect: (n,)}, and the inverse covariance of its noise and background, (n, n)."""
 
     values: Mapping[str, np.ndarray]
     weights: Mapping[str, np.ndarray]
 
 
-def read(session: Session, trial: Trial, moved: Mapping[str, np.ndarray], high_hz: float) -> Readings:
-    """Measure every effect once a second, with noise from a stream of the trial's own."""
-    noise = reading_noise(session, trial, moved, high_hz)
-    rng = generator(session.seed, session.person.dataset, "decoder", session.person.participant,
-                    session.timeline.videos[trial.index])
+def read(session: Session, trial: Trial, moved: Mapping[str, np.ndarray], high_hz: float,
+         rest: Mapping[str, float] | None = None) -> Readings:
+    """Measure every effect once a second, with noise from a stream of the trial's own.
+
+    *rest*: what is known to lie under *moved* (log power of a day); it is taken off.
+    """
+    levels = {name: course + (rest or {}).get(name, 0.0) for name, course in moved.items()}
+    noise = reading_noise(session, trial, levels, high_hz)
+    rng = generator(session.seed, session.person.dataset, "decoder", session.person.participant, trial.stream)
     drawn = {name: rng.standard_normal(trial.length_s) for name in moved}
     values = {name: second_means(moved[name], trial) + np.sqrt(variance) * drawn[name]
               for name, variance in noise.items()}
@@ -234,16 +246,34 @@ def evidence(session: Session, trial: Trial, readings: Readings, snr: float, mod
     """What one modality's readings say of the terms at the nodes, its lag taken to be *lag_s*."""
     person = session.person
     matrix, past = response(session, trial, modality, lag_s)
-    n_terms, n_nodes = len(person.body.terms), matrix.shape[1]
+    n_terms = len(person.body.terms)
     names = [name for name, effect in person.body.effects.items() if name in readings.values
              and recorded_modality(effect.modality, person.dataset) == modality]
-    if not names:
+    gains = np.array([person.gains[name] for name in names]).reshape(len(names), n_terms)
+    return weigh(matrix, past, snr * gains, [readings.values[name] for name in names],
+                 [readings.weights[name] for name in names])
+
+
+def weigh(matrix: np.ndarray, past: np.ndarray, gains: np.ndarray, values: Sequence[np.ndarray],
+          weights: Sequence[np.ndarray]) -> Evidence:
+    """The evidence of E quantities that answer alike.
+
+    Parameters
+    ----------
+    matrix : ndarray, (n, J)
+        How seconds answer the nodes.
+    past : ndarray, (K, n)
+        What is known to have come before.
+    gains : ndarray, (E, K)
+    values, weights : (n,) and (n, n) of every quantity
+    """
+    n_terms, n_nodes = len(past), matrix.shape[1]
+    if not len(gains):
         return Evidence(np.zeros((n_terms, n_nodes) * 2), np.zeros((n_terms, n_nodes)))
-    gains = snr * np.stack([person.gains[name] for name in names])
-    weighted = np.stack([readings.weights[name] for name in names]) @ matrix  # (E, n, J)
-    left = np.stack([readings.values[name] for name in names]) - gains @ past
+    weighted = np.stack(weights) @ matrix  # (E, n, J)
+    left = np.stack(values) - gains @ past
     each = matrix.T @ weighted  # (E, J, J)
-    pairs = np.einsum("ek,el->ekl", gains, gains).reshape(len(names), -1)
-    precision = (pairs.T @ each.reshape(len(names), -1)).reshape(n_terms, n_terms, n_nodes, n_nodes)
+    pairs = np.einsum("ek,el->ekl", gains, gains).reshape(len(gains), -1)
+    precision = (pairs.T @ each.reshape(len(gains), -1)).reshape(n_terms, n_terms, n_nodes, n_nodes)
     return Evidence(np.ascontiguousarray(precision.transpose(0, 2, 1, 3)),
                     gains.T @ np.einsum("enj,en->ej", weighted, left))

@@ -11,6 +11,7 @@ from himoe.params import WORLDS, VideoParams
 
 TRUTH_FILE = "truth.json"
 LIMITS: dict[str, tuple[int, int]] = {"deap": (32, 40), "dreamer": (23, 18), "seed": (15, 15), "amigos": (40, 20)}
+_STEPS = {"deap": 23, "amigos": 7}
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,12 @@ class SimulationParams:
 def participants(dataset: str, subjects: int) -> tuple[int, ...]:
     """Numbers of the simulated people; a smaller number of people is a prefix of a larger one.
 
-    DEAP: steps of 23 through 1..32, so that the second person already comes from the other site.
+    DEAP: steps of 23 through 1..32, so that the second person already comes from the other site. AMIGOS: steps of 7
+    through 1..40, so that the second has no long videos. Either way four people in a row differ in number modulo 4.
     """
-    if dataset == "deap":
-        return tuple(1 + 23 * k % 32 for k in range(subjects))
+    if dataset in _STEPS:
+        step, most = _STEPS[dataset], LIMITS[dataset][0]
+        return tuple(1 + step * k % most for k in range(subjects))
     return tuple(range(1, subjects + 1))
 
 

@@ -146,7 +146,7 @@ def clip_eeg(person: Person, visit: Visit, clip: int, course: np.ndarray, params
     duration_s = length_s + _MARGIN_S
     driver = session_driver(make_timeline([clip], [length_s], 0.0, 0.0, 0.0), [course])
     # one recording of several: same gains, lags and head, noise of its own
-    taken = replace(person, participant=person.participant + 100 * visit.number + 10_000 * clip)
+    taken = replace(person, participant=stream_of(person.participant, visit, clip))
     moved = modulations(taken, driver, params.seed, params.snr, lags_s=conditions.lags_s)
     moved = {name: course + visit.rest.get(name, 0.0) for name, course in moved.items()}
     eeg = simulate_eeg(taken, moved, duration_s, layout.SFREQ_HZ, layout.EEG_CHANNELS, params.seed, head=person,
@@ -172,6 +172,30 @@ def visit_session(seed: int, participant: int, visit: Visit, trials: int, world:
     return Session(seed, person, timeline, courses, session_driver(timeline, courses),
                    draw_conditions(taken, timeline, ("EEG",), layout.EEG_CHANNELS, seed),
                    tuple(dropout for dropout in lost if dropout.channel is not None), ("EEG",), layout.EEG_CHANNELS)
+
+
+def clip_session(session: Session, trial: int) -> Session:
+    """The *trial*-th clip (from 0) of a visit as a session of its own, from the clip's start to its end."""
+    start_s = session.timeline.start_s[trial]
+    timeline = make_timeline([session.timeline.videos[trial]], [session.timeline.length_s[trial]], 0.0, 0.0, 0.0)
+    lost = tuple(replace(dropout, start_s=dropout.start_s - start_s, stop_s=dropout.stop_s - start_s)
+                 for dropout in session.dropouts)
+    return replace(session, timeline=timeline, latents=[session.latents[trial]],
+                   driver=session_driver(timeline, [session.latents[trial]]), dropouts=lost,
+                   conditions=clip_conditions(session, trial))
+
+
+def stream_of(participant: int, visit: Visit, clip: int) -> int:
+    """The number that stands for a participant in the random streams of one clip of one visit."""
+    return participant + 100 * visit.number + 10_000 * clip
+
+
+def level_covariance(world: str) -> np.ndarray:
+    """Covariance (4, 4) of a clip's level, its class among it."""
+    variance = np.array([CLIP_SD, OTHER_SD, OTHER_SD, OTHER_SD]) ** 2 + OWN_SD**2
+    variance[0] += LABEL_LEVEL**2 * float(np.mean(np.square(CLIP_LABELS)))
+    return (latent.MIXING @ np.diag(variance) @ latent.MIXING.T
+            + (latent.PRIORS[world].bias_sd**2 + VISIT_SD**2) * np.eye(4))
 
 
 def clip_conditions(session: Session, trial: int) -> Conditions:
