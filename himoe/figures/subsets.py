@@ -57,7 +57,8 @@ def combinations(results: Mapping[str, RunResult], settings: ReportParams, cost:
 
 
 def _modality_set(results: Mapping[str, RunResult], settings: ReportParams) -> str | None:
-    own = [run for run in plain_runs(results, settings, method=OWN_METHOD) if not run.part("combinations").empty]
+    scored = [run for run in plain_runs(results, settings, method=OWN_METHOD) if not run.part("combinations").empty]
+    own = [run for run in scored if n_modalities(run) > 1] or scored
     complete = [run for run in own if run.part("combinations")["combination"].nunique() == 2 ** n_modalities(run) - 1]
     chosen = sorted(complete or own, key=n_modalities, reverse=True)
     return str(chosen[0].metrics["modality_set"]) if chosen else None

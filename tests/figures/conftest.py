@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_folders import SETTINGS, face_runs, finish_reports, plain_runs, write_run
+from report_folders import SETTINGS, finish_reports, shared_reports, write_run
 
 from himoe.params import ReportParams
 from himoe.results import RunResult
@@ -16,28 +16,20 @@ Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 
 
 @pytest.fixture(scope="session")
-def deap(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """Results, settings and cost of twelve methods; methods in closed form have no multiply-adds."""
-    folder: Path = tmp_path_factory.mktemp("deap")
-    runs = {name: run for name, run in plain_runs().items() if run.get("set", "deap") == "deap"}
-    for name, run in runs.items():
-        write_run(folder, name, **run)
-    results, _, cost = finish_reports(folder, list(runs))
-    cost.loc[cost["method"] == "features_gbdt", "multiply_adds"] = float("nan")
-    return results, SETTINGS, cost
+def deap() -> Material:
+    """Results, settings and cost of nine methods, without faces; methods in closed form have no multiply-adds."""
+    results, _, cost = shared_reports()[1]
+    chosen = {name: run for name, run in results.items() if run.metrics["set"] == "deap"
+              and "FACE" not in run.info["modalities"]}
+    return chosen, SETTINGS, cost
 
 
 @pytest.fixture(scope="session")
-def face(tmp_path_factory: pytest.TempPathFactory) -> Material:
+def face() -> Material:
     """Eight modalities, the face among them, beside the same methods without it."""
-    folder: Path = tmp_path_factory.mktemp("face")
-    runs = {name: run for name, run in (plain_runs() | face_runs()).items()
-            if name in {f"{start}-{method}" for start in ("deap", "face")
-                        for method in ("himoe", "late_fusion", "bilstm", "features_gbdt")}}
-    for name, run in runs.items():
-        write_run(folder, name, **run)
-    results, _, cost = finish_reports(folder, list(runs))
-    return results, SETTINGS, cost
+    results, _, cost = shared_reports()[1]
+    names = {f"{start}-{method}" for start in ("deap", "face") for method in ("himoe", "late_fusion", "features_gbdt")}
+    return {name: run for name, run in results.items() if name in names}, SETTINGS, cost
 
 
 @pytest.fixture(scope="session")

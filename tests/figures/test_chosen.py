@@ -6,15 +6,18 @@ from collections.abc import Mapping
 
 import pandas as pd
 import pytest
+from report_folders import ATTAINABLE
 
 from himoe.figures.chosen import (
     all_methods,
     by_method,
+    ceiling,
     expert_runs,
     largest_modality_set,
     listed,
     own_modality_set,
     plain_runs,
+    ranked,
     spread,
     with_baselines,
 )
@@ -39,7 +42,7 @@ def test_the_largest_modality_set_counts_modalities_not_letters(deap: Material) 
 def test_plain_runs_leave_variants_and_shuffled_labels_out(deap: Material) -> None:
     results, settings, _ = deap
     names = [run.run for run in plain_runs(results, settings, method="himoe")]
-    assert names == ["deap-himoe", "deap4-himoe"]
+    assert names == ["deap-himoe", "deap4-himoe", "eeg-himoe", "eda-himoe"]
     assert [run.run for run in plain_runs(results, settings, protocol="leaky")] == ["deap-leaky"]
 
 
@@ -47,7 +50,7 @@ def test_all_methods_are_hi_moe_first_and_once_each(deap: Material) -> None:
     results, settings, _ = deap
     methods = list(all_methods(results, settings))
     assert methods[0] == "himoe"
-    assert len(methods) == 12
+    assert len(methods) == 9
     assert list(all_methods(results, settings, modality_set="EEG+EOG+EMG+EDA")) == [
         "himoe", "late_fusion", "ianet", "features_gbdt"]
     twice = [results["deap-ianet"], results["deap-himoe"], results["deap4-himoe"]]
@@ -65,10 +68,21 @@ def test_baselines_are_those_of_the_settings(deap: Material) -> None:
 def test_expert_runs_are_sorted_by_number_and_leave_ablations_out(deap: Material) -> None:
     results, settings, _ = deap
     assert {count: run.run for count, run in expert_runs(results, settings).items()} == {
-        1: "deap-experts1", 4: "deap-experts4", 8: "deap-himoe", 16: "deap-experts16"}
-    assert list(expert_runs(results, settings)) == [1, 4, 8, 16]
+        1: "deap-experts1", 8: "deap-himoe", 16: "deap-experts16"}
+    assert list(expert_runs(results, settings)) == [1, 8, 16]
     without = {name: run for name, run in results.items() if "experts" not in str(run.metrics["variant"])}
     assert expert_runs(without, settings) == {}
+
+
+def test_methods_are_ranked_networks_before_floors(deap: Material) -> None:
+    results, settings, _ = deap
+    runs = ranked(all_methods(results, settings))
+    assert [run.floor for run in runs] == [False] * 5 + [True] * 4
+    for part in (runs[:5], runs[5:]):
+        scores = [run.metrics["ccc"] for run in part]
+        assert scores == sorted(scores, reverse=True)
+    assert ceiling(runs, "ccc_within") == ATTAINABLE["deap"]["ccc_within"]
+    assert ceiling([], "ccc") is None
 
 
 def test_spread_names_seeds_only_where_there_are_several(deap: Material, dreamer: Material) -> None:

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from report_folders import RATES, SETTINGS, finish_reports, write_run
+from report_folders import ATTAINABLE, RATES, SETTINGS, finish_reports, write_run
 
 from himoe.errors import InputError
 from himoe.figures import draw
@@ -51,6 +51,23 @@ def with_metrics(material: Material, **changes: Any) -> Material:
     results, settings, cost = material
     changed = {name: RunResult(name, {**run.metrics, **changes}, run.info, run.folder) for name, run in results.items()}
     return changed, settings, cost
+
+
+# --- the overview -------------------------------------------------------------------------------------------------
+
+def test_the_overview_has_every_method_its_interval_and_the_ceiling(deap: Material) -> None:
+    figure = drawn("overview", deap)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    runs = {run.named: run for run in deap[0].values() if run.metrics["modality_set"] == "EEG+PPS"
+            and run.run == f"deap-{run.metrics['method']}"}
+    assert sorted(names) == sorted(runs)
+    for ax, metric in zip(figure.axes, ("ccc", "ccc_within"), strict=True):
+        spans, points = ax.lines[0:2 * len(names):2], ax.lines[1:2 * len(names):2]
+        for k, name in enumerate(names):
+            metrics = runs[name].metrics
+            assert list(spans[k].get_xdata()) == [metrics[f"{metric}_low"], metrics[f"{metric}_high"]]
+            assert (points[k].get_xdata()[0], points[k].get_ydata()[0]) == (metrics[metric], k)
+        assert set(line(ax, "Attainable (true gains and lags known)").get_xdata()) == {ATTAINABLE["deap"][metric]}
 
 
 # --- figures 2 and 5 ----------------------------------------------------------------------------------------------
@@ -112,7 +129,7 @@ def test_trials_must_be_common_to_all_methods() -> None:
 # --- figures 3, 6, 7 ----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("name", "run", "methods", "table", "modalities"), [
-    ("figure3", "deap-himoe", 12, 3, "ALL"), ("figure6", "deap-himoe", 12, 8, "EEG+PPS"),
+    ("figure3", "deap-himoe", 9, 3, "ALL"), ("figure6", "deap-himoe", 9, 8, "EEG+PPS"),
     ("figure7", "deap4-himoe", 4, 9, "EEG+EOG+EMG+EDA")])
 def test_missing_rates_draw_ours_and_published_apart(name: str, run: str, methods: int, table: int, modalities: str,
                                                      deap: Material) -> None:
@@ -122,7 +139,8 @@ def test_missing_rates_draw_ours_and_published_apart(name: str, run: str, method
     expected = [scores.loc[scores["missing_rate"] == rate, "value"].mean() for rate in RATES]
     np.testing.assert_allclose(line(ours, "Hi-MoE").get_ydata(), expected, rtol=1e-12)
     np.testing.assert_allclose(line(ours, "Hi-MoE").get_xdata(), RATES)
-    assert len(ours.lines) == methods
+    assert len(ours.lines) == methods + 1
+    assert set(line(ours, "Attainable at r = 0, pooled").get_ydata()) == {ATTAINABLE["deap"]["ccc"]}
     values = [paper_value(table, "deap", "himoe", modalities, "ccc", "mean", rate) for rate in RATES]
     assert all(values)
     np.testing.assert_array_equal(line(published, "Hi-MoE (paper)").get_ydata(), [v.value for v in values if v])
@@ -152,7 +170,7 @@ def test_methods_keep_their_colour_and_marker(deap: Material) -> None:
     for run in deap[0].values():
         method = run.metrics["method"]
         if run.run == f"deap-{method}":
-            found = line(ax, run.label)
+            found = line(ax, run.named)
             assert (to_hex(found.get_color()).upper(), found.get_marker()) == (LOOKS[method].colour,
                                                                                LOOKS[method].marker)
 
@@ -193,12 +211,11 @@ def shown_order(combination: str) -> list[int]:
 def test_emotion_experts_are_ordered_by_number(deap: Material) -> None:
     figure = drawn("figure4b", deap)
     ax = figure.axes[0]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "4", "8", "16"]
-    runs = [deap[0][name] for name in ("deap-experts1", "deap-experts4", "deap-himoe", "deap-experts16")]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "8", "16"]
+    runs = [deap[0][name] for name in ("deap-experts1", "deap-himoe", "deap-experts16")]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [run.metrics["ccc"] for run in runs])
     ends = np.array([path.vertices[:, 1] for path in ax.collections[0].get_paths()])
-    np.testing.assert_allclose((ends[:, 1] - ends[:, 0]) / 2, [run.metrics["ccc_sd"] for run in runs])
-    assert "SD over folds and seeds" in figure.get_suptitle()
+    np.testing.assert_allclose(ends, [[run.metrics["ccc_low"], run.metrics["ccc_high"]] for run in runs])
 
 
 # --- beyond the paper ---------------------------------------------------------------------------------------------
@@ -209,13 +226,13 @@ def test_leak_audit_groups_runs_by_split_and_names_the_leaky_one(deap: Material)
         "Whole trials held out (trial)", "People held out (loso)", "Windows shuffled between folds (leaky)",
         "Whole trials held out (trial), ratings shuffled between trials",
         "Windows shuffled between folds (leaky), ratings shuffled between trials"]
-    shown = [["himoe", "features_gbdt", "mean", "mean_subject", "mean_stimulus"],
-             ["loso-himoe", "loso-features_gbdt", "loso-mean", "loso-mean_stimulus"], ["leaky"], ["shuffled"],
+    shown = [["himoe", "features_ridge", "features_gbdt", "mean", "mean_stimulus"],
+             ["loso-himoe", "loso-features_ridge", "loso-mean_stimulus"], ["leaky"], ["shuffled"],
              ["leaky-shuffled"]]
     for ax, names in zip(axes, shown, strict=True):
         runs = [deap[0][f"deap-{name}"] for name in names]
         np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [run.metrics["ccc"] for run in runs])
-        assert [label.get_text() for label in ax.get_yticklabels()] == [run.label for run in runs]
+        assert [label.get_text() for label in ax.get_yticklabels()] == [run.named for run in runs]
         spans = [path.vertices[:, 0].tolist() for path in ax.collections[0].get_paths()]
         np.testing.assert_allclose(spans, [[run.metrics["ccc_low"], run.metrics["ccc_high"]] for run in runs])
         assert [bar.get_hatch() for bar in ax.patches] == ["////" if run.metrics["protocol"] == "leaky" else ""
@@ -252,7 +269,7 @@ def test_an_incomplete_set_says_how_many_combinations_it_shows(deap: Material) -
 
 def test_calibration_has_a_panel_a_method_and_a_line_a_dimension(deap: Material) -> None:
     axes = drawn("calibration", deap).axes
-    assert len(axes) == 12
+    assert len(axes) == 12  # nine of them used
     ax = next(ax for ax in axes if ax.get_title() == "IANet (2024)")
     predictions = deap[0]["deap-ianet"].part("predictions")
     rows = predictions[predictions["dimension"] == "dominance"]
@@ -260,15 +277,15 @@ def test_calibration_has_a_panel_a_method_and_a_line_a_dimension(deap: Material)
     expected = np.array([part.mean(0) for part in slices])
     np.testing.assert_allclose(line(ax, "Dominance").get_xydata(), expected, rtol=1e-9)
     assert ax.lines[0].get_xydata().tolist() == [[1.0, 1.0], [9.0, 9.0]]
-    constant = next(ax for ax in axes if ax.get_title() == "Training mean")
+    constant = next(ax for ax in axes if ax.get_title() == "Training mean\n(floor)")
     assert len(line(constant, "Valence").get_xdata()) == 1
 
 
 def test_reliability_curves_are_of_classification_runs(deap: Material) -> None:
     figure = drawn("calibration_classes", deap)
     shown = [ax.get_title() for ax in figure.axes if ax.get_visible()]
-    assert shown == ["Hi-MoE", "Late Fusion (2017)", "TACOFormer (2023)", "MFST-RNN (2023)", "Features + GBDT",
-                     "Training mean"]
+    assert shown == ["Hi-MoE", "TACOFormer (2023)", "MFST-RNN (2023)", "Features + GBDT\n(floor)",
+                     "Training mean\n(floor)"]
     predictions = deap[0]["deap-class-himoe"].part("predictions")
     rows = predictions[predictions["dimension"] == "liking"].sort_values("y_pred")
     found = line(figure.axes[0], "Liking")
@@ -284,9 +301,10 @@ def test_more_than_two_classes_have_no_reliability_curve(tmp_path: Path) -> None
 
 def test_training_curves_are_of_methods_with_epochs(deap: Material) -> None:
     figure = drawn("training_curves", deap)
-    assert len(figure.axes) == 8
-    history = deap[0]["deap-husformer"].part("history")
-    ax = next(ax for ax in figure.axes if ax.get_title() == "Husformer (2022)")
+    assert [ax.get_title() for ax in figure.axes if ax.get_visible()] == [
+        "Hi-MoE", "Late Fusion (2017)", "Bi-LSTM (2021)", "TACOFormer (2023)", "IANet (2024)"]
+    history = deap[0]["deap-bilstm"].part("history")
+    ax = next(ax for ax in figure.axes if ax.get_title() == "Bi-LSTM (2021)")
     at = history[history["epoch"] == 4]
     assert line(ax, "Training").get_ydata()[4] == pytest.approx(at["train_loss"].mean())
     assert ax.lines[1].get_ydata()[4] == pytest.approx(at["validation_loss"].mean())
@@ -297,8 +315,8 @@ def test_cost_shows_methods_without_multiply_adds_by_seconds_alone(deap: Materia
     results, _, cost = deap
     figure = drawn("cost", deap)
     left, right = figure.axes
-    assert len(right.lines) == 12
-    assert len(left.lines) == 8
+    assert len(right.lines) == 9 + 1  # and the ceiling
+    assert len(left.lines) == 5 + 1
     rows = cost[(cost["modality_set"] == "EEG+PPS") & (cost["set"] == "deap")].set_index("method")
     label = f"Hi-MoE: {int(rows.loc['himoe', 'parameters']):,} parameters"
     ccc = results["deap-himoe"].metrics["ccc"]
@@ -307,7 +325,7 @@ def test_cost_shows_methods_without_multiply_adds_by_seconds_alone(deap: Materia
     assert left.get_xscale() == right.get_xscale() == "log"
     for ax in (left, right):
         low, high = ax.get_xlim()
-        assert all(low < point.get_xdata()[0] < high for point in ax.lines)
+        assert all(low < point.get_xdata()[0] < high for point in ax.lines if "Attainable" not in point.get_label())
     assert "on the right only: 4" in figure.get_suptitle()
 
 
