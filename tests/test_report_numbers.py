@@ -178,25 +178,36 @@ def test_missing_rates_are_means_of_the_sweep(project: Path, name: str) -> None:
     assert checked >= 18
 
 
+def pooled_score(frame: pd.DataFrame) -> float:
+    """CCC of all windows, averaged over seeds and dimensions."""
+    return float(np.mean([ccc(g["y_true"].to_numpy(float), g["y_pred"].to_numpy(float))
+                          for _, g in frame.groupby(["seed", "dimension"])]))
+
+
 def test_comparisons_are_scipys(project: Path) -> None:
     comparisons = pd.read_csv(project / "metrics" / "comparisons.csv")
     assert len(comparisons) > 10
-    plain = comparisons[comparisons["metric"] == "ccc"]
-    for family, rows in list(plain.groupby("family"))[:3]:
-        p = []
+    plain = comparisons[(comparisons["metric"] == "ccc") & (comparisons["missing_rate"] == 0)]
+    for _, rows in list(plain.groupby("family"))[:3]:
         for _, row in rows.iterrows():
-            scores = [fold_scores(predictions(project, run), "CCC").mean(axis=1).rename_axis(["seed", "fold"])
-                      .rename("ccc").reset_index() for run in (row["reference"], row["run"])]
-            single = any(len(set(part["seed"])) == 1 for part in scores)
-            pairs = scores[0].merge(scores[1], on=["fold"] if single else ["seed", "fold"])
-            differences = (pairs["ccc_x"] - pairs["ccc_y"]).to_numpy()
-            assert row["pairs"] == len(differences)
-            assert row["difference"] == pytest.approx(differences.mean(), abs=ATOL)
-            assert row["p"] == pytest.approx(wilcoxon(differences).pvalue, rel=1e-4), family
-            p.append(row["p"])
-        order = np.argsort(p)
+            pair = [predictions(project, run) for run in (row["reference"], row["run"])]
+            assert row["difference"] == pytest.approx(pooled_score(pair[0]) - pooled_score(pair[1]), abs=1e-5)
+            assert row["low"] < row["high"]
+            assert row["people"] == pair[0]["subject"].nunique()
+            assert row["trials"] == len(pair[0].drop_duplicates(["subject", "trial"]))
+            own = [[pooled_score(part) for _, part in frame.groupby("subject")] for frame in pair]
+            people = np.subtract(*own)
+            if len(people) < 6:
+                assert math.isnan(row["p_person"])  # 2 / 2^5 > 0.05
+            elif not np.isnan(people).any():
+                assert row["p_person"] == pytest.approx(wilcoxon(np.round(people, 9)).pvalue, rel=1e-4)
+        p = rows["p"].to_numpy()
+        order = np.argsort(p, kind="stable")
         corrected = np.maximum.accumulate([min(1.0, (len(p) - k) * p[i]) for k, i in enumerate(order)])
         np.testing.assert_allclose(rows["p_holm"].to_numpy()[order], corrected, rtol=1e-4)
+        sure = rows[rows["verdict"].isin(["better", "worse"])]
+        assert (sure["p_holm"] <= 0.05).all()
+        assert ((sure["difference"] > 0) == (sure["verdict"] == "better")).all()
 
 
 def test_calibration_is_a_regression_of_truth_on_prediction(project: Path) -> None:
