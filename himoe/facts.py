@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,3 +71,16 @@ def _one_or_range(values: Sequence[Any]) -> Any:
 def _seen(sessions: Sequence[dict[str, Any]], dimension: str) -> list[float]:
     values = [value for part in sessions for value in part["ratings"][dimension] if np.isfinite(value)]
     return [min(values), max(values)] if values else []
+
+
+def attainable_of(provenance: Mapping[str, Any], modalities: Sequence[str], length_s: float,
+                  step_s: float) -> dict[str, Any] | None:
+    """What can be reached at all with *modalities* on simulated data (``himoe.simulate.attainable``).
+
+    None where it is not known: real data, another set of modalities, or windows that it was not computed for.
+    """
+    known = provenance.get("attainable") or {}
+    if (known.get("length_s"), known.get("step_s")) != (length_s, step_s):
+        return None
+    return next((dict(scores) for scores in known["sets"].values() if set(scores["modalities"]) == set(modalities)),
+                None)

@@ -19,6 +19,7 @@ import torch
 
 from himoe.convergence import converged
 from himoe.evaluation import ACTION_UNIT_COLUMNS, Scores, join, score_task
+from himoe.facts import attainable_of
 from himoe.files import atomic_path, write_json
 from himoe.inference import encode_fold
 from himoe.methods import build_method
@@ -158,5 +159,7 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
         "length_s": meta.length_s, "step_s": meta.step_s,
         "parameters": count_parameters(method),
         "facts": provenance.get("facts"), "face": provenance.get("face") if "FACE" in config.run.modalities else None,
-        "bands": provenance.get("bands") or [], "attainable": provenance.get("attainable"),
+        "bands": provenance.get("bands") or [],
+        "attainable": None if config.run.shuffle_labels else attainable_of(provenance, config.run.modalities,
+                                                                           meta.length_s, meta.step_s),
     }

@@ -22,6 +22,8 @@ from himoe.quality import SubjectQuality, write_quality
 from himoe.recording_files import merge_descriptions, write_description, write_recordings
 from himoe.recordings import Recording, check_modality
 from himoe.signals import band_notes, preprocess_session
+from himoe.simulate.attainable import WINDOWS, attainable
+from himoe.simulate.request import TRUTH_FILE
 from pipeline.stage import jobs, main, stage_params
 
 
@@ -56,11 +58,22 @@ def preprocess(name: str, raw: str, faces: str, out: str) -> None:
         facts = merge_facts([session for _, sessions, _ in parts for session in sessions], dataset.scale)
         write_quality(folder, [quality for _, _, quality in sorted(parts, key=lambda part: part[0]["subject"])])
         provenance = {**read_provenance(root), "facts": facts, "face": about.label if about else None,
-                      "bands": band_notes(facts["modalities"], filters)}
+                      "bands": band_notes(facts["modalities"], filters), "attainable": ceiling(root, filters)}
         write_description(folder, {
             "set": name, "provenance": provenance, "dimensions": list(dataset.dimensions),
             "scale": list(dataset.scale), "thresholds": list(dataset.thresholds), **description,
         })
+
+
+def ceiling(root: Path, filters: Mapping[str, FilterParams]) -> dict[str, Any] | None:
+    """What can be reached on simulated data with the EEG's filter, for usual windows; None for real data."""
+    if not (root / TRUTH_FILE).is_file():
+        return None
+    eeg = filters.get("EEG", FilterParams())
+    edges_hz = [edge for edge in (eeg.band_hz[1], eeg.sfreq_hz and eeg.sfreq_hz / 2) if edge is not None]
+    high_hz = min(edges_hz, default=None)
+    sets = attainable(root, WINDOWS, jobs(), float("inf") if high_hz is None else high_hz)
+    return {"length_s": WINDOWS.length_s, "step_s": WINDOWS.step_s, "eeg_high_hz": high_hz, "sets": sets}
 
 
 def filter_table(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> dict[str, FilterParams]:
