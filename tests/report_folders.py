@@ -144,7 +144,7 @@ def plain_runs() -> dict[str, dict[str, Any]]:
 def face_runs() -> dict[str, dict[str, Any]]:
     """DEAP with face video: every modality, and EEG with the face for high against low."""
     runs: dict[str, dict[str, Any]] = {}
-    for method in ("himoe", "late_fusion", "cafnet", "features_gbdt"):
+    for method in ("himoe", "late_fusion", "cafnet", "features_gbdt", "mean"):
         runs[f"face-{method}"] = {"method": method, "modalities": "EEG+PPS+FACE"}
     for method in ("himoe", "cafnet"):
         runs[f"classface-{method}"] = {"method": method, "modalities": "EEG+FACE", "task": "classification"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from report_folders import SETTINGS, write_reports
+from report_folders import SETTINGS, shared_reports
 
 from himoe.report import build_page, build_readme
 from himoe.results import RunResult
@@ -32,14 +32,15 @@ class Made:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made() -> Made:
     """Runs that cover every chart and table, their page and readme."""
-    results, comparisons, cost = write_reports(tmp_path_factory.mktemp("reports"))
+    results, comparisons, cost = shared_reports()[1]
     built = {name: build_table(name, results, comparisons, cost, SETTINGS) for name in TABLES}
     tables = {name: table for name, table in built.items() if table is not None}
     digests = {f"runs/{run}/predictions.parquet": "0" * 64 for run in results}
     page = build_page(results, comparisons, tables, cost, SETTINGS, {"himoe": "0.1.0"}, digests)
-    return Made(results, comparisons, cost, tables, page, build_readme(results, comparisons, tables, ["figure2"]))
+    readme = build_readme(results, comparisons, tables, SETTINGS, ["figure2"])
+    return Made(results, comparisons, cost, tables, page, readme)
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,24 @@ def test_it_opens_clean_and_fits(opened: Opened, asked_for: Callable[[Any], list
     assert out == []
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900)])
+def test_the_first_screen_holds_badge_sentence_and_chart(opened: Opened, width: int, height: int) -> None:
+    chrome = opened(width)
+    boxes = chrome.execute_script(
+        "return ['.badge', '.sentence', '#chart-scores svg'].map(s => document.querySelector(s))"
+        ".map(e => e.getBoundingClientRect()).map(b => [b.left, b.right, b.bottom])")
+    assert all(left >= 0 and right <= width and bottom <= height for left, right, bottom in boxes)
+    names = chrome.execute_script(
+        "return [...document.querySelectorAll('#chart-scores .role-axis-label text')].map(t => t.textContent)")
+    assert [name for name in names if "floor" in name]
+    before = chrome.execute_script("return document.querySelector('#chart-scores .mark-symbol path').getAttribute('d')"
+                                   "+ document.querySelector('#chart-scores .mark-text').innerHTML")
+    choose(chrome, "#view-scores select[data-signal=measure]", '"within-trial CCC"')
+    assert before != chrome.execute_script(
+        "return document.querySelector('#chart-scores .mark-symbol path').getAttribute('d')"
+        "+ document.querySelector('#chart-scores .mark-text').innerHTML")
+
+
 def test_every_chart_draws_marks_of_its_data(opened: Opened) -> None:
     chrome = opened(1280)
     marks = chrome.execute_script(
@@ -133,7 +151,7 @@ def test_the_rate_picker_shows_the_ranking_at_that_rate(opened: Opened, made: An
             sweep = run.part("sweep")
             here = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean")
                          & ((sweep["missing_rate"] - rates[last]).abs() < 1e-9)]
-            expected[run.label] = here["value"].mean()
+            expected[run.named] = here["value"].mean()
     names = bar_names(chrome)
     assert sorted(names) == sorted(expected)
     assert [expected[name] for name in names] == sorted(expected.values(), reverse=True)

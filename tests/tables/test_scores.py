@@ -61,7 +61,7 @@ def test_every_run_that_fits_is_in_table2_once_and_the_ceiling_last(table: Build
                and run.metrics["task"] == "regression" and not run.metrics["variant"]
                and not run.metrics["shuffled_labels"] and "+" in run.metrics["modalities"]]
     rows = [row for row in table("table2").rows if any(isinstance(cell, Ours) for cell in row)]
-    assert len([row for row in rows if row[1] != CEILING]) == len(fitting) == 9 + 4 + 5 + 4 + 3
+    assert len([row for row in rows if row[1] != CEILING]) == len(fitting) == 9 + 4 + 5 + 5 + 3
     for name, key in (("DEAP", "deap"), ("DREAMER", "dreamer")):
         last = [row for row in table("table2").rows if row[0] == name][-1]
         assert (last[1], last[4].mean, last[6].mean) == (CEILING, *ATTAINABLE[key].values())  # type: ignore[union-attr]

@@ -1,0 +1,77 @@
+"""The sentence of the outcome and README's block: numbers from the files, nothing typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from report_folders import ATTAINABLE, SETTINGS, finish_reports, write_run
+
+from himoe.errors import InputError
+from himoe.report.outcome import BEGIN, END, claims_text, readme_block, replace_block, results_table, sentence
+
+
+def score(made: Any, run: str) -> str:
+    metrics = made.results[run].metrics
+    return f"{metrics['ccc']:.2f} [{metrics['ccc_low']:.2f}, {metrics['ccc_high']:.2f}]"
+
+
+def without_face(made: Any) -> dict[str, Any]:
+    return {name: run for name, run in made.results.items() if not name.startswith("face")}
+
+
+def test_the_sentence_names_winner_distance_test_and_ceiling(made: Any) -> None:
+    text = sentence(made.results, made.comparisons, SETTINGS)
+    best, second = made.results["face-himoe"], made.results["face-features_gbdt"]
+    row = made.comparisons[(made.comparisons["run"] == second.run) & (made.comparisons["missing_rate"] == 0)].iloc[0]
+    assert text == (
+        "Hi-MoE has the highest CCC on DEAP (simulated), whole trials held out, EEG+PPS+FACE: "
+        f"{score(made, best.run)}, "
+        f"{row['difference']:+.2f} [{row['low']:.2f}, {row['high']:.2f}] (p = {row['p_holm']:.2g}, {row['verdict']}) "
+        f"against Features + GBDT (floor); {ATTAINABLE['deap']['ccc']:.2f} is attainable with the true gains and lags "
+        "known.")
+    text = sentence(without_face(made), made.comparisons, SETTINGS)
+    assert text.startswith("Features + ridge (floor) has the highest CCC on DEAP (simulated)")
+    assert f"Hi-MoE has {score(made, 'deap-himoe')}, -" in text
+    nothing = made.comparisons.iloc[:0]
+    gap = made.results["deap-himoe"].metrics["ccc"] - made.results["deap-features_ridge"].metrics["ccc"]
+    assert f"Hi-MoE has {score(made, 'deap-himoe')}, {gap:+.2f} against it;" in sentence(
+        without_face(made), nothing, SETTINGS)
+    assert sentence({}, nothing, SETTINGS) == "No regression run to sum up."
+
+
+def test_the_best_network_is_named_where_a_floor_wins_and_hi_moe_is_not_it(tmp_path: Any) -> None:
+    for method, skill in (("himoe", 0.3), ("ianet", 0.6), ("features_ridge", 0.9)):
+        write_run(tmp_path, method, method=method, skill=skill, seeds=(0,), simulated=False)
+    results, comparisons, _ = finish_reports(tmp_path, ["himoe", "ianet", "features_ridge"])
+    text = sentence(results, comparisons, SETTINGS)
+    assert f"and IANet (2024), the best network, {results['ianet'].metrics['ccc']:.2f} [" in text
+    assert "simulated" not in text
+    assert "attainable" not in text
+
+
+def test_the_block_holds_every_score_and_verdict(made: Any) -> None:
+    block = readme_block(made.results, made.comparisons, made.tables["claims"], SETTINGS)
+    assert block.startswith(BEGIN)
+    assert block.endswith(END)
+    lines = {line.split(" | ")[0].removeprefix("| "): line for line in results_table(made.results).splitlines()}
+    heads = lines["Held out"].strip("| ").split(" | ")
+    column = heads.index("DEAP (simulated), whole trials, EEG+PPS")
+    cells = {name: line.strip("| ").split(" | ") for name, line in lines.items()}
+    assert cells["Hi-MoE"][column] == score(made, "deap-himoe")
+    assert cells["Features + ridge (floor)"][column] == f"**{score(made, 'deap-features_ridge')}**"
+    assert cells["Attainable (true gains and lags known)"][column] == f"{ATTAINABLE['deap']['ccc']:.2f}"
+    assert cells["Training mean of the clip (floor)"][column + 1] == "—"
+    verdicts = claims_text(made.tables["claims"]).splitlines()
+    row = made.tables["claims"].rows[0]
+    place = verdicts[0].strip("| ").split(" | ").index(row[1])
+    assert next(line for line in verdicts if line.startswith(f"| {row[0]} |")).strip("| ").split(" | ")[place] == row[3]
+    assert claims_text(None) == ""
+
+
+def test_only_what_stands_between_the_markers_is_replaced() -> None:
+    text = f"# A\n\n{BEGIN}\nold\n{END}\n\nkept\n"
+    assert replace_block(text, f"{BEGIN}\n\nnew\n\n{END}") == f"# A\n\n{BEGIN}\n\nnew\n\n{END}\n\nkept\n"
+    for broken in ("# A\n", f"{END} {BEGIN}", f"{BEGIN} {BEGIN} {END}"):
+        with pytest.raises(InputError, match=r"README\.md: found no block of results"):
+            replace_block(broken, "new")
