@@ -87,7 +87,9 @@ class Batch:
 class Normaliser:
     """Mean and SD of training rows by modality, subject and channel, (G, C); a window becomes (x − mean) / SD.
 
-    G counts subject codes. Subjects with no training window of a modality have the statistics of all.
+    G counts subject codes. Subjects with no training window of a modality have the statistics of all. Features (one
+    value per window) have one SD for everybody, about each subject's own mean: most are logarithms, free of anybody's
+    scale, and a subject's few trials say little about a spread.
     """
 
     mean: Mapping[str, np.ndarray]
@@ -105,9 +107,11 @@ class Normaliser:
         for column, (modality, array) in enumerate(store.arrays.items()):
             there = rows[present[rows, column]]
             parts = np.stack([_sums(array, there[subject[there] == code]) for code in range(n_subjects)])
-            parts = np.where(parts[:, :1] > 0, parts, parts.sum(0)) if by_subject else np.broadcast_to(
+            filled = np.where(parts[:, :1] > 0, parts, parts.sum(0)) if by_subject else np.broadcast_to(
                 parts.sum(0), parts.shape)
-            mean[modality], spread[modality] = _moments(parts)
+            mean[modality], spread[modality] = _moments(filled)
+            if by_subject and array.shape[2] == 1:
+                spread[modality] = np.broadcast_to(_pooled_spread(parts), spread[modality].shape).copy()
         return cls(mean, spread)
 
     def apply(self, modality: str, windows: np.ndarray, subject: np.ndarray) -> np.ndarray:
@@ -150,6 +154,14 @@ def _moments(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = total / count
     spread = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
     return mean.astype(np.float32), np.where(spread > 1e-8, spread, 1.0).astype(np.float32)
+
+
+def _pooled_spread(sums: np.ndarray) -> np.ndarray:
+    """Sums (G, 3, C) → SD (C,) about each subject's own mean; 1 where nothing varies."""
+    count, total, squares = sums[:, 0], sums[:, 1], sums[:, 2]
+    rest = np.maximum(squares - total**2 / np.maximum(count, 1), 0.0).sum(0)
+    spread = np.sqrt(rest / np.maximum(count.sum(0), 1))
+    return np.where(spread > 1e-8, spread, 1.0).astype(np.float32)
 
 
 def make_sequences(index: pd.DataFrame, rows: np.ndarray, length: int) -> np.ndarray:

@@ -1,20 +1,24 @@
-"""Hand-made features of windows, vectorised over windows: what a tree model sees.
+"""Features of windows, vectorised over windows: what tables of numbers, trees and small networks see.
 
-Legend: n windows, C channels, W samples a window, P features.
+Amplitudes and powers are logarithms. What a window's own samples do not say is NaN: a modality or channel that is
+mostly missing, a logarithm of nothing, a heart rate without two beats.
+Legend: n windows, C channels, W samples per window, K tapers, P features.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 
+from himoe.beats import DETECTORS, rhythm
 from himoe.errors import bad_input
 from himoe.recordings import check_modality
+from himoe.signals import fill_gaps
 
 Features = tuple[np.ndarray, tuple[str, ...]]
+Columns = dict[str, np.ndarray]
 
 EEG_BANDS_HZ = {"theta": (4.0, 8.0), "alpha": (8.0, 13.0), "beta": (13.0, 30.0), "gamma": (30.0, 45.0)}
 ASYMMETRY_PAIRS = (("F3", "F4"), ("F7", "F8"), ("AF3", "AF4"))
@@ -23,13 +27,16 @@ GENEVA_32 = ("Fp1", "AF3", "F3", "F7", "FC5", "FC1", "C3", "T7", "CP5", "CP1", "
 EMOTIV_14 = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
 USUAL_ORDERS = {32: GENEVA_32, 14: EMOTIV_14}
 
-POWER_FLOOR = 1e-12
-MIN_RISE = 0.05
-BLINK_SD = 2.0
+MIN_KNOWN = 0.5  # share of a channel's samples below which it has no features in a window
+TAPERS = 3
+TINY = 1e-12
+MIN_RISE = 0.05  # of skin conductance, in its unit (uS)
+RISE_FLOOR = 0.01
+BLINK_SD = 4.0
+BLINK_APART_S = 0.2
 BREATH_BAND_HZ = (0.1, 0.6)
-PULSE_BAND_HZ = {"PPG": (0.5, 8.0), "ECG": (0.5, 40.0)}
 MIN_PULSE_S = 2.0
-# A face network gives about a thousand numbers a frame; trees get a projection of more than so many.
+# A face network gives about a thousand numbers per frame; here they are projected if there are more than so many.
 MAX_FACE_CHANNELS = 64
 FACE_PROJECTIONS = 24
 FACE_SEED = 1984
@@ -43,17 +50,20 @@ def window_features(modality: str, data: np.ndarray, sfreq_hz: float,
     ----------
     modality : str
     data : ndarray (n, C, W)
-        Finite windows.
+        Windows in physical units; NaN = not recorded. Gaps are left out of means, sums and spectra, and bridged by a
+        straight line where neighbours in time matter.
     sfreq_hz : float
     ch_names : sequence of C str, optional
-        EEG electrode names, for frontal asymmetry. Without them 32 channels are taken to be in the Geneva
-        order of DEAP and 14 in the Emotiv order of DREAMER and AMIGOS; other counts get no asymmetry.
+        Names of the channels, for the names of the features and (EEG) for frontal asymmetry. Without them 32 EEG
+        channels are taken to be in the Geneva order of DEAP and 14 in the Emotiv order of DREAMER and AMIGOS; other
+        counts have no asymmetry.
 
     Returns
     -------
     values : ndarray (n, P) float32
-        NaN where a window does not define a feature (no two heart beats, say).
+        NaN where a window does not define a feature.
     names : tuple of P str
+        ``<what>_<channel>``, channel after channel; a channel without a name has its number.
 
     Raises
     ------
@@ -65,13 +75,23 @@ def window_features(modality: str, data: np.ndarray, sfreq_hz: float,
         raise bad_input(f"windows of {modality}", f"shape {data.shape}", "(n, C, W) with W >= 1", "reshape the array")
     if not sfreq_hz > 0:
         raise bad_input(f"sfreq_hz of {modality}", sfreq_hz, "a rate above 0 Hz", "read the rate from the data")
+    if ch_names and len(ch_names) != data.shape[1]:
+        raise bad_input("ch_names", f"{len(ch_names)} names", f"{data.shape[1]} (one per channel)",
+                        "name every channel")
+    labels = list(ch_names or USUAL_ORDERS.get(data.shape[1] if modality == "EEG" else 0, ()))
     data = np.ascontiguousarray(data, dtype=np.float32)
-    if modality == "EEG":
-        values, names = _eeg(data, sfreq_hz, ch_names)
-    else:
-        columns = FEATURES.get(modality, _level)(data, sfreq_hz)
-        values, names = _by_channel(columns)
-    return values.astype(np.float32), tuple(f"{modality}_{name}" for name in names)
+    if modality == "FACE":
+        return _named(_face(data), None)
+    known = np.isfinite(data)
+    find = FEATURES.get(modality, _level)
+    columns = find(bridge(data, known), known, sfreq_hz)
+    enough = known.mean(-1) >= MIN_KNOWN
+    columns = {name: np.where(enough, part, np.nan) for name, part in columns.items()}
+    values, names = _named(columns, labels)
+    if modality == "EEG" and "alpha" in columns:
+        more = _asymmetry(columns["alpha"], labels)
+        values, names = np.concatenate([values, *more.values()], axis=1), (*names, *more)
+    return values.astype(np.float32), names
 
 
 def feature_names(modality: str, channels: int, samples: int, sfreq_hz: float,
@@ -80,115 +100,187 @@ def feature_names(modality: str, channels: int, samples: int, sfreq_hz: float,
     return window_features(modality, np.zeros((0, channels, samples), np.float32), sfreq_hz, ch_names)[1]
 
 
-def _by_channel(columns: dict[str, np.ndarray]) -> Features:
+def bridge(data: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Windows (n, C, W) with straight lines over what is not *known*; a channel without any sample is 0."""
+    rows = np.nonzero(~known.all(-1))
+    if len(rows[0]) == 0:
+        return data
+    filled = data.copy()
+    filled[rows] = fill_gaps(data[rows])
+    return filled
+
+
+def _named(columns: Columns, labels: Sequence[str] | None) -> Features:
     """Features {name: (n, C)} → (n, P) and names, channel by channel."""
-    values = np.concatenate(list(columns.values()), axis=1)
-    return values, tuple(f"{name}_{channel}" for name, part in columns.items() for channel in range(part.shape[1]))
+    values = np.concatenate(list(columns.values()), axis=1).astype(np.float32)
+    return values, tuple(f"{name}_{labels[k] if labels else k}"
+                         for name, part in columns.items() for k in range(part.shape[1]))
 
 
-def _eeg(data: np.ndarray, sfreq_hz: float, ch_names: Sequence[str] | None) -> Features:
-    """Log band powers of every channel (Hann periodogram) and frontal alpha asymmetry ln(right) − ln(left)."""
-    channels = data.shape[1]
-    if ch_names is not None and len(ch_names) != channels:
-        raise bad_input("ch_names", f"{len(ch_names)} names", f"{channels} (one a channel)", "name every channel")
-    labels = list(ch_names if ch_names is not None else USUAL_ORDERS.get(channels, ()))
-    frequency_hz, power = periodogram(data, sfreq_hz)
+def _log(values: np.ndarray) -> np.ndarray:
+    """Natural logarithm; NaN of what is not above 0."""
+    return np.log(np.where(values > TINY, values, np.nan))
+
+
+def _moments(data: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (n, C, 1) of the known samples, and the deviations (n, C, W) from it, 0 where not known."""
+    if known.all():
+        mean = data.mean(-1, keepdims=True)
+        return mean, data - mean
+    count = np.maximum(known.sum(-1, keepdims=True), 1)
+    mean = np.where(known, data, 0.0).sum(-1, keepdims=True) / count
+    return mean, np.where(known, data - mean, 0.0)
+
+
+def _variance(deviation: np.ndarray, known: np.ndarray) -> np.ndarray:
+    return np.einsum("ncw,ncw->nc", deviation, deviation) / np.maximum(known.sum(-1), 1)
+
+
+def periodogram(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """One-sided power density of the windows' last axis, mean removed, averaged over ``TAPERS`` sine tapers.
+
+    Riedel & Sidorenko 1995 (doi 10.1109/78.365298): they use every sample of a short window, so that band power
+    varies less than from one Hann taper. Samples that are not *known* weigh nothing, and each taper is scaled by
+    the weight that is left, which keeps the expected power of noise.
+
+    Returns frequencies in Hz and density in unit²/Hz.
+    """
+    from scipy import fft
+
+    n_samples = data.shape[-1]
+    deviation = _moments(data, known)[1]
+    whole = bool(known.all())
+    total = np.zeros((*data.shape[:-1], n_samples // 2 + 1), dtype=data.dtype)
+    for taper in sine_tapers(n_samples, TAPERS).astype(data.dtype):
+        weight = (taper**2).sum() if whole else np.maximum(known @ (taper**2), TINY)[..., None]
+        spectrum = fft.rfft(deviation * taper, axis=-1)
+        total += (spectrum.real**2 + spectrum.imag**2) / (sfreq_hz * TAPERS * weight)
+    total[..., 1:n_samples - n_samples // 2] *= 2
+    return np.fft.rfftfreq(n_samples, 1 / sfreq_hz), total
+
+
+def sine_tapers(n_samples: int, count: int) -> np.ndarray:
+    """The first *count* sine tapers (K, W), orthonormal; fewer where the window is shorter than that."""
+    order = np.arange(1, min(count, n_samples) + 1)[:, None]
+    return np.sqrt(2 / (n_samples + 1)) * np.sin(np.pi * order * np.arange(1, n_samples + 1) / (n_samples + 1))
+
+
+def _eeg(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
+    """Log band powers of every channel; level and slope where the rate shows no band."""
+    frequency_hz, power = periodogram(data, known, sfreq_hz)
     columns = {}
     for band, (low_hz, high_hz) in EEG_BANDS_HZ.items():
         inside = (frequency_hz >= low_hz) & (frequency_hz < high_hz)
         if inside.any():
-            columns[band] = np.log(power[..., inside].mean(-1) + POWER_FLOOR)
-    if not columns:
-        columns = _level(data, sfreq_hz)
-    values, names = _by_channel(columns)
-    if "alpha" in columns:
-        for left, right in ASYMMETRY_PAIRS:
-            if left in labels and right in labels:
-                difference = columns["alpha"][:, labels.index(right)] - columns["alpha"][:, labels.index(left)]
-                values = np.concatenate([values, difference[:, None]], axis=1)
-                names = (*names, f"asymmetry_{right}_{left}")
-    return values, names
+            columns[band] = _log(power[..., inside].mean(-1))
+    return columns or _level(data, known, sfreq_hz)
 
 
-def periodogram(data: np.ndarray, sfreq_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """One-sided power density of the windows' last axis, Hann-tapered, mean removed.
+def _asymmetry(alpha: np.ndarray, labels: Sequence[str]) -> Columns:
+    """Frontal alpha asymmetry ln(right) − ln(left), (n, 1) each, of the pairs that are there."""
+    return {f"asymmetry_{right}_{left}": alpha[:, [labels.index(right)]] - alpha[:, [labels.index(left)]]
+            for left, right in ASYMMETRY_PAIRS if left in labels and right in labels}
 
-    Returns frequencies in Hz and density in unit²/Hz (equal to ``scipy.signal.periodogram``).
+
+def _line(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and slope (unit/s) of the least-squares line through the known samples, (n, C), and what it leaves."""
+    mean, deviation = _moments(data, known)
+    time_s = ((np.arange(data.shape[-1]) - (data.shape[-1] - 1) / 2) / sfreq_hz).astype(data.dtype)
+    own_s = _moments(np.broadcast_to(time_s, data.shape), known)[1]
+    slope = np.einsum("ncw,ncw->nc", deviation, own_s) / np.maximum(np.einsum("ncw,ncw->nc", own_s, own_s), TINY)
+    return mean[..., 0], slope, deviation - slope[..., None] * own_s
+
+
+def _level(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
+    """Mean, SD and slope (unit/s)."""
+    mean, slope, _ = _line(data, known, sfreq_hz)
+    return {"mean": mean, "sd": np.sqrt(_variance(_moments(data, known)[1], known)), "slope": slope}
+
+
+def _temperature(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
+    """Mean and slope (unit/s): a finger warms and cools slowly."""
+    mean, slope, _ = _line(data, known, sfreq_hz)
+    return {"mean": mean, "slope": slope}
+
+
+def _emg(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
+    """Log root mean square, and zero crossings per known second."""
+    deviation = _moments(data, known)[1]
+    both = known[..., 1:] & known[..., :-1]
+    crossings = (np.diff(np.signbit(deviation), axis=-1) & both).sum(-1)
+    return {"log_rms": 0.5 * _log(_variance(deviation, known)),
+            "zero_crossings": crossings * sfreq_hz / np.maximum(known.sum(-1), 1)}
+
+
+def _eog(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
+    """Log SD, and blinks per known second: excursions from the window's median.
+
+    Beyond 4 robust SDs (1.4826 × median absolute deviation, which blinks, short as they are, hardly change) and
+    beyond the SD; those ``BLINK_APART_S`` or less apart are one.
     """
-    from scipy import fft, signal
+    from scipy.ndimage import maximum_filter1d
 
-    n_samples = data.shape[-1]
-    taper = signal.get_window("hann", n_samples).astype(data.dtype)
-    spectrum = fft.rfft((data - data.mean(-1, keepdims=True)) * taper, axis=-1)
-    power = (spectrum.real**2 + spectrum.imag**2) / (sfreq_hz * max(float((taper**2).sum()), POWER_FLOOR))
-    power[..., 1:n_samples - n_samples // 2] *= 2
-    return np.fft.rfftfreq(n_samples, 1 / sfreq_hz), power
-
-
-def _level(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
-    """Mean, SD and slope (unit/s): (n, C) each."""
-    n_samples = data.shape[-1]
-    time_s = ((np.arange(n_samples) - (n_samples - 1) / 2) / sfreq_hz).astype(data.dtype)
-    mean = data.mean(-1)
-    slope = (data @ time_s) / max(float((time_s**2).sum()), POWER_FLOOR)
-    return {"mean": mean, "sd": data.std(-1), "slope": slope}
+    variance = _variance(_moments(data, known)[1], known)
+    away = np.abs(data - np.median(data, -1, keepdims=True))
+    limit = np.maximum(BLINK_SD * 1.4826 * np.median(away, -1), np.sqrt(variance))
+    beyond = maximum_filter1d(away > limit[..., None], 2 * round(BLINK_APART_S * sfreq_hz / 2) + 1, axis=-1)
+    blinks = (beyond[..., 1:] & ~beyond[..., :-1]).sum(-1) + beyond[..., 0]
+    return {"log_sd": 0.5 * _log(variance), "blink_rate": blinks * sfreq_hz / np.maximum(known.sum(-1), 1)}
 
 
-def _emg(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
-    """Log root mean square and zero crossings a second."""
-    centred = data - data.mean(-1, keepdims=True)
-    crossings = (np.diff(np.signbit(centred), axis=-1)).sum(-1)
-    return {"log_rms": np.log(np.sqrt((data**2).mean(-1)) + POWER_FLOOR),
-            "zero_crossings": crossings / (data.shape[-1] / sfreq_hz)}
+def _eda(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
+    """Tonic: level and its slope (1/s). Phasic: rises per second, log of their summed height, log SD about the line.
 
-
-def _eog(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
-    """Log variance, and rate (1/s) of upward passages through mean + 2 SD, which blinks make."""
-    deviation = data.std(-1, keepdims=True)
-    above = data > data.mean(-1, keepdims=True) + BLINK_SD * deviation
-    blinks = (above[..., 1:] & ~above[..., :-1]).sum(-1)
-    return {"log_variance": np.log(deviation[..., 0] ** 2 + POWER_FLOOR),
-            "blink_rate": blinks / (data.shape[-1] / sfreq_hz)}
-
-
-def _eda(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
-    """Tonic level (mean, SD, slope); number a second and total height of rises of at least ``MIN_RISE``.
-
-    A rise runs from a trough to the next peak of the signal smoothed over 0.5 s, in the signal's unit
-    (µS, or SDs once normalised).
+    The level is an inverse hyperbolic sine: a logarithm that signals without a true zero survive. A rise runs from a
+    trough to the next peak of the signal smoothed over 0.5 s; those of at least ``MIN_RISE`` are counted.
     """
     from scipy.ndimage import uniform_filter1d
 
+    mean, slope, rest = _line(data, known, sfreq_hz)
     smooth = uniform_filter1d(data, max(1, round(0.5 * sfreq_hz)), axis=-1, mode="nearest")
     steps = np.diff(smooth, axis=-1, prepend=smooth[..., :1])
     rising = steps > 0
     begins = rising & ~np.concatenate([np.zeros_like(rising[..., :1]), rising[..., :-1]], axis=-1)
     number = begins.ravel().cumsum()
     heights = np.bincount(number[rising.ravel()], weights=steps[rising], minlength=int(begins.sum()) + 1)[1:]
-    window = np.nonzero(begins.reshape(-1, data.shape[-1]))[0]
-    counted = heights >= MIN_RISE
-    cells = data.shape[0] * data.shape[1]
-    peaks = np.bincount(window[counted], minlength=cells).reshape(data.shape[:2])
-    height = np.bincount(window[counted], weights=heights[counted], minlength=cells).reshape(data.shape[:2])
-    return {**_level(data, sfreq_hz), "peak_rate": peaks / (data.shape[-1] / sfreq_hz), "peak_height": height}
+    cell = np.nonzero(begins.reshape(-1, data.shape[-1]))[0][heights >= MIN_RISE]
+    rises = np.bincount(cell, minlength=data.shape[0] * data.shape[1]).reshape(data.shape[:2])
+    return {"level": np.arcsinh(mean), "slope": slope / np.sqrt(1 + mean**2), "log_sd": 0.5 * _log(_variance(rest, known)),
+            "rise_rate": rises * sfreq_hz / data.shape[-1],
+            "log_rise": np.log(RISE_FLOOR + np.maximum(steps, 0).sum(-1))}
 
 
-def _respiration(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
-    """Rate in 1/min (largest line of the zero-padded spectrum in 0.1–0.6 Hz), range and SD.
+def _respiration(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
+    """Log rate (ln 1/min) and log depth of the sine that fits best, and log range.
 
-    A window of a few seconds holds about one breath: its rate is coarse.
+    Least squares of a constant, a sine and a cosine at every whole number of breaths per minute in 0.1–0.6 Hz; depth
+    is the sine's amplitude. A window of a few seconds holds about one breath: its rate is coarse.
     """
-    n_samples = data.shape[-1]
-    time_s = ((np.arange(n_samples) - (n_samples - 1) / 2) / sfreq_hz).astype(data.dtype)
-    level = _level(data, sfreq_hz)
-    detrended = data - level["mean"][..., None] - level["slope"][..., None] * time_s
-    # Lines every 1/60 Hz (one breath a minute); only those inside the band are computed.
     low_hz, high_hz = BREATH_BAND_HZ
     lines_hz = np.arange(round(60 * low_hz), round(60 * min(high_hz, sfreq_hz / 2)) + 1) / 60
-    phase = 2 * np.pi * time_s[:, None] * lines_hz
-    power = (detrended @ np.cos(phase).astype(data.dtype)) ** 2 + (detrended @ np.sin(phase).astype(data.dtype)) ** 2
-    rate = 60 * lines_hz[power.argmax(-1)] if len(lines_hz) else np.full(data.shape[:2], np.nan)
-    return {"rate": rate, "range": np.ptp(data, axis=-1), "sd": level["sd"], "mean": level["mean"]}
+    deviation = data - _moments(data, known)[0]
+    extent = np.where(known, deviation, -np.inf).max(-1) - np.where(known, deviation, np.inf).min(-1)
+    if len(lines_hz) == 0 or data.shape[-1] < 4:
+        return {"log_rate": np.full(data.shape[:2], np.nan), "log_depth": np.full(data.shape[:2], np.nan),
+                "log_range": _log(extent)}
+    bases, back = _sines(data.shape[-1], sfreq_hz, tuple(lines_hz))
+    parts = np.einsum("ncw,fwk->ncfk", deviation, bases.astype(data.dtype), optimize=True)
+    best = (parts**2).sum(-1).argmax(-1)
+    chosen = np.take_along_axis(parts, best[..., None, None], 2)[..., 0, :]
+    waves = np.einsum("nck,nckj->ncj", chosen, back[best])
+    depth = np.hypot(waves[..., 1], waves[..., 2])
+    flat = extent <= TINY
+    return {"log_rate": np.where(flat, np.nan, np.log(60 * lines_hz[best])), "log_depth": _log(depth),
+            "log_range": _log(extent)}
+
+
+@cache
+def _sines(n_samples: int, sfreq_hz: float, lines_hz: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal bases (lines, W, 3) of constant, cosine and sine; maps (lines, 3, 3) from them to those three."""
+    time_s = (np.arange(n_samples) - (n_samples - 1) / 2) / sfreq_hz
+    phase = 2 * np.pi * np.array(lines_hz)[:, None] * time_s
+    q, r = np.linalg.qr(np.stack([np.ones_like(phase), np.cos(phase), np.sin(phase)], -1))
+    return q, np.linalg.inv(r).transpose(0, 2, 1)
 
 
 @cache
@@ -201,80 +293,50 @@ def projection(channels: int) -> np.ndarray:
     return (matrix / np.sqrt(FACE_PROJECTIONS)).astype(np.float32)
 
 
-def _face(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
+def _face(data: np.ndarray) -> Columns:
     """Mean of the frames, projected to 24 numbers if there are more than 64; their spread; share of known frames.
 
-    A frame that is 0 in every channel has no face and takes no part; without any, mean and spread are NaN. The
-    spread is the root of the variance over frames, averaged over the (projected) numbers.
+    A frame with a gap has no face and takes no part; without any, mean and spread are NaN. The spread is the root of
+    the variance over frames, averaged over the (projected) numbers.
     """
-    known = (data != 0).any(1)
+    known = np.isfinite(data).all(1)
     count = known.sum(1, keepdims=True)
-    frames = data.transpose(0, 2, 1)
+    frames = np.where(known[..., None], data.transpose(0, 2, 1), 0.0)
     if data.shape[1] > MAX_FACE_CHANNELS:
         frames = frames @ projection(data.shape[1])
     number = np.where(count > 0, count, np.nan)
-    mean = frames.sum(1) / number  # a frame without a face is 0, also projected
+    mean = frames.sum(1) / number
     deviation = np.where(known[..., None], frames - mean[:, None], 0.0)
     spread = np.sqrt(((deviation**2).sum(1) / number).mean(1, keepdims=True))
     return {"mean": mean, "spread": spread, "known": count / data.shape[2]}
 
 
-def _pulse(modality: str) -> Callable[[np.ndarray, float], dict[str, np.ndarray]]:
-    """Heart rate (1/min), RMSSD (s) and SD of PPG or ECG windows."""
+def _pulse(modality: str) -> Callable[[np.ndarray, np.ndarray, float], Columns]:
+    """Heart rate (1/min), log RMSSD (ln s) and log SD of PPG or ECG windows."""
+    detector = DETECTORS[modality]
 
-    def features(data: np.ndarray, sfreq_hz: float) -> dict[str, np.ndarray]:
+    def features(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
         rate, rmssd = np.full((2, *data.shape[:2]), np.nan)
-        duration_s = data.shape[-1] / sfreq_hz
-        low_hz, high_hz = PULSE_BAND_HZ[modality]
-        # Beats cannot be told apart below some 10 samples a second, nor in very short windows.
-        if data.shape[0] > 0 and duration_s >= MIN_PULSE_S and sfreq_hz >= 10:
-            clean = _band_pass(data, low_hz, min(high_hz, 0.45 * sfreq_hz), sfreq_hz)
-            for index in np.ndindex(*data.shape[:2]):
-                rate[index], rmssd[index] = _rhythm(_find_peaks(modality, clean[index], sfreq_hz) / sfreq_hz)
-        return {"rate": rate, "rmssd": rmssd, "mean": data.mean(-1), "sd": data.std(-1)}
+        # Beats cannot be told apart at rates that hardly hold their band, nor in very short windows.
+        if data.size > 0 and data.shape[-1] >= MIN_PULSE_S * sfreq_hz and sfreq_hz >= max(
+                10.0, 3 * detector.band_hz[0]):
+            flat = (data.shape[0] * data.shape[1], data.shape[-1])
+            found = rhythm(data.reshape(flat), known.reshape(flat), sfreq_hz, detector)
+            rate, rmssd = (values.reshape(data.shape[:2]) for values in found)
+        return {"rate": rate, "log_rmssd": _log(rmssd),
+                "log_sd": 0.5 * _log(_variance(_moments(data, known)[1], known))}
 
     return features
 
 
-def _band_pass(data: np.ndarray, low_hz: float, high_hz: float, sfreq_hz: float) -> np.ndarray:
-    """Third-order Butterworth band pass, forward and backward."""
-    from scipy import signal
-
-    sections = signal.butter(3, (low_hz, high_hz), "bandpass", fs=sfreq_hz, output="sos")
-    return signal.sosfiltfilt(sections, data, axis=-1, padlen=min(data.shape[-1] - 1, round(sfreq_hz)))
-
-
-def _find_peaks(modality: str, signal: np.ndarray, sfreq_hz: float) -> np.ndarray:
-    """Beats found by neurokit2 (samples); none in a flat window or one its finder cannot handle."""
-    import neurokit2
-
-    if signal.std() < 1e-6:
-        return np.zeros(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            if modality == "ECG":
-                return np.asarray(neurokit2.ecg_findpeaks(signal, sampling_rate=sfreq_hz)["ECG_R_Peaks"], dtype=float)
-            return np.asarray(neurokit2.ppg_findpeaks(signal, sampling_rate=sfreq_hz)["PPG_Peaks"], dtype=float)
-        except (ValueError, IndexError, ZeroDivisionError):
-            return np.zeros(0)
-
-
-def _rhythm(beats_s: np.ndarray) -> tuple[float, float]:
-    """Rate (1/min; two beats or more) and RMSSD (s; three or more) from beat times."""
-    intervals_s = np.diff(beats_s)
-    rate = 60.0 / float(intervals_s.mean()) if len(intervals_s) >= 1 else float("nan")
-    rmssd = float(np.sqrt((np.diff(intervals_s) ** 2).mean())) if len(intervals_s) >= 2 else float("nan")
-    return rate, rmssd
-
-
-# Modalities with features of their own besides EEG; every other one gets mean, SD and slope.
-FEATURES: dict[str, Callable[[np.ndarray, float], dict[str, np.ndarray]]] = {
+# Every other modality gets mean, SD and slope.
+FEATURES: dict[str, Callable[[np.ndarray, np.ndarray, float], Columns]] = {
+    "EEG": _eeg,
     "EOG": _eog,
     "EMG": _emg,
     "EDA": _eda,
     "RSP": _respiration,
     "PPG": _pulse("PPG"),
     "ECG": _pulse("ECG"),
-    "FACE": _face,
+    "TEMP": _temperature,
 }

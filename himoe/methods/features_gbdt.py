@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on hand-made features: what one would otherwise pick.
+"""Gradient-boosted trees on features of windows: what one would otherwise pick.
 
 Legend: B sequences, T time steps, M modalities, P features, N rows, D dimensions, R trees, J nodes a tree,
 S scores: one a dimension (regression, two classes) or K a dimension (K > 2 classes).
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from himoe.batches import Batch
+from himoe.methods._features import FeatureMethod, mask_features
 from himoe.methods.base import Output, Spec, class_prediction
-from himoe.methods.resizable import FittedMethod
 
 MAX_TREES = 200
 PATIENCE = 10
@@ -26,20 +26,13 @@ SETTINGS = {"learning_rate": 0.1, "max_depth": 6, "min_samples_leaf": 20, "max_b
             "random_state": 0}
 
 
-class FeaturesGBDT(FittedMethod):
+class FeaturesGBDT(FeatureMethod):
     """scikit-learn's ``HistGradientBoosting*``, one model a dimension; an absent modality is NaN.
 
-    Trained on the rows as they are plus one copy in which every row loses each modality with a
-    probability drawn for it from U(0, ``missing_max``) (at least one stays; generator seeded by
-    ``seed``). The number of trees is chosen on the validation batches. The fitted trees are plain tensors
-    in buffers (safetensors can hold them; ``load_state_dict`` takes any number of trees), and
-    :func:`predict_trees` walks them.
+    The number of trees is chosen on the validation batches. The fitted trees are plain tensors in buffers
+    (safetensors can hold them; ``load_state_dict`` takes any number of trees), and :func:`predict_trees` walks them.
     """
 
-    reads = "features"
-    seed = 0
-    missing_max = 0.4
-    feature_modality: Tensor
     baseline: Tensor
     dimension: Tensor
     feature: Tensor
@@ -51,20 +44,11 @@ class FeaturesGBDT(FittedMethod):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        widths = torch.tensor([shape.channels * shape.samples for shape in spec.shapes.values()])
-        owner = torch.repeat_interleave(torch.arange(len(widths)), widths)
-        self.register_buffer("feature_modality", owner, persistent=False)
         middle = 0.0 if spec.task.kind == "classification" else sum(spec.task.scale) / 2
-        self.scores = spec.task.outputs if spec.task.outputs > 2 else 1
         size = len(spec.task.dimensions) * self.scores
         self.register_buffer("baseline", torch.full((size,), middle, dtype=torch.float64))
         for name, tensor in stack_trees([]).items():
             self.register_buffer(name, tensor)
-
-    def encode(self, batch: Batch) -> Tensor:
-        """Features (B, T, P), NaN where a modality is absent."""
-        features = torch.cat([batch.x[name].flatten(2) for name in self.spec.shapes], -1)
-        return mask_features(features, batch.present, self.feature_modality)
 
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Predict from features (B, T, P)."""
@@ -84,14 +68,11 @@ class FeaturesGBDT(FittedMethod):
 
     def fit(self, batches: Iterable[Batch], validation: Iterable[Batch]) -> None:
         """Grow the trees on *batches*; *validation* says when to stop (all ``MAX_TREES`` without it)."""
-        x, present, y = self._rows(batches)
-        x_validation, _, y_validation = self._rows(validation)
-        generator = torch.Generator().manual_seed(self.seed)
-        masked = mask_features(x, drop_modalities(present, self.missing_max, generator), self.feature_modality)
-        x_all, y_all = torch.cat([x, masked]).numpy(), torch.cat([y, y]).numpy()
+        rows, held = self.with_masked_copy(self.rows(batches)), self.rows(validation)
+        x_all, y_all, x_validation, y_validation = (part.numpy() for part in (rows.x, rows.y, held.x, held.y))
         trees: list[tuple[int, np.ndarray]] = []
-        for index in range(y.shape[1]):
-            known, known_validation = np.isfinite(y_all[:, index]), np.isfinite(y_validation[:, index].numpy())
+        for index in range(y_all.shape[1]):
+            known, known_validation = np.isfinite(y_all[:, index]), np.isfinite(y_validation[:, index])
             labels = y_all[known, index]
             if len(labels) == 0:
                 continue
@@ -100,8 +81,7 @@ class FeaturesGBDT(FittedMethod):
             if len(np.unique(labels)) < 2:
                 continue
             baseline, nodes = grow(self.spec.task.kind, x_all[known], labels,
-                                   x_validation.numpy()[known_validation],
-                                   y_validation.numpy()[known_validation, index])
+                                   x_validation[known_validation], y_validation[known_validation, index])
             scores, baseline = self._scores(labels, baseline)
             self.baseline[place:place + self.scores] = torch.from_numpy(baseline)
             trees += [(place + score, tree) for trees_of_round in nodes
@@ -133,32 +113,6 @@ class FeaturesGBDT(FittedMethod):
         start[found] = [0.0, *baseline] if len(found) == 2 else baseline
         start[np.isinf(start)] = np.log(np.exp(start).sum()) + np.log(SHARE_FLOOR)
         return found[1:] if len(found) == 2 else found, start
-
-    def _rows(self, batches: Iterable[Batch]) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (N, P), presence (N, M) and labels (N, D) of all valid steps, on the CPU."""
-        rows = [(self.encode(b)[b.valid].cpu(), b.present[b.valid].cpu(), b.y[b.valid].cpu()) for b in batches]
-        if not rows:
-            return (torch.zeros(0, len(self.feature_modality)), torch.zeros(0, len(self.spec.shapes), dtype=torch.bool),
-                    torch.zeros(0, len(self.spec.task.dimensions)))
-        x, present, y = (torch.cat(parts) for parts in zip(*rows, strict=True))
-        return x, present, y
-
-
-def mask_features(features: Tensor, present: Tensor, feature_modality: Tensor) -> Tensor:
-    """Features (..., P) with NaN where the column's modality is not in ``present`` (..., M)."""
-    return torch.where(present[..., feature_modality], features, float("nan"))
-
-
-def drop_modalities(present: Tensor, missing_max: float, generator: torch.Generator | None = None) -> Tensor:
-    """Drop each modality of each row of ``present`` (N, M) at the row's own rate from U(0, *missing_max*).
-
-    A row that would lose all keeps one of those it had, drawn at random.
-    """
-    rate = missing_max * torch.rand(len(present), 1, generator=generator)
-    kept = present & (torch.rand(present.shape, generator=generator) >= rate)
-    lottery = torch.where(present, torch.rand(present.shape, generator=generator), -1.0)
-    saved = torch.zeros_like(present).scatter_(1, lottery.argmax(1, keepdim=True), True) & present
-    return torch.where(kept.any(1, keepdim=True), kept, saved)
 
 
 def grow(kind: str, x: np.ndarray, y: np.ndarray, x_validation: np.ndarray,
