@@ -39,7 +39,8 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
 # power: of the swap test, to see a difference of ``effect``.
 COMPARISON_COLUMNS = ("family", "reference", "run", "metric", "missing_rate", "people", "trials", "seeds", "difference",
                       "low", "high", "p", "p_holm", "p_person", "p_corrected", "effect", "power", "verdict")
-COST_COLUMNS = ("method", "modality_set", "set", "parameters", "multiply_adds", "seconds_per_window")
+COST_COLUMNS = ("method", "modality_set", "set", "parameters", "multiply_adds", "seconds_per_window", "variant",
+                "eeg_encoder", "seconds_per_step")
 TRAJECTORY_TRIALS = 3
 
 # What the front ends are called in print (model.eeg_encoder, model.signal_encoder).
@@ -164,8 +165,18 @@ def load_comparisons(metrics_dir: Path) -> pd.DataFrame:
 
 
 def load_cost(metrics_dir: Path) -> pd.DataFrame:
-    """``cost.csv``: what a forward pass takes, columns ``COST_COLUMNS``."""
-    return _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro evaluate`", "the cost")
+    """``cost.csv``: what a forward pass takes, columns ``COST_COLUMNS``.
+
+    ``variant`` is empty but for EEG front ends that are compared (``front_*``); seconds per step stand in their rows
+    and in those of the runs they vary.
+    """
+    frame = _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro evaluate`", "the cost")
+    return frame.assign(variant=frame["variant"].fillna("").astype(str))
+
+
+def plain_cost(cost: pd.DataFrame) -> pd.DataFrame:
+    """The rows of methods as they are, without compared front ends."""
+    return cost[cost["variant"] == ""]
 
 
 def select(results: Mapping[str, RunResult] | Iterable[RunResult], *, set: str | None = None,
@@ -187,6 +198,22 @@ def figure_protocol(results: Mapping[str, RunResult] | Iterable[RunResult], data
     found = [str(run.metrics["protocol"]) for run in select(results, set=dataset)]
     honest = [protocol for protocol in found if protocol != "leaky"]
     return "trial" if "trial" in honest or not honest else honest[0]
+
+
+def main_modality_set(runs: Iterable[RunResult]) -> str | None:
+    """The modality set of the main comparison among *runs* of one data set, split and task; None without runs.
+
+    Hi-MoE's with the most methods; of equals that with the most modalities, then the first. Without Hi-MoE, of all.
+    """
+    methods: dict[str, dict[str, RunResult]] = {}
+    for run in runs:
+        methods.setdefault(str(run.metrics["modality_set"]), {}).setdefault(str(run.metrics["method"]), run)
+    own = {name: found for name, found in methods.items() if "himoe" in found} or methods
+
+    def size(name: str) -> tuple[int, int]:
+        return len(own[name]), len(next(iter(own[name].values())).info["modalities"])
+
+    return max(own, key=size) if own else None
 
 
 def provenance(runs: Iterable[RunResult]) -> str:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from himoe.metrics import METRICS, task_metrics
 from himoe.params import BootstrapParams, ReportParams
-from himoe.results import RunResult, load_comparisons, load_cost, load_results
+from himoe.results import COST_COLUMNS, RunResult, load_comparisons, load_cost, load_results
 from himoe.statistics import compare
 from himoe.summary import run_metrics
 
@@ -363,15 +363,21 @@ def make_facts(dataset: str, used: tuple[str, ...]) -> dict[str, Any]:
 
 
 def make_cost(results: dict[str, RunResult]) -> pd.DataFrame:
-    """cost.csv: one row a method, modality set and data set; seconds are made up from the multiply-adds."""
-    found: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+    """cost.csv: one row a method, modality set, data set and front end; seconds are made up from the multiply-adds."""
+    fronts = {_cost_key(run)[:3] for run in results.values() if run.metrics["variant"].startswith("front_")}
+    found: dict[tuple[str, ...], tuple[Any, ...]] = {}
     for result in results.values():
-        m = result.metrics
-        key = (m["method"], m["modality_set"], m["set"])
+        m, key = result.metrics, _cost_key(result)
         adds = None if m["parameters"] is None else 37 * m["parameters"]
-        found.setdefault(key, (*key, m["parameters"], adds, 1e-4 + (adds or 0) * 1e-10))
-    return pd.DataFrame(list(found.values()), columns=["method", "modality_set", "set", "parameters",
-                                                       "multiply_adds", "seconds_per_window"])
+        if m["variant"] == "" or m["variant"].startswith("front_"):
+            step = 0.01 * (1 + len(found)) if adds and key[:3] in fronts else None
+            found.setdefault(key, (*key[:3], m["parameters"], adds, 1e-4 + (adds or 0) * 1e-10, key[3],
+                                   m["eeg_encoder"], step))
+    return pd.DataFrame(list(found.values()), columns=list(COST_COLUMNS))
+
+
+def _cost_key(run: RunResult) -> tuple[str, ...]:
+    return tuple(run.metrics[key] for key in ("method", "modality_set", "set", "variant"))
 
 
 def _fold(run: dict[str, Any], subject: int, trial: int, window: int) -> int:

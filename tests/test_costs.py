@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from himoe.batches import Batch, ModalityShape, Task
-from himoe.costs import multiply_adds, random_batch, seconds_per_window
+from himoe.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
 from himoe.encoders.eegnet import fast_length, filter_same
 from himoe.errors import InputError
 from himoe.methods import build_method, method_class, method_names
@@ -203,3 +203,16 @@ def test_random_batch(kind: str) -> None:
     for size in ((0, 3), (2, 0)):
         with pytest.raises(InputError, match="at least 1 of 1"):
             random_batch(spec, *size)
+
+
+def test_seconds_per_step_are_of_a_pass_there_and_back_in_training_mode() -> None:
+    spec = make_spec()
+    network = build_method("late_fusion", spec)
+    network.eval()
+    seen: list[bool] = []
+    network.register_forward_hook(lambda module, inputs, output: seen.append(module.training))
+    batch = random_batch(spec, 2, 3)
+    assert seconds_per_step(network, batch, repeats=2) > 0
+    assert seen == [True] * 3
+    assert not network.training
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from himoe.params import ReportParams
-from himoe.results import RunResult, figure_protocol, select
+from himoe.results import RunResult, figure_protocol, main_modality_set, select
 
 OWN_METHOD = "himoe"
 _EXPERTS = re.compile(r"experts\d+")
@@ -37,10 +37,11 @@ def largest_modality_set(runs: Iterable[RunResult]) -> str | None:
 
 def own_modality_set(results: Mapping[str, RunResult], settings: ReportParams, *, protocol: str | None = None,
                      task: str = "regression") -> str | None:
-    """The largest modality set that Hi-MoE was run on; where it was not run, the largest of any method."""
-    runs = plain_runs(results, settings, protocol=protocol, task=task)
-    own = [run for run in runs if run.metrics["method"] == OWN_METHOD]
-    return largest_modality_set(own or runs)
+    """The modality set of the main comparison: Hi-MoE's with the most methods, of equals the largest.
+
+    Where Hi-MoE was not run, that of any method.
+    """
+    return main_modality_set(plain_runs(results, settings, protocol=protocol, task=task))
 
 
 def by_method(runs: Iterable[RunResult]) -> dict[str, RunResult]:
@@ -53,7 +54,7 @@ def by_method(runs: Iterable[RunResult]) -> dict[str, RunResult]:
 
 def all_methods(results: Mapping[str, RunResult], settings: ReportParams, *, task: str = "regression",
                 modality_set: str | None = None) -> dict[str, RunResult]:
-    """Every method's run on *modality_set* (None = the largest), whole trials held out."""
+    """Every method's run on *modality_set* (None = that of the main comparison), whole trials held out."""
     chosen = modality_set or own_modality_set(results, settings, task=task)
     if chosen is None:
         return {}

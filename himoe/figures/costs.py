@@ -16,7 +16,7 @@ from himoe.figures.style import PAGE_IN, draw_ceiling, marker_style, new_figure,
 from himoe.figures.values import float_of
 from himoe.palette import look
 from himoe.params import ReportParams
-from himoe.results import COST_COLUMNS, RunResult, provenance
+from himoe.results import COST_COLUMNS, RunResult, plain_cost, provenance
 
 
 def cost_against_score(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
@@ -60,15 +60,15 @@ def cost_points(runs: Mapping[str, RunResult], cost: pd.DataFrame) -> pd.DataFra
     if absent:
         raise bad_input("cost.csv", f"no column {', '.join(absent)}", ", ".join(COST_COLUMNS),
                         "run the evaluate stage again")
-    rows = []
+    rows, cost = [], plain_cost(cost)
     for method, run in runs.items():
         found = cost[(cost["method"] == method) & (cost["set"] == run.metrics["set"])
                      & (cost["modality_set"] == run.metrics["modality_set"])]
         if len(found):
             row = found.iloc[0]
             rows.append((method, run.named, float_of(run.metrics.get("ccc")),
-                         *(float(row[column]) for column in COST_COLUMNS[3:])))
-    return pd.DataFrame(rows, columns=["method", "label", "ccc", *COST_COLUMNS[3:]])
+                         *(float(row[column]) for column in COST_COLUMNS[3:6])))
+    return pd.DataFrame(rows, columns=["method", "label", "ccc", *COST_COLUMNS[3:6]])
 
 
 def _panel(ax: Axes, points: pd.DataFrame, column: str, label: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from himoe.figures.chosen import all_methods, ceiling
+from himoe.figures.chosen import OWN_METHOD, all_methods, ceiling, largest_modality_set, plain_runs
 from himoe.figures.style import (
     COLUMN_IN,
     draw_ceiling,
@@ -29,7 +29,8 @@ LINE_IN = 0.13  # height of a line of the legend
 
 def figure3(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Figure 3: the largest modality set, beside the paper's Table 3."""
-    return _figure(all_methods(results, settings), 3)
+    largest = largest_modality_set(run for run in plain_runs(results, settings) if run.metrics["method"] == OWN_METHOD)
+    return _figure(all_methods(results, settings, modality_set=largest), 3)
 
 
 def figure6(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:

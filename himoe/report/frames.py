@@ -15,7 +15,7 @@ from himoe.metrics import class_count
 from himoe.paper import METHOD_LABELS, is_floor
 from himoe.params import ReportParams
 from himoe.recordings import DIMENSIONS
-from himoe.results import RunResult, figure_protocol, select, sweep_curve
+from himoe.results import RunResult, figure_protocol, main_modality_set, plain_cost, select, sweep_curve
 
 Results = Mapping[str, RunResult]
 HEADLINE_METRIC = {"regression": "ccc", "classification": "accuracy"}
@@ -51,13 +51,10 @@ def _figure_set(results: Results, settings: ReportParams, method: str | None = N
 
 
 def figure_runs(results: Results, settings: ReportParams) -> dict[str, RunResult]:
-    """The runs most charts show, by method: the figure set's largest modality set, whole trials held out."""
+    """The runs most charts show, by method: the figure set's main comparison (``main_modality_set``)."""
     runs = _figure_set(results, settings)
-    himoe = [run for run in runs if run.metrics["method"] == "himoe"] or runs
-    if not himoe:
-        return {}
-    largest = max(himoe, key=lambda run: len(run.info["modalities"])).metrics["modality_set"]
-    return {run.metrics["method"]: run for run in runs if run.metrics["modality_set"] == largest}
+    chosen = main_modality_set(runs)
+    return {run.metrics["method"]: run for run in runs if run.metrics["modality_set"] == chosen}
 
 
 def shown_runs(results: Results, settings: ReportParams) -> dict[str, RunResult]:
@@ -220,6 +217,7 @@ COST_MEASURES = {"multiply_adds": "multiply-adds per window", "parameters": "par
 def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> pd.DataFrame:
     """CCC against what a method costs: measure, method, label, cost, ccc; only costs above 0 (log axis)."""
     rows: list[dict[str, Any]] = []
+    cost = plain_cost(cost)
     for method, run in figure_runs(results, settings).items():
         found = cost[(cost["method"] == method) & (cost["set"] == run.metrics["set"])
                      & (cost["modality_set"] == run.metrics["modality_set"])]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.metrics import class_count
-from himoe.results import RunResult, figure_protocol, provenance, select
+from himoe.results import RunResult, figure_protocol, plain_cost, provenance, select
 from himoe.statistics import calibration_error, calibration_line
 from himoe.tables.notes import front_note, more_classes_note, table_notes
 from himoe.tables.rows import (
@@ -119,7 +119,7 @@ def search(inputs: Inputs) -> Table | None:
 
 def cost(inputs: Inputs) -> Table | None:
     """Parameters, multiply-adds and time of a window, beside CCC."""
-    rows = inputs.cost
+    rows = plain_cost(inputs.cost)
     if rows.empty:
         return None
     lines: list[tuple[Cell, ...]] = []

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.results import RunResult, provenance, select, sweep_curve
-from himoe.statistics import arrange, hierarchical_counts, percentiles, power, sum_trials
+from himoe.statistics import TrialSums, arrange, hierarchical_counts, percentiles, power, sum_trials
 from himoe.tables.ablations import ablation_groups
 from himoe.tables.against import ALPHA, UNTESTABLE, at_rate
 from himoe.tables.rows import Inputs, number
@@ -66,13 +66,17 @@ def claims(inputs: Inputs) -> Table | None:
 
 
 def claimed_runs(inputs: Inputs) -> list[RunResult]:
-    """Each data set's plain Hi-MoE regression run that claims are checked on: the most modalities, trials held out."""
-    found: dict[str, RunResult] = {}
+    """Each data set's plain Hi-MoE regression run that claims are checked on, trials held out.
+
+    Of several modality sets that with the most networks to compare, then that with the most modalities.
+    """
+    found: dict[str, tuple[tuple[int, int], RunResult]] = {}
     for run in select(inputs.results, method="himoe", task="regression", protocol="trial", variant=""):
-        best = found.get(run.metrics["set"])
-        if rivals(run, inputs, floors=False) and (best is None or _size(run) > _size(best)):
-            found[run.metrics["set"]] = run
-    return list(found.values())
+        others = len(rivals(run, inputs, floors=False))
+        place = (others, len(str(run.metrics["modalities"]).split("+")))
+        if others and place > found.get(run.metrics["set"], ((0, 0), run))[0]:
+            found[run.metrics["set"]] = (place, run)
+    return [run for _, run in found.values()]
 
 
 def rivals(run: RunResult, inputs: Inputs, floors: bool) -> list[RunResult]:
@@ -146,32 +150,48 @@ def smaller_fall(run: RunResult, others: Sequence[RunResult], inputs: Inputs) ->
     if not scored or not run.has("predictions_missing"):
         return Evidence(NOT_RUN, None, None, UNTESTED)
     alpha = ALPHA / len(scored)
-    found = {other.label: fall_difference(run, other, 1 - alpha) for other in scored}
+    own = _falling(run)
+    found = {other.label: fall_difference(own, _falling(other), 1 - alpha) for other in scored}
     effect = float(inputs.comparisons["effect"].max())
     verdicts = ["better" if low > 0 else "worse" if high < 0 else "not distinguishable"
                 for _, low, high, _ in found.values()]
     chances = [power(effect, sd, alpha) for *_, sd in found.values()]
     closest, (value, low, high, _) = min(found.items(), key=lambda item: item[1][0])
-    text = (f"CCC falls by {_fall(run):.3f}; less than {verdicts.count('better')} of {len(found)} baselines; closest: "
-            f"{value:+.3f} [{low:.3f}, {high:.3f}] against {closest}")
+    text = (f"CCC falls by {float(own.fall(own.once)[0]):.3f}; less than {verdicts.count('better')} of {len(found)} "
+            f"baselines; closest: {value:+.3f} [{low:.3f}, {high:.3f}] against {closest}")
     return Evidence(text, None, number(chances[list(found).index(closest)]), judged(verdicts, chances))
 
 
-def fall_difference(run: RunResult, other: RunResult, level: float,
+class Falling(NamedTuple):
+    """A run's sums per trial with nothing missing and at the highest rate, and the person of each trial."""
+
+    before: TrialSums
+    after: TrialSums
+    person: np.ndarray
+
+    @property
+    def once(self) -> np.ndarray:
+        """Every trial counted once."""
+        return np.ones((1, len(self.person)))
+
+    def fall(self, weights: np.ndarray) -> np.ndarray:
+        """By how much pooled CCC falls, for each weighting of the trials."""
+        return self.before.pooled(weights) - self.after.pooled(weights)
+
+
+def _falling(run: RunResult) -> Falling:
+    windows = [arrange(run.part(part)) for part in ("predictions", "predictions_missing")]
+    before, after = (sum_trials(one, "ccc") for one in windows)
+    return Falling(before, after, windows[0].person)
+
+
+def fall_difference(run: Falling, other: Falling, level: float,
                     draws: int = DRAWS) -> tuple[float, float, float, float]:
     """The other's fall of pooled CCC minus the run's: value, interval at *level*, SD of the bootstrap's draws."""
-    windows = {(one.run, part): arrange(one.part(part)) for one in (run, other)
-               for part in ("predictions", "predictions_missing")}
-    weights = hierarchical_counts(windows[run.run, "predictions"].person, draws, SEED)
-    every = np.ones((1, weights.shape[1]))
-
-    def fall(name: str, counts: np.ndarray) -> np.ndarray:
-        before, after = (sum_trials(windows[name, part], "ccc") for part in ("predictions", "predictions_missing"))
-        return before.pooled(counts) - after.pooled(counts)
-
-    drawn = fall(other.run, weights) - fall(run.run, weights)
+    weights = hierarchical_counts(run.person, draws, SEED)
+    drawn = other.fall(weights) - run.fall(weights)
     low, high, _ = percentiles(drawn, level)
-    return float((fall(other.run, every) - fall(run.run, every))[0]), low, high, float(np.nanstd(drawn))
+    return float((other.fall(run.once) - run.fall(run.once))[0]), low, high, float(np.nanstd(drawn))
 
 
 def no_cliff(curve: pd.DataFrame) -> Evidence:
@@ -197,13 +217,3 @@ def difference_text(row: Mapping[str, Any] | pd.Series) -> str:
     """``"+0.012 [-0.004, 0.031]"``: Hi-MoE's score minus the other's."""
     interval = "" if pd.isna(row["low"]) or pd.isna(row["high"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
     return f"{row['difference']:+.3f}{interval}"
-
-
-def _fall(run: RunResult) -> float:
-    before, after = (sum_trials(arrange(run.part(part)), "ccc").score() for part in ("predictions",
-                                                                                   "predictions_missing"))
-    return before - after
-
-
-def _size(run: RunResult) -> int:
-    return len(str(run.metrics["modalities"]).split("+"))

@@ -33,8 +33,10 @@ def front_ends(inputs: Inputs) -> Table | None:
     honest = select(inputs.results, protocol="trial")
     varied = [run for run in honest if run.metrics["variant"].startswith(FRONT)]
     places = {_place(run) for run in varied}
-    runs = [run for run in honest if _place(run) in places
-            and (run.metrics["variant"] == "" or run in varied) and run.metrics.get("eeg_encoder")]
+    taken = {(*_place(run), run.metrics.get("eeg_encoder")) for run in varied}  # with the seeds of the other variants
+    plain = [run for run in select(honest, variant="") if _place(run) in places
+             and (*_place(run), run.metrics.get("eeg_encoder")) not in taken]
+    runs = [run for run in [*plain, *varied] if run.metrics.get("eeg_encoder")]
     if not varied:
         return None
     shown = [metric for metric in _SCORES if any(metric in run.metrics for run in runs)]
@@ -59,9 +61,7 @@ def front_ends(inputs: Inputs) -> Table | None:
 
 def seconds_per_step(cost: pd.DataFrame, run: RunResult) -> float | None:
     """The measured time of a training step with the run's method, data and EEG front end; None where not measured."""
-    if not {"seconds_per_step", "eeg_encoder"} <= set(cost.columns):
-        return None
-    rows = cost
+    rows = cost[cost["seconds_per_step"].notna()]
     for key in ("method", "set", "modality_set", "eeg_encoder"):
         rows = rows[rows[key] == run.metrics[key]]
     return None if rows.empty else number(float(rows["seconds_per_step"].iloc[0]))
