@@ -31,7 +31,7 @@ def tiny_params() -> dict[str, Any]:
     profile["face"].update(fps_hz=1, size_px=32, weights="random")
     profile["split"] = {"folds": 2, "validation": 0.3, "people": None}
     profile["training"].update(epochs=1, seeds=[0], missing="sampled")
-    profile["training"]["search"]["trials"] = 2
+    profile["training"]["search"]["learning_rate"] = [0.003, 0.01]
     params["main"] = tiny_run("himoe")
     params["runs"] = {f"deap-{method}": tiny_run(method) for method in ("himoe", "late_fusion", "mean")}
     params["runs"]["face-himoe"] = tiny_run("himoe", modalities="EEG+FACE")

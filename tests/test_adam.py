@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from himoe.adam import Adam, cosine_annealed
+from himoe.adam import Adam, scheduled
 
 
 def network(seed: int) -> nn.Module:
@@ -21,11 +21,11 @@ def network(seed: int) -> nn.Module:
 def test_steps_are_torchs_own(weight_decay: float) -> None:
     ours, theirs = network(3), network(3)
     adam = Adam(ours.parameters(), 0.05, weight_decay)
-    reference = torch.optim.Adam(theirs.parameters(), lr=0.05, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(reference, 9)
+    reference = torch.optim.AdamW(theirs.parameters(), lr=0.05, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(reference, 9)  # no warm-up
     generator = torch.Generator().manual_seed(1)
     for epoch in range(9):
-        adam.learning_rate = cosine_annealed(0.05, epoch, 9)
+        adam.learning_rate = scheduled(0.05, epoch, 0, 9)
         assert adam.learning_rate == pytest.approx(reference.param_groups[0]["lr"])
         x = torch.randn(11, 5, generator=generator)
         for model, optimizer in ((ours, adam), (theirs, reference)):
@@ -35,6 +35,14 @@ def test_steps_are_torchs_own(weight_decay: float) -> None:
         schedule.step()
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing() -> None:
+    rates = [scheduled(0.05, step, 4, 30) for step in range(30)]
+    cosine = [scheduled(0.05, step, 0, 30) for step in range(30)]
+    assert [rate / whole for rate, whole in zip(rates, cosine, strict=True)] == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8, *[1.0] * 26])
+    assert rates[-1] < 0.01 * max(rates)
 
 
 def test_parameters_without_a_gradient_stay() -> None:

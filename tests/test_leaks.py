@@ -65,7 +65,7 @@ def store() -> WindowStore:
 def configure(method: str, protocol: str) -> RunConfig:
     """A method with time and size enough to learn fingerprints by heart."""
     config = make_config(method, protocol, missing="none", epochs=14, patience=14, batch_sequences=16,
-                         sequence_length=6, search={"trials": 2, "epochs": 1},
+                         sequence_length=6, search={"learning_rate": (0.003, 0.01)},
                          model={"dropout": 0.0, "features": 32, "expert_hidden": 32})
     return replace(config, run=replace(config.run, modalities=tuple(SHAPES)))
 

@@ -33,7 +33,7 @@ TABLES = ["predictions.parquet", "predictions_missing.parquet", "sweep.csv", "co
 
 def problem(**changes: Any) -> tuple[RunConfig, RunData]:
     """Two folds and two seeds: four tasks, each with a search of two settings."""
-    config = make_config(**{"seeds": (0, 1), "search": {"trials": 2}, **changes})
+    config = make_config(**{"seeds": (0, 1), "search": {"learning_rate": (0.01, 0.003)}, **changes})
     return config, make_data(config, make_store())
 
 
@@ -280,7 +280,7 @@ def test_other_data_or_code_is_fitted_anew(tmp_path: Path, done: list[str], part
 @pytest.mark.parametrize("change", [
     {"learning_rate": 0.02}, {"epochs": 3}, {"missing": "none"}, {"seed": 1}, {"model": {"features": 8}},
     {"task": "classification"}, {"method": "late_fusion"}, {"shuffle_labels": True}, {"rates": (0.0,)},
-    {"search": {"trials": 2}}, {"search": {"seed": 1}}, {"search": {"dropout": (0.1,)}},
+    {"search": {"learning_rate": (0.01, 0.003)}}, {"search": {"seed": 1}}, {"search": {"dropout": (0.1,)}},
 ])
 def test_every_parameter_changes_the_key(change: dict[str, Any]) -> None:
     task = FoldTask(0, 0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from test_training import assert_same
@@ -19,86 +19,41 @@ from himoe.errors import InputError
 from himoe.inference import encode_fold
 from himoe.masks import training_mask
 from himoe.methods import build_method, method_class, method_names
-from himoe.methods.base import Heads
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, make_spec
-from himoe.training import Candidate, candidates, derive_seed, fit_task
+from himoe.training import derive_seed, fit_task
 
 TASK = FoldTask(1, 0)
 NETWORKS = [name for name in method_names() if method_class(name).gradient]
-SEARCH = {"trials": 4, "epochs": 1, "seed": 3, "learning_rate": (0.001, 0.05), "dropout": (0.0, 0.2, 0.4),
-          "code_norm": (False, True)}
+RATES = (0.001, 0.02, 0.005)
 
 
-Setting = tuple[float, float, bool]
-
-
-def recomputed(seed: int, trials: int, low: float, high: float, dropout: tuple[float, ...]) -> list[Setting]:
-    """The random settings by the words of params.yaml: log-uniform rate of three digits, a dropout, a norm or none."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(trials - 1):
-        rate = low * (high / low) ** rng.random()
-        found.append((round(rate, 2 - math.floor(math.log10(rate))), dropout[rng.integers(0, len(dropout))],
-                      bool(rng.integers(0, 2))))
-    return found
-
-
-@pytest.mark.parametrize(("method", "task"), [("himoe", FoldTask(0, 0)), ("himoe", FoldTask(1, 7)),
-                                              ("late_fusion", FoldTask(1, 0)), ("bilstm", FoldTask(0, 2))])
-def test_every_method_and_fold_tries_the_same_settings(method: str, task: FoldTask) -> None:
-    config = make_config(method, epochs=1, learning_rate=0.01, search=SEARCH)
+@pytest.mark.parametrize(("method", "task"), [("himoe", FoldTask(0, 0)), ("late_fusion", FoldTask(1, 7))])
+def test_every_method_and_fold_tries_the_same_rates(method: str, task: FoldTask) -> None:
+    config = make_config(method, epochs=1, search={"learning_rate": RATES})
     search = fit_task(config, make_data(config, make_store()), task).search
-    expected = [(0.01, 0.1, False), *recomputed(3, 4, 0.001, 0.05, (0.0, 0.2, 0.4))]
-    assert search["trial"].tolist() == [0, 1, 2, 3]
-    tried = list(search[["learning_rate", "dropout", "code_norm"]].itertuples(index=False, name=None))
-    assert tried == [pytest.approx(pair, rel=1e-12) for pair in expected]
+    assert search["trial"].tolist() == [0, 1, 2]
+    assert tuple(search["learning_rate"]) == RATES
     assert search["chosen"].sum() == 1
     assert search.loc[search["chosen"], "validation_loss"].item() == search["validation_loss"].min()
 
 
-def test_settings_stay_in_their_ranges_and_follow_the_search_seed() -> None:
-    many = [candidates(make_config(search={**SEARCH, "trials": 200, "seed": seed})) for seed in (3, 4)]
-    rates = np.array([c.learning_rate for c in many[0][1:]])
-    assert 0.001 <= rates.min() < 0.0015
-    assert 0.035 < rates.max() <= 0.05
-    assert np.median(rates) == pytest.approx(math.sqrt(0.001 * 0.05), rel=0.25)  # log-uniform, not uniform
-    assert {c.dropout for c in many[0][1:]} == {0.0, 0.2, 0.4}
-    assert {c.code_norm for c in many[0][1:]} == {False, True}
-    assert many[0][0] == many[1][0] == Candidate(0.01, 0.1)
-    assert many[0][1:] != many[1][1:]
-    assert candidates(make_config(seed=9, search=SEARCH)) == many[0][:4]
-
-
-def given(monkeypatch: pytest.MonkeyPatch, *settings: Candidate) -> None:
-    """Let the search try *settings*."""
-    monkeypatch.setattr(training, "candidates", lambda config: list(settings))
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("method", ["himoe", "bilstm"])
-def test_the_chosen_setting_ends_as_if_it_were_the_only_one(
-    method: str, place: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_chosen_rate_ends_as_if_it_were_the_only_one(method: str) -> None:
     """Own weights, optimiser, order of batches, masks and dropout: the others leave no trace."""
-    settings = [Candidate(1e-6, 0.5), Candidate(2e-6, 0.2)]
-    settings.insert(place, Candidate(0.02, 0.3, True))
-    changes: dict[str, Any] = {"method": method, "epochs": 6, "patience": 2}
-    config = make_config(**changes, search={"trials": 3, "epochs": 2})
+    rates = (1e-6, 0.02, 2e-6)
+    changes: dict[str, Any] = {"method": method, "epochs": 7, "patience": 2}
+    config = make_config(**changes, search={"learning_rate": rates})
     data = make_data(config, make_store())
-    with monkeypatch.context() as patch:
-        given(patch, *settings)
-        found = fit_task(config, data, TASK)
-    assert found.search.index[found.search["chosen"]].tolist() == [place]
-    for k, setting in enumerate(settings):
-        alone_config = make_config(**changes, learning_rate=setting.learning_rate,
-                                   model={"dropout": setting.dropout, "code_norm": setting.code_norm})
-        alone = fit_task(alone_config, data, TASK)
+    found = fit_task(config, data, TASK)
+    assert found.search.index[found.search["chosen"]].tolist() == [1]
+    for k, rate in enumerate(rates):
+        alone = fit_task(make_config(**changes, learning_rate=rate), data, TASK)
         assert alone.search.empty
-        assert found.search["validation_loss"][k] == alone.history["validation_loss"][:2].min()
-        if k == place:
+        assert found.search["validation_loss"][k] == alone.history["validation_loss"][:5].min()
+        if k == 1:
             assert_same(found, replace(alone, search=found.search))
-            assert len(alone.history) > 2
+            assert len(alone.history) > 5
 
 
 def flipped(data: RunData, role: str) -> RunData:
@@ -108,10 +63,10 @@ def flipped(data: RunData, role: str) -> RunData:
     return replace(data, labels=labels)
 
 
-def test_validation_rows_choose_and_test_rows_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A setting that learns nothing is the better one where validation labels contradict the training rows."""
-    given(monkeypatch, Candidate(1e-7, 0.1), Candidate(0.02, 0.1))
-    config = make_config(epochs=8, patience=8, missing="none", search={"trials": 2, "epochs": 8})
+def test_validation_rows_choose_and_test_rows_do_not() -> None:
+    """A rate that learns nothing is the better one where validation labels contradict the training rows."""
+    config = make_config(epochs=8, patience=8, missing="none", ema=0.0,
+                         search={"learning_rate": (1e-7, 0.02), "epochs": 8})
     data = make_data(config, make_store(4, 12, 5))
     plain = fit_task(config, data, TASK)
     assert plain.search["chosen"].tolist() == [False, True]
@@ -123,57 +78,37 @@ def test_validation_rows_choose_and_test_rows_do_not(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """One entry a training step."""
+    """One entry per training step."""
     made: list[str] = []
-    real = training._step
+    real = training.Fit._step
 
-    def counting(method: Any, *args: Any) -> dict[str, float]:
-        made.append(type(method).__name__)
-        return real(method, *args)
+    def counting(fit: training.Fit, batch: Any) -> dict[str, float]:
+        made.append(type(fit.method).__name__)
+        return real(fit, batch)
 
-    monkeypatch.setattr(training, "_step", counting)
+    monkeypatch.setattr(training.Fit, "_step", counting)
     return made
 
 
 @pytest.mark.parametrize("method", NETWORKS)
 def test_every_network_has_the_same_budget(method: str, steps: list[str]) -> None:
-    config = make_config(method, epochs=3, patience=50, search={"trials": 2, "epochs": 1})
+    config = make_config(method, epochs=6, patience=50, search={"learning_rate": RATES[:2]})
     data = make_data(config, make_store())
     fit_task(config, data, TASK)
     sequences = make_sequences(data.store.index, rows_of(data, "train"), 4)
     assert len(sequences) == 16  # 8 trials of 5 windows, in sequences of 4
-    assert len(steps) == (2 * 1 + (3 - 1)) * 3  # batches of 6, 6 and 4
+    assert len(steps) == (2 * 5 + 1) * 3  # batches of 6, 6 and 4
 
 
-@pytest.mark.parametrize(("trials", "first", "total", "expected"), [
-    (3, 2, 5, 3 * 2 + 3), (4, 5, 5, 4 * 5), (2, 9, 4, 2 * 4), (1, 2, 5, 5),
-])
-def test_the_budget_is_the_searchs_epochs_and_the_rest_of_one(
-    trials: int, first: int, total: int, expected: int, steps: list[str]
-) -> None:
-    config = make_config("late_fusion", epochs=total, patience=50, search={"trials": trials, "epochs": first})
-    history = fit_task(config, make_data(config, make_store()), TASK).history
-    assert len(steps) == expected * 3
-    assert history["epoch"].tolist() == list(range(total))
-
-
-def test_a_diverging_setting_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch, Candidate(1e30, 0.1), Candidate(0.01, 0.1), Candidate(1e35, 0.1))
-    config = make_config(search={"trials": 3})
-    search = fit_task(config, make_data(config, make_store()), TASK).search
-    assert search["chosen"].tolist() == [False, True, False]
-    assert not (search["validation_loss"][[0, 2]] < 1e6).any()
-
-
-def test_a_search_in_which_everything_diverges_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_mean_loss", lambda *args: float("nan"))
-    config = make_config(search={"trials": 3})
-    with pytest.raises(InputError, match=r"fold-01_seed-0: the validation loss was never finite"):
+def test_a_loss_that_is_no_number_is_refused() -> None:
+    config = make_config(learning_rate=1e30, ema=0.0, missing="none", model={"bounded": False}, epochs=4)
+    with pytest.raises(InputError, match=r"fold-01_seed-0: found the loss (nan|inf) in step"):
         fit_task(config, make_data(config, make_store()), TASK)
 
 
 def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str, torch.Tensor]]:
-    """Validation losses and best weights of the textbook loop: Adam, cosine by its formula, clipping by hand."""
+    """Validation losses and best averaged weights of the textbook loop: torch's AdamW, the schedule by its formula,
+    clipping and the average of weights by hand."""
     plan = config.training
     train, validation = (make_sequences(data.store.index, rows_of(data, role), plan.sequence_length)
                          for role in ("train", "validation"))
@@ -181,14 +116,15 @@ def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str,
     seed = derive_seed(config.seed, TASK.seed, TASK.fold, config.run.method)
     torch.manual_seed(seed)
     method = build_method(config.run.method, make_spec(config, data))
-    for head in (m for m in method.modules() if isinstance(m, Heads)):
-        head.calibrate(torch.from_numpy(data.labels[rows_of(data, "train")].astype(np.float32)))
+    labels = torch.from_numpy(data.labels[rows_of(data, "train")].astype(np.float32))
+    method.calibrate(labels)
+    averaged = copy.deepcopy(method).eval()
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(method.parameters(), foreach=False, fused=False)
+    optimiser = torch.optim.AdamW(method.parameters(), weight_decay=plan.weight_decay, foreach=False, fused=False)
     losses: list[float] = []
-    for epoch in range(plan.epochs):
+    step, total = 0, plan.epochs * -(-len(train) // plan.batch_sequences)
+    for _ in range(plan.epochs):
         method.train()
-        optimiser.param_groups[0]["lr"] = plan.learning_rate * (1 + math.cos(math.pi * epoch / plan.epochs)) / 2
         order = torch.randperm(len(train), generator=generator).numpy()
         for first in range(0, len(train), plan.batch_sequences):
             batch = assembler.batch(train[order[first:first + plan.batch_sequences]])
@@ -198,19 +134,26 @@ def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str,
             norm = torch.sqrt(sum((p.grad**2).sum() for p in method.parameters()))
             for parameter in method.parameters():
                 parameter.grad *= min(1.0, training.MAX_GRADIENT_NORM / float(norm))
+            optimiser.param_groups[0]["lr"] = (plan.learning_rate * min(1.0, (step + 1) / (plan.warmup_steps + 1))
+                                               * (1 + math.cos(math.pi * step / total)) / 2)
             optimiser.step()
+            step += 1
+            decay = min(plan.ema, step / (step + 10))
+            for old, new in zip(averaged.state_dict().values(), method.state_dict().values(), strict=True):
+                old.copy_(decay * old + (1 - decay) * new if new.is_floating_point() else new)
         batch = assembler.batch(validation)
         with torch.no_grad():
             known = torch.isfinite(batch.y)
-            losses.append(float(((method.eval()(batch).prediction - batch.y)[known] ** 2).mean()))
+            units = (averaged(batch).prediction - batch.y) / labels.std(0, correction=0)
+            losses.append(float((units[known] ** 2).mean()))
         if losses[-1] == min(losses):
-            best = {name: value.clone() for name, value in method.state_dict().items()}
+            best = {name: value.clone() for name, value in averaged.state_dict().items()}
     return losses, best
 
 
 @pytest.mark.parametrize("method", ["himoe", "late_fusion"])
 def test_without_a_search_it_is_the_plain_loop(method: str) -> None:
-    config = make_config(method, epochs=4, patience=4, model={"dropout": 0.3})
+    config = make_config(method, epochs=4, patience=4, model={"dropout": 0.3}, ema=0.9, warmup_steps=3, weight_decay=0.5)
     data = make_data(config, make_store())
     losses, best = plain_loop(config, data)
     fitted = fit_task(config, data, TASK)
@@ -225,10 +168,9 @@ def test_without_a_search_it_is_the_plain_loop(method: str) -> None:
     np.testing.assert_allclose(*predicted, rtol=1e-4)
 
 
-def test_one_trial_ignores_the_other_settings_of_the_search() -> None:
+def test_one_rate_is_no_search() -> None:
     data = make_data(make_config(), make_store())
     plain, told = (fit_task(make_config(search=search), data, TASK)
-                   for search in (None, {**SEARCH, "trials": 1, "epochs": 5}))
+                   for search in (None, {"learning_rate": (0.3,), "epochs": 5}))
     assert_same(plain, told)
-    assert isinstance(told.search, pd.DataFrame)
     assert len(told.search) == 0

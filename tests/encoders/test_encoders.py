@@ -9,11 +9,13 @@ from himoe.batches import Batch, ModalityShape
 from himoe.encoders import ModalityEncoders, build_encoder, encode_present, mask_codes
 from himoe.encoders.eegnet import EEGNet
 from himoe.encoders.face import FaceEncoder
+from himoe.encoders.features import FeatureEncoder
+from himoe.encoders.power import PowerNet
 from himoe.encoders.small import SmallCNN, WindowMLP
 from himoe.errors import InputError
 from himoe.params import ModelParams
 
-MODEL = ModelParams(features=7, dropout=0.0)
+MODEL = ModelParams(features=7, dropout=0.0, code_norm=False)
 
 
 @pytest.mark.parametrize("modality,shape,expected", [
@@ -65,6 +67,19 @@ def test_absent_windows_have_no_influence(poison: float, training: bool) -> None
     for first, second in zip([*grads, *buffers], [*grads_2, *buffers_2], strict=True):
         assert torch.isfinite(first).all()
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("modality,changes,shape,expected", [
+    ("EEG", {"eeg_encoder": "power"}, ModalityShape(14, 256, 64.0), PowerNet),
+    ("EEG", {"eeg_encoder": "power"}, ModalityShape(14, 20, 5.0), WindowMLP),
+    ("EEG", {"eeg_encoder": "bands"}, ModalityShape(59, 1, 0.25), FeatureEncoder),
+    ("EDA", {"signal_encoder": "features"}, ModalityShape(5, 1, 0.25), FeatureEncoder),
+    ("EDA", {"eeg_encoder": "bands"}, ModalityShape(1, 512, 128.0), SmallCNN),
+    ("FACE", {"signal_encoder": "features"}, ModalityShape(20, 100, 25.0), FaceEncoder)])
+def test_front_ends_by_name(modality: str, changes: dict, shape: ModalityShape, expected: type) -> None:
+    encoder = build_encoder(modality, shape, replace(MODEL, **changes))
+    assert type(encoder) is expected
+    assert encoder(torch.randn(3, shape.channels, shape.samples)).shape == (3, 7)
 
 
 @pytest.mark.parametrize("modality", list(SHAPES))

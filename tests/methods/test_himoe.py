@@ -26,7 +26,7 @@ def test_prediction_is_the_chain_of_its_parts(make_spec: MakeSpec, make_batch: M
     batch = make_batch()
     method = build_method("himoe", make_spec()).eval()
     z, _ = method.modality_bank(method.encode(batch))
-    fused, _ = method.fusion(z)
+    fused, _ = method.fusion(z, batch.present)
     emotion, _ = method.emotion_bank(fused)
     torch.testing.assert_close(method(batch).prediction, method.heads(emotion)[0])
 
@@ -34,7 +34,7 @@ def test_prediction_is_the_chain_of_its_parts(make_spec: MakeSpec, make_batch: M
 def test_no_emotion_experts_is_the_identity(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     batch = make_batch()
     method = build_method("himoe", make_spec(model={"emotion_experts": 0})).eval()
-    fused, _ = method.fusion(method.modality_bank(method.encode(batch))[0])
+    fused, _ = method.fusion(method.modality_bank(method.encode(batch))[0], batch.present)
     output = method(batch)
     torch.testing.assert_close(output.prediction, method.heads(fused)[0])
     assert set(output.diagnostics) == {"modality_gates", "fusion_weights"}
@@ -73,3 +73,30 @@ def test_absent_everywhere_predicts_the_same_at_every_step(make_spec: MakeSpec, 
     prediction = build_method("himoe", make_spec())(empty).prediction
     assert torch.isfinite(prediction).all()
     torch.testing.assert_close(prediction, prediction[:1, :1].expand(8, 5, 3))
+
+
+def _survival(make_spec: MakeSpec, residual: bool, experts: int) -> tuple[dict[str, float], float]:
+    """SD over windows of each stage, in SDs of the code, and the gradient at the encoders, at initialisation."""
+    torch.manual_seed(0)
+    method = build_method("himoe", make_spec(model={
+        "features": 32, "modality_experts": 4, "emotion_experts": experts, "expert_hidden": 64, "residual": residual}))
+    codes = torch.randn(40, 9, 4, 32, requires_grad=True)
+    present = torch.ones(40, 9, 4, dtype=torch.bool)
+    z, _ = method.modality_bank(codes)
+    fused, _ = method.fusion(z, present)
+    stages = {"code": codes, "modality": z, "fusion": fused}
+    if experts:
+        stages["emotion"] = method.emotion_bank(fused)[0]
+    rated = method.heads.linear(list(stages.values())[-1])
+    (gradient,) = torch.autograd.grad(rated.square().sum(), codes)
+    spread = {name: float(value.detach().flatten(0, 1).std(0).mean()) for name, value in stages.items()}
+    return {name: value / spread["code"] for name, value in spread.items()}, float(gradient.norm())
+
+
+def test_the_signal_survives_both_banks(make_spec: MakeSpec) -> None:
+    spread, gradient = _survival(make_spec, residual=True, experts=6)
+    assert all(1 / 3 < value < 3 for value in spread.values()), spread
+    assert 1 / 3 < gradient / _survival(make_spec, residual=True, experts=0)[1] < 3
+    dead, faint = _survival(make_spec, residual=False, experts=6)
+    assert dead["emotion"] < 1 / 30  # what the test would see if the skip connections went
+    assert faint < gradient / 30
