@@ -80,7 +80,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If it cannot be read, or is not a mapping.
     """
     try:
-        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        value = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read ({reason}); run the stage with dvc repro, or correct the file."

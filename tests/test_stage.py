@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from dvc.repo import Repo
 from pipeline_helpers import ROOT, tiny_params, workbench
+from ruamel.yaml import YAML, cyaml
 from toysets import file_bytes, make_store, write_store
 
 from himoe.errors import InputError
@@ -364,3 +365,12 @@ def test_a_bad_face_parameter_is_refused_before_any_video(tmp_path: Path, monkey
         face(*FACE)
     assert all(word in str(error.value) for word in ("params.yaml", *words)), error.value
     assert not Path("data").exists()
+
+
+@pytest.mark.parametrize("path", [ROOT / "dvc.yaml", ROOT / "params.yaml", *sorted(ROOT.glob("reports/*/params.yaml"))],
+                         ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_fast_parser_reads_what_the_plain_one_reads(path: Path) -> None:
+    """DVC and the stages use libyaml where it is there; ruamel.yaml's own parser knows all of YAML 1.2."""
+    assert cyaml.CParser is not None
+    plain = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    assert repr(read_yaml(path)) == repr(plain)  # types and order too
