@@ -12,13 +12,12 @@ from pipeline_helpers import PARAMS, ROOT, environment, run_ok, tiny_params, wri
 
 from himoe.errors import InputError
 from himoe.files import write_json
-from himoe.params import RunParams, TrainingParams, parse
+from himoe.params import EEG_ENCODERS, RunParams, TrainingParams, parse
 from pipeline import demo, overlay, study
 from pipeline.code import code_lists
 from pipeline.stage import read_yaml
 
 STUDIES = sorted(path.parent.name for path in ROOT.glob("reports/*/params.yaml"))
-LEAF = object()
 
 
 def leaves(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -84,12 +83,29 @@ def test_a_study_of_this_project_is_a_whole_set_of_parameters(name: str) -> None
 
 
 def test_what_a_study_shares_with_the_project_it_states_alike() -> None:
-    """A run of the extended study that the project also has is the same run, so that it comes from the cache."""
-    extended = read_yaml(ROOT / "reports" / "extended" / "params.yaml")["runs"]
-    assert {name: run for name, run in extended.items() if name in PARAMS["runs"]} == {
-        name: run for name, run in PARAMS["runs"].items() if name in extended}
-    lines = [str(sorted(run.items(), key=str)) for run in {**PARAMS["runs"], **extended}.values()]
+    """A run that the project also has is the same run: for the extended study it then comes from the cache."""
+    extended, cohorts = (read_yaml(ROOT / "reports" / name / "params.yaml")["runs"] for name in ("extended", "cohorts"))
+    for runs in (extended, cohorts):
+        assert {name: run for name, run in runs.items() if name in PARAMS["runs"]} == {
+            name: run for name, run in PARAMS["runs"].items() if name in runs}
+    assert set(cohorts) <= set(PARAMS["runs"])
+    every = {**PARAMS["runs"], **extended}
+    lines = [str(sorted(run.items(), key=str)) for run in every.values()]
     assert len(set(lines)) == len(lines)
+
+
+def test_each_front_end_of_eeg_stands_once_beside_the_default_one() -> None:
+    _, params = overlay.read_study(ROOT / "reports" / "extended" / "params.yaml", ROOT)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for run in params["runs"].values():
+        if run["protocol"] == "trial" and not run.get("shuffle_labels") and (
+                not run.get("variant") or run["variant"].startswith("front_")):
+            place = (run["set"], run["modalities"], run["method"], run.get("task", ""))
+            found.setdefault(place, []).append({**params["reference"]["model"], **run.get("model", {})}["eeg_encoder"])
+    varied = {place: names for place, names in found.items() if len(names) > 1}
+    assert {place[:1] + place[2:3] for place in varied} >= {
+        (name, method) for name in ("deap", "dreamer", "seed") for method in ("himoe", "tacoformer", "late_fusion")}
+    assert all(sorted(names) == sorted(EEG_ENCODERS) for names in varied.values())
 
 
 def test_cohorts_are_other_people_than_the_project_s() -> None:
