@@ -317,7 +317,8 @@ def test_cost_shows_methods_without_multiply_adds_by_seconds_alone(deap: Materia
     left, right = figure.axes
     assert len(right.lines) == 9 + 1  # and the ceiling
     assert len(left.lines) == 5 + 1
-    rows = cost[(cost["modality_set"] == "EEG+PPS") & (cost["set"] == "deap")].set_index("method")
+    plain = cost[cost["variant"] == ""]
+    rows = plain[(plain["modality_set"] == "EEG+PPS") & (plain["set"] == "deap")].set_index("method")
     label = f"Hi-MoE: {int(rows.loc['himoe', 'parameters']):,} parameters"
     ccc = results["deap-himoe"].metrics["ccc"]
     assert line(left, label).get_xydata().tolist() == [[rows.loc["himoe", "multiply_adds"], ccc]]

@@ -147,7 +147,7 @@ def test_the_rate_picker_shows_the_ranking_at_that_rate(opened: Opened, made: An
     for run in made.results.values():
         m = run.metrics
         if (m["set"], m["protocol"], m["task"], m["modality_set"], m["variant"], m["shuffled_labels"]) == (
-                "deap", "trial", "regression", "EEG+PPS+FACE", "", False):
+                "deap", "trial", "regression", "EEG+PPS", "", False):
             sweep = run.part("sweep")
             here = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean")
                          & ((sweep["missing_rate"] - rates[last]).abs() < 1e-9)]
