@@ -19,7 +19,7 @@ from himoe.files import atomic_path
 DIGITAL_RANGE = (-8388608, 8388607)
 # with a symmetric physical range, 0 is stored as 0
 SYMMETRIC_RANGE = (-8388607, 8388607)
-BLOCK_RECORDS = 60
+BLOCK_RECORDS = 20
 FIXED_BYTES = 256
 # places of two header fields: the version of the data format, the number of records
 VERSION_FIELD = slice(192, 236)

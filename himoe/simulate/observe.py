@@ -37,7 +37,7 @@ EMG_BAND_HZ = 40.0
 # SD of one second's reading where nothing above says it: chosen.
 _READING_SD = {"heart_rate": 0.5, "heart_variability": 1.4, "pulse_amplitude": 0.05, "skin_conductance_level": 0.02,
                "breathing_rate": 0.10, "breathing_depth": 0.10, "skin_temperature": 0.01}
-_LOST = 1e8
+_LOST = 1e8  # a variance that stands for no reading
 _REACH_S, _REACH_SETTLINGS = 12, 4  # how far back the known past counts: lags, and time constants of low-passes
 
 
@@ -210,7 +210,8 @@ def rhythm_bound(seen: np.ndarray, power: np.ndarray, other: np.ndarray, contact
     total = sources + other + np.einsum("cn,cd->ncd", contact, np.eye(len(seen)))
     inner = seen.T @ np.linalg.solve(total, seen)  # (n, R, R)
     information = width_hz * power.T[:, :, None] * power.T[:, None, :] * inner**2
-    return np.diagonal(np.linalg.inv(information + 1e-9 * np.eye(seen.shape[1])), axis1=1, axis2=2).T
+    bound = np.diagonal(np.linalg.inv(information + 1e-9 * np.eye(seen.shape[1])), axis1=1, axis2=2).T
+    return np.where(bound > 0, np.minimum(bound, _LOST), _LOST)  # not above 0: a source lost in rounding
 
 
 def _pink_density(low_hz: float, top_hz: float) -> Callable[[float], float]:

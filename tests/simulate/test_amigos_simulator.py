@@ -14,12 +14,14 @@ from himoe.datasets import amigos as reader
 from himoe.errors import InputError
 from himoe.files import read_json
 from himoe.recordings import DIMENSIONS, Session
-from himoe.simulate import amigos, latent, physiology
+from himoe.simulate import amigos, latent
 from himoe.simulate.effects import make_person
 from himoe.simulate.generate import SimulationParams
 from himoe.simulate.registry import SIMULATORS
+from himoe.simulate.request import participants
+from himoe.simulate.timeline import DRIVER_PER_LATENT
 
-FOUR = SimulationParams(subjects=4, trials=6, seed=5)  # people 1, 8, 15 and 22; five short videos, one long
+FOUR = SimulationParams(subjects=4, trials=6, seed=5)  # people 1, 8, 15 and 22; four short videos, two long ones
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -48,7 +50,7 @@ def test_same_bytes_for_any_jobs_and_fewer_people(made: Path, tmp_path: Path) ->
     SIMULATORS["amigos"](tmp_path / "few", SimulationParams(2, 6, 5), {}, 2)
     once, few = contents(made), contents(tmp_path / "few")
     files = [f"data_preprocessed/Data_Preprocessed_P{number:02d}.mat" for number in (1, 8, 15, 22)]
-    others = ["continuous_annotations.csv", "truth.json", "truth_trajectory.parquet"]
+    others = ["continuous_annotations.csv", "truth.json", "truth_quality.parquet", "truth_trajectory.parquet"]
     assert sorted(once) == sorted([*files, *others])
     assert sorted(few) == sorted([*files[:2], *others])
     assert all(once[name] == few[name] for name in files[:2])
@@ -63,14 +65,14 @@ def test_another_seed_gives_other_bytes(made: Path, tmp_path: Path) -> None:
 
 
 def test_the_people_come_in_one_order() -> None:
-    assert amigos.participants(5) == (1, 8, 15, 22, 29)
-    assert sorted(amigos.participants(40)) == list(range(1, 41))
+    assert participants("amigos", 5) == (1, 8, 15, 22, 29)
+    assert sorted(participants("amigos", 40)) == list(range(1, 41))
 
 
 @pytest.mark.parametrize("trials, n_short, n_long", [(1, 1, 0), (4, 4, 0), (5, 4, 1), (10, 8, 2), (19, 16, 3),
                                                      (20, 16, 4)])
 def test_the_last_fifth_of_the_videos_is_long(trials: int, n_short: int, n_long: int) -> None:
-    short, long = amigos.videos(trials)
+    short, long = amigos.videos(trials, "additive")
     assert short == tuple(range(1, n_short + 1))
     assert long == tuple(range(17, 17 + n_long))
     assert all(55 <= amigos.video_s(3, video) <= 75 for video in short)
@@ -78,7 +80,7 @@ def test_the_last_fifth_of_the_videos_is_long(trials: int, n_short: int, n_long:
 
 
 def test_the_days_follow_one_another_with_room_for_every_baseline() -> None:
-    time, day_s = amigos.timeline(5, 1, 10)
+    time, day_s = amigos.timeline(5, 1, 10, "additive")
     assert sorted(time.videos) == [1, 2, 3, 4, 5, 6, 7, 8, 17, 18]
     assert time.videos[:8] != tuple(range(1, 9))
     starts, ends = np.array(time.start_s), np.array(time.start_s) + np.array(time.length_s)
@@ -87,7 +89,7 @@ def test_the_days_follow_one_another_with_room_for_every_baseline() -> None:
     assert (starts[1:] - ends[:-1] >= 12).all()
     assert ends[7] < day_s < starts[8] - 5
     assert ends[-1] < time.duration_s
-    first_only, end_s = amigos.timeline(5, 8, 10)
+    first_only, end_s = amigos.timeline(5, 8, 10, "additive")
     assert max(first_only.videos) == 8
     assert end_s == first_only.duration_s
 
@@ -98,7 +100,7 @@ def test_the_file_has_the_layout_of_the_real_one(made: Path) -> None:
     content = scipy.io.loadmat(path)
     for cell in range(20):
         data, label = content["joined_data"][0, cell], content["labels_selfassessment"][0, cell]
-        if cell + 1 in (1, 2, 3, 4, 5, 17):
+        if cell + 1 in (1, 2, 3, 4, 17, 18):
             assert data.shape == (round(128 * (5 + amigos.video_s(5, cell + 1))), 17)
             assert data.dtype == np.float64
             assert label.shape == (1, 12)
@@ -109,11 +111,11 @@ def test_the_file_has_the_layout_of_the_real_one(made: Path) -> None:
 
 
 def test_the_reader_gets_trials_visits_and_lengths(sessions: dict[str, dict[str, Session]]) -> None:
-    assert list(sessions["s01"]) == ["v01", "v02", "v03", "v04", "v05", "v17"]
-    assert list(sessions["s08"]) == ["v01", "v02", "v03", "v04", "v05"]
+    assert list(sessions["s01"]) == ["v01", "v02", "v03", "v04", "v17", "v18"]
+    assert list(sessions["s08"]) == ["v01", "v02", "v03", "v04"]
     for name, session in sessions["s01"].items():
         trial = session.trials[0]
-        assert trial.session == ("long" if name == "v17" else "short")
+        assert trial.session == ("long" if name in ("v17", "v18") else "short")
         assert (trial.start_s, trial.duration_s) == (5.0, amigos.video_s(5, int(name[1:])))
         assert session.signals["EEG"].duration_s == 5.0 + trial.duration_s
 
@@ -141,7 +143,7 @@ def test_what_is_missing_is_what_the_truth_says(
 ) -> None:
     lost = truth[22]["missing"]
     (empty,), ((video, modality),) = lost["empty_data"], lost["nan_data"]
-    assert set(sessions["s22"]) == {"v01", "v02", "v03", "v04", "v05", "v17"} - {f"v{empty:02d}"}
+    assert set(sessions["s22"]) == {"v01", "v02", "v03", "v04", "v17", "v18"} - {f"v{empty:02d}"}
     assert modality not in sessions["s22"][f"v{video:02d}"].signals
     assert truth[1]["missing"]["empty_data"] == truth[8]["missing"]["empty_data"] == []
     assert truth[8]["second_day"] is None
@@ -169,7 +171,7 @@ def test_a_gap_of_label_reaches_the_file(tmp_path: Path) -> None:
 
 
 def test_the_second_day_differs_as_told() -> None:
-    person, (time, day_s) = make_person(5, "amigos", 1), amigos.timeline(5, 1, 5)
+    person, (time, day_s) = make_person(5, "amigos", 1, "additive"), amigos.timeline(5, 1, 5, "additive")
     driver = np.zeros((4, round(time.duration_s * latent.LATENT_HZ) + 1))
     gain = tuple(np.linspace(0.7, 1.3, 14).tolist())
     same = amigos.SecondDay((1.0,) * 14, (1.0, 1.0), 0.0, 0.0)
@@ -197,13 +199,13 @@ def beats_per_min(lead: np.ndarray) -> float:
 
 def test_emotion_moves_the_signals() -> None:
     """The heart beats faster for a driver of high arousal than for none, by the person's own gain."""
-    person, (time, day_s) = make_person(5, "amigos", 1), amigos.timeline(5, 1, 5)
+    person, (time, day_s) = make_person(5, "amigos", 1, "additive"), amigos.timeline(5, 1, 5, "additive")
     n_samples, day = round(time.duration_s * latent.LATENT_HZ) + 1, amigos.second_day(5, 1)
     calm, excited = np.zeros((4, n_samples)), np.zeros((4, n_samples))
-    excited[1] = physiology.DRIVER_PER_LATENT
+    excited[1] = DRIVER_PER_LATENT
     low, high = (amigos.signals(person, driver, time.duration_s, 5, 1.0, day_s, day) for driver in (calm, excited))
     gained = beats_per_min(high["ECG"][0]) - beats_per_min(low["ECG"][0])
-    assert gained == pytest.approx(physiology.DRIVER_PER_LATENT * person.gains["heart_rate"][1], abs=1.0)
+    assert gained == pytest.approx(DRIVER_PER_LATENT * person.gains["heart_rate"][1], abs=1.0)
 
 
 def test_writing_refuses_what_the_set_does_not_have(tmp_path: Path) -> None:

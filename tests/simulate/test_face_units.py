@@ -9,10 +9,15 @@ from scipy.special import expit
 from himoe.recordings import DIMENSIONS
 from himoe.simulate import artefacts, face_motion, face_units
 from himoe.simulate.effects import make_person, modulations
-from himoe.simulate.face_units import UNITS, make_response, unit_logits
+from himoe.simulate.face_units import UNITS, FaceResponse, unit_logits
 from himoe.simulate.latent import LATENT_HZ, generator, smooth_noise
+from himoe.simulate.sessions import deap_session
 
 N_SAMPLES = 1200
+
+
+def make_response(seed: int, participant: int) -> FaceResponse:
+    return face_units.make_response(seed, make_person(seed, "deap", participant, "additive"))
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +87,12 @@ def test_published_signs(unit: str, dimension: str, sign: int) -> None:
 
 
 def test_blinks_are_those_of_the_eog() -> None:
-    person, seed = make_person(4, "deap", 7), 4
-    still = np.zeros((4, round(200 * LATENT_HZ) + 1))
-    closure = face_motion.session_blinks(person, still, 200.0, seed, 1.0)
-    potential_uv = artefacts.blinks(person, modulations(person, still, seed, 1.0), 200.0, 512.0, seed)
+    seed = 4
+    session = deap_session(seed, 7, 3, "physiological")
+    person, length_s = session.person, session.timeline.duration_s
+    closure = face_motion.session_blinks(session, seed, 1.0)
+    moved = modulations(person, session.driver, seed, 1.0, lags_s=session.conditions.lags_s)
+    potential_uv = artefacts.blinks(person, moved, length_s, 512.0, seed)
     time_s = (np.arange(len(potential_uv)) + 0.5) / 512
     assert np.corrcoef(face_motion.blink_at(closure, time_s), potential_uv)[0, 1] > 0.95
     edges = np.flatnonzero(np.diff(np.concatenate([[0], closure > 0.01, [0]]).astype(int)))

@@ -11,10 +11,11 @@ import pytest
 
 from himoe.files import read_json
 from himoe.params import VideoParams
-from himoe.simulate import face, generate, physiology
-from himoe.simulate.effects import make_person
+from himoe.simulate import face
+from himoe.simulate.effects import driver_terms, make_person
 from himoe.simulate.face_units import UNITS, make_response
 from himoe.simulate.generate import SimulationParams, simulate_deap
+from himoe.simulate.sessions import deap_session
 
 SEED = 11
 TINY = VideoParams(2.0, 80, 64)
@@ -22,9 +23,8 @@ TINY = VideoParams(2.0, 80, 64)
 
 def make_session(participant: int, trials: int, snr: float = 4.0) -> tuple[face.FaceSession, np.ndarray]:
     """A person's session and the driver behind it."""
-    timeline = generate.deap_timeline(SEED, participant, trials)
-    driver = physiology.session_driver(timeline, generate.session_latents(SEED, "deap", participant, timeline))
-    return face.face_session(make_person(SEED, "deap", participant), timeline, driver, SEED, snr), driver
+    session = deap_session(SEED, participant, trials, "physiological")
+    return face.face_session(session, SEED, snr), session.driver
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -53,7 +53,7 @@ def test_videos_change_no_other_file(roots: dict[str, Path]) -> None:
     assert told == plain
     assert [person["participant"] for person in told["people"]] == [1, 24]
     assert faces[1] is None  # DEAP filmed participants 1 to 22
-    response = make_response(SEED, 1)
+    response = make_response(SEED, make_person(SEED, "deap", 1, "physiological"))
     assert faces[0]["lag_s"] == response.lag_s
     assert faces[0]["gains"]["AU12"]["valence"] == response.gains[UNITS.index("AU12"), 0]
 
@@ -106,21 +106,25 @@ def test_the_last_trials_of_a_short_tape_have_no_file_and_no_truth(tmp_path: Pat
     assert len(contents(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("participant", [1, 15])
-def test_the_face_follows_what_the_person_felt_a_lag_ago(participant: int) -> None:
+@pytest.mark.parametrize(("participant", "world", "snr"), [(1, "additive", 8.0), (15, "physiological", 3.0)])
+def test_the_face_follows_what_the_person_felt_a_lag_ago(participant: int, world: str, snr: float) -> None:
     """Through the whole chain: driver of the session, action units at the times of frames on the videos' clocks."""
-    session, driver = make_session(participant, 6, snr=8.0)
-    clock_s, frame_s = np.arange(driver.shape[1]) / 4, np.arange(300) / 5
-    units = np.stack([session.course(order, frame_s).units for order in range(1, 7)])  # (6, 300, U)
+    session = deap_session(SEED, participant, 6, world)
+    filmed = face.face_session(session, SEED, snr)
+    clock_s, frame_s = np.arange(session.driver.shape[1]) / 4, np.arange(300) / 5
+    units = np.stack([filmed.course(order, frame_s).units for order in range(1, 7)])  # (6, 300, U)
     shown = np.log(units / (1 - units))
-    lags_s = np.arange(-0.5, 2.0, 0.05)
-    scores = np.zeros(len(lags_s))
-    for k, lag in enumerate(lags_s):
-        felt = np.stack([[np.interp(start_s + frame_s - lag, clock_s, row) for row in session.response.gains @ driver]
-                         for start_s in session.timeline.start_s])  # (6, U, 300)
+    wanted = filmed.response.gains @ driver_terms(session.driver, filmed.response.gains.shape[1])
+    lags_s = [filmed.response.trial_lag(session, trial) for trial in range(6)]
+    late_s = np.arange(-1.0, 1.5, 0.05)
+    scores = np.zeros(len(late_s))
+    for k, late in enumerate(late_s):
+        felt = np.stack([[np.interp(start_s + frame_s - lag_s - late, clock_s, row) for row in wanted]
+                         for start_s, lag_s in zip(session.timeline.start_s, lags_s)])  # (6, U, 300)
         scores[k] = np.mean([np.corrcoef(felt[:, u].ravel(), shown[:, :, u].ravel())[0, 1] for u in range(len(UNITS))])
     assert scores.max() > 0.85
-    assert lags_s[int(np.argmax(scores))] == pytest.approx(session.response.lag_s, abs=0.15)
+    assert late_s[int(np.argmax(scores))] == pytest.approx(0.0, abs=0.15)
+    assert (len(set(lags_s)) == 6) == (world == "physiological")
 
 
 def test_what_happens_does_not_depend_on_the_frame_rate() -> None:

@@ -12,9 +12,11 @@ import pytest
 from himoe.datasets import deap, dreamer
 from himoe.errors import InputError
 from himoe.files import read_json
-from himoe.simulate import generate, layouts
+from himoe.simulate import layouts
+from himoe.simulate.effects import make_person
 from himoe.simulate.generate import SimulationParams, simulate_deap, simulate_dreamer
 from himoe.simulate.registry import SIMULATORS
+from himoe.simulate.request import participants
 
 SMALL = SimulationParams(subjects=2, trials=1, seed=11)
 
@@ -50,7 +52,7 @@ def test_same_bytes_whatever_the_jobs(bdf: Path, tmp_path: Path) -> None:
     once, again = contents(bdf), contents(tmp_path / "again")
     assert set(once) == {
         "data_original/s01.bdf", "data_original/s24.bdf", "metadata_csv/participant_ratings.csv",
-        "continuous_annotations.csv", "truth.json", "truth_trajectory.parquet",
+        "continuous_annotations.csv", "truth.json", "truth_trajectory.parquet", "truth_quality.parquet",
     }
     assert once == again
 
@@ -83,13 +85,13 @@ def test_dreamer_is_the_same_for_any_jobs_and_number_of_people(mat: Path, tmp_pa
 
 
 def test_participants_are_a_prefix_and_cover_both_sites() -> None:
-    everybody = generate.participants("deap", 32)
+    everybody = participants("deap", 32)
     assert sorted(everybody) == list(range(1, 33))
     for count in range(2, 33):
-        few = generate.participants("deap", count)
+        few = participants("deap", count)
         assert few == everybody[:count]
         assert min(few) <= 22 < max(few)
-    assert generate.participants("dreamer", 3) == (1, 2, 3)
+    assert participants("dreamer", 3) == (1, 2, 3)
 
 
 def test_both_layouts_hold_the_same_people(bdf: Path, tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_truth_says_simulated_and_holds_gains_and_lags(mat: Path, bdf: Path) -> 
         assert truth["dataset"] == dataset
         assert truth["params"]["seed"] == 11
         person = truth["people"][0]
-        made = generate.make_person(11, dataset, person["participant"])
+        made = make_person(11, dataset, person["participant"], "physiological")
         assert person["lags_s"] == made.lags_s
         assert person["gains"]["heart_rate"]["arousal"] == made.gains["heart_rate"][1]
         assert set(truth["effects"]) == set(person["gains"])
@@ -217,7 +219,7 @@ def test_simulated_files_never_join_others_and_replace_an_earlier_simulation(mat
     (again / "stale").write_text("old")
     simulate_dreamer(again, SimulationParams(1, 1, 0))
     assert set(contents(again)) == {"DREAMER.mat", "continuous_annotations.csv", "truth.json",
-                                    "truth_trajectory.parquet"}
+                                    "truth_quality.parquet", "truth_trajectory.parquet"}
 
 
 def test_a_broken_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

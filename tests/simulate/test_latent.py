@@ -15,8 +15,8 @@ VIDEOS, PEOPLE = range(1, 41), range(1, 9)
 def population() -> np.ndarray:
     """(8 people, 40 videos, 4 dimensions, 241 samples) on 1..9."""
     return np.stack([
-        [latent.to_scale(latent.trial_latent(3, "deap", person, video, 60.0), SCALES["deap"]) for video in VIDEOS]
-        for person in PEOPLE
+        [latent.to_scale(latent.trial_latent(3, "deap", person, video, 60.0, "additive"), SCALES["deap"])
+         for video in VIDEOS] for person in PEOPLE
     ])
 
 
@@ -57,7 +57,7 @@ def test_a_video_means_the_same_to_everybody(population: np.ndarray) -> None:
 
 
 def test_videos_are_balanced_over_the_quadrants() -> None:
-    raw = [np.linalg.solve(latent.MIXING, latent.stimulus_profile(0, "deap", video)) for video in VIDEOS]
+    raw = [np.linalg.solve(latent.MIXING, latent.stimulus_profile(0, "deap", video, "additive")) for video in VIDEOS]
     quadrants = [(bool(value[0] > 0), bool(value[1] > 0)) for value in raw]
     counts = [quadrants.count((valence, arousal)) for valence in (False, True) for arousal in (False, True)]
     assert sum(counts) == 40
@@ -82,7 +82,7 @@ def test_smooth_noise_has_variance_one_and_the_stated_correlation_time() -> None
 def test_report_lags_and_scatters_as_recorded() -> None:
     late, errors, ratings = [], [], []
     for video in range(1, 41):
-        course = latent.trial_latent(1, "deap", 5, video, 60.0)
+        course = latent.trial_latent(1, "deap", 5, video, 60.0, "additive")
         said, rating = latent.report(1, "deap", 5, video, course, SCALES["deap"])
         assert said.shape == course.shape
         assert said.min() >= 1.0

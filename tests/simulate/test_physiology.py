@@ -9,10 +9,14 @@ import pytest
 from scipy.signal import butter, sosfiltfilt, welch
 
 from himoe.recordings import DIMENSIONS
-from himoe.simulate import artefacts, effects, latent, peripheral, physiology
+from himoe.simulate import artefacts, latent, peripheral, physiology
 from himoe.simulate import eeg as eeg_module
-from himoe.simulate.effects import EFFECTS, LAGS_S, Person, make_person, modulations
+from himoe.simulate.effect_tables import ADDITIVE, LAGS_S, REGIONS
+from himoe.simulate.effects import Person, make_person, modulations
 from himoe.simulate.latent import LATENT_HZ
+from himoe.simulate.montage import EPOC, GENEVA
+from himoe.simulate.shaped import shaped_noise
+from himoe.simulate.timeline import make_timeline, session_driver
 
 DURATION_S = 300.0
 GRID_S = np.arange(int(DURATION_S * LATENT_HZ) + 1) / LATENT_HZ
@@ -27,7 +31,7 @@ def arousal_driver() -> np.ndarray:
 
 def only_arousal(person: Person, sizes: dict[str, float]) -> Person:
     """The person with gains from arousal alone, only for the effects in *sizes*."""
-    gains = {name: np.array([0.0, sizes.get(name, 0.0), 0.0, 0.0]) for name in EFFECTS}
+    gains = {name: np.array([0.0, sizes.get(name, 0.0), 0.0, 0.0]) for name in ADDITIVE.effects}
     return replace(person, gains=gains)
 
 
@@ -44,7 +48,7 @@ def lag_of(measured: np.ndarray, time_s: np.ndarray, course: np.ndarray) -> floa
 def test_heart_rate_lag_is_recovered_from_the_electrocardiogram(participant: int) -> None:
     import neurokit2 as nk
 
-    person = only_arousal(make_person(2, "dreamer", participant), {"heart_rate": 6.0})
+    person = only_arousal(make_person(2, "dreamer", participant, "additive"), {"heart_rate": 6.0})
     driver = arousal_driver()
     moved = modulations(person, driver, seed=2, snr=1.0, noise=0.0)
     lead = peripheral.electrocardiogram(person, moved, DURATION_S, 256.0, 2, noise=0.0)[0]
@@ -60,7 +64,7 @@ def test_heart_rate_lag_is_recovered_from_the_electrocardiogram(participant: int
 def test_finger_pulse_beats_as_often_as_its_rate_says() -> None:
     import neurokit2 as nk
 
-    person = make_person(0, "deap", 15)
+    person = make_person(0, "deap", 15, "additive")
     moved = modulations(person, arousal_driver(), seed=0, snr=1.0)
     rate_bpm, _ = peripheral.heart_phase(person, moved, DURATION_S, 128.0, 0)
     pulse = peripheral.finger_pulse(person, moved, DURATION_S, 128.0, 0)
@@ -69,7 +73,7 @@ def test_finger_pulse_beats_as_often_as_its_rate_says() -> None:
 
 
 def test_temperature_lag_and_muscle_lag_are_recovered() -> None:
-    person = only_arousal(make_person(4, "deap", 6), {"skin_temperature": -0.2, "zygomaticus": 0.8})
+    person = only_arousal(make_person(4, "deap", 6, "additive"), {"skin_temperature": -0.2, "zygomaticus": 0.8})
     driver = arousal_driver()
     moved = modulations(person, driver, seed=4, snr=1.0, noise=0.0)
     warm = peripheral.skin_temperature(person, moved, DURATION_S, 64.0, 4, noise=0.0)
@@ -82,7 +86,7 @@ def test_temperature_lag_and_muscle_lag_are_recovered() -> None:
 
 
 def test_breathing_rate_is_the_stated_one() -> None:
-    person = only_arousal(make_person(1, "deap", 20), {})
+    person = only_arousal(make_person(1, "deap", 20, "additive"), {})
     moved = modulations(person, arousal_driver(), seed=1, snr=1.0, noise=0.0)
     belt = peripheral.respiration(person, moved, DURATION_S, 32.0, 1, noise=0.0)
     frequency_hz, power = welch(belt, 32.0, nperseg=4096)
@@ -91,30 +95,30 @@ def test_breathing_rate_is_the_stated_one() -> None:
 
 def test_all_lags_lie_in_their_range_and_order() -> None:
     for participant in range(1, 33):
-        lags_s = make_person(9, "deap", participant).lags_s
+        lags_s = make_person(9, "deap", participant, "additive").lags_s
         assert set(lags_s) == set(LAGS_S)
         assert all(low <= lags_s[modality] <= high for modality, (low, high) in LAGS_S.items())
         assert lags_s["EEG"] < lags_s["PPG"] <= lags_s["EDA"] < lags_s["TEMP"]
 
 
 def test_modulation_is_gain_times_late_driver_and_scales_with_snr() -> None:
-    person, driver = make_person(0, "deap", 2), arousal_driver()
+    person, driver = make_person(0, "deap", 2, "additive"), arousal_driver()
     one, three = (modulations(person, driver, 0, snr, noise=0.0) for snr in (1.0, 3.0))
-    for name, effect in EFFECTS.items():
+    for name, effect in ADDITIVE.effects.items():
         np.testing.assert_allclose(three[name], 3 * one[name])
         modality = "PPG" if effect.modality == "HEART" else effect.modality
         late = np.interp(GRID_S - person.lags_s[modality], GRID_S, driver[1])
         # 50 ppm over 300 s is 0.015 s.
         np.testing.assert_allclose(one[name], person.gains[name][1] * late, atol=0.02 * abs(person.gains[name][1]))
     none = modulations(person, driver, 0, snr=0.0)
-    for name, effect in EFFECTS.items():
+    for name, effect in ADDITIVE.effects.items():
         assert 0.4 * effect.background_sd < none[name].std() < 1.6 * effect.background_sd
 
 
 def test_people_share_a_part_of_their_gains_and_have_a_part_of_their_own() -> None:
-    people = [make_person(0, "deap", participant) for participant in range(1, 33)]
-    gains = np.stack([[person.gains[name] for name in EFFECTS] for person in people])
-    for row, effect in enumerate(EFFECTS.values()):
+    people = [make_person(0, "deap", participant, "additive") for participant in range(1, 33)]
+    gains = np.stack([[person.gains[name] for name in ADDITIVE.effects] for person in people])
+    for row, effect in enumerate(ADDITIVE.effects.values()):
         shared = np.array([effect.weights.get(dimension, 0.0) for dimension in DIMENSIONS])
         spread = gains[:, row].std(axis=0)
         assert (spread > 0).all()
@@ -122,7 +126,7 @@ def test_people_share_a_part_of_their_gains_and_have_a_part_of_their_own() -> No
 
 
 def test_correlation_of_alpha_power_with_arousal_grows_with_snr() -> None:
-    person, driver = make_person(0, "deap", 1), arousal_driver()
+    person, driver = make_person(0, "deap", 1, "additive"), arousal_driver()
     gains = dict(person.gains) | {f"alpha_parietal_{side}": np.array([0, -0.2, 0, 0]) for side in ("left", "right")}
     person = replace(person, gains=gains)
     band = butter(4, (8, 13), "bandpass", fs=128, output="sos")
@@ -140,8 +144,8 @@ def test_correlation_of_alpha_power_with_arousal_grows_with_snr() -> None:
 
 
 def test_background_falls_like_one_over_f() -> None:
-    person = make_person(0, "deap", 3)
-    noise = eeg_module.background(person, 128 * 120, eeg_module.EPOC, 0)
+    person = make_person(0, "deap", 3, "additive")
+    noise = eeg_module.background(person, 128 * 120, EPOC, 0)
     assert noise.shape == (14, 128 * 120)
     frequency_hz, power = welch(noise, 128.0, nperseg=1024)
     use = (frequency_hz > 1) & (frequency_hz < 45)
@@ -151,7 +155,7 @@ def test_background_falls_like_one_over_f() -> None:
 
 
 def test_shaped_noise_is_in_its_band_with_variance_one() -> None:
-    noise = eeg_module.shaped_noise(np.random.default_rng(1), 3, 50_001, 128.0, (8.0, 13.0))
+    noise = shaped_noise(np.random.default_rng(1), 3, 50_001, 128.0, (8.0, 13.0))
     assert noise.shape == (3, 50_001)
     assert noise.dtype == np.float32
     np.testing.assert_allclose(noise.std(axis=1), 1.0, rtol=0.05)
@@ -161,9 +165,9 @@ def test_shaped_noise_is_in_its_band_with_variance_one() -> None:
 
 
 def test_regions_are_seen_best_by_near_channels() -> None:
-    seen = np.mean([eeg_module.topography(make_person(0, "deap", k), eeg_module.GENEVA, 0) for k in range(1, 33)], 0)
+    seen = np.mean([eeg_module.topography(make_person(0, "deap", k, "additive"), GENEVA, 0) for k in range(1, 33)], 0)
     assert seen.shape == (32, 10)
-    best = {region: eeg_module.GENEVA[int(np.argmax(seen[:, row]))] for row, region in enumerate(effects.REGIONS)}
+    best = {region: GENEVA[int(np.argmax(seen[:, row]))] for row, region in enumerate(REGIONS)}
     assert best["occipital"] in ("O1", "Oz", "O2")
     assert best["temporal_left"] == "T7"
     assert best["temporal_right"] == "T8"
@@ -171,7 +175,7 @@ def test_regions_are_seen_best_by_near_channels() -> None:
 
 
 def test_skin_responses_come_more_often_when_driven() -> None:
-    person = only_arousal(make_person(0, "deap", 1), {"skin_response_rate": 1.5})
+    person = only_arousal(make_person(0, "deap", 1, "additive"), {"skin_response_rate": 1.5})
     driver = np.zeros((4, len(GRID_S)))
     driver[1, len(GRID_S) // 2:] = 1.0
     moved = modulations(person, driver, 0, 1.0, noise=0.0)
@@ -183,16 +187,16 @@ def test_skin_responses_come_more_often_when_driven() -> None:
 
 
 def test_blinks_leak_into_the_forehead_and_muscle_is_in_the_difference() -> None:
-    person = make_person(0, "deap", 1)
+    person = make_person(0, "deap", 1, "additive")
     moved = modulations(person, arousal_driver(), 0, 1.0)
     blink = artefacts.blinks(person, moved, DURATION_S, 128.0, 0)
     assert blink.max() > 75
-    leak = dict(zip(eeg_module.GENEVA, artefacts.blink_leak(eeg_module.GENEVA)))
+    leak = dict(zip(GENEVA, artefacts.blink_leak(GENEVA)))
     assert leak["Fp1"] > 0.4 > leak["F3"] > leak["Pz"] == 0.0
     signals = physiology.deap_signals(person, arousal_driver(), DURATION_S, 128.0, 0, 1.0)
     clean = physiology.deap_signals(person, arousal_driver(), DURATION_S, 128.0, 0, 1.0, ocular=False)
     added = signals["EEG"] - clean["EEG"]
-    front, back = eeg_module.GENEVA.index("Fp2"), eeg_module.GENEVA.index("O2")
+    front, back = GENEVA.index("Fp2"), GENEVA.index("O2")
     np.testing.assert_allclose(added[front], leak["Fp2"] * blink, atol=1e-3)
     assert not added[back].any()
     exg = artefacts.external_electrodes(person, moved, DURATION_S, 512.0, 0, noise=0.0)
@@ -201,7 +205,7 @@ def test_blinks_leak_into_the_forehead_and_muscle_is_in_the_difference() -> None
 
 
 def test_line_noise_is_at_fifty_hertz() -> None:
-    person = make_person(0, "deap", 1)
+    person = make_person(0, "deap", 1, "additive")
     eeg = eeg_module.simulate_eeg(person, modulations(person, arousal_driver(), 0, 1.0), 60.0, 512.0, ("Oz", "T7"), 0)
     assert eeg.shape == (2, 60 * 512)
     frequency_hz, power = welch(eeg, 512.0, nperseg=2048)
@@ -210,12 +214,12 @@ def test_line_noise_is_at_fifty_hertz() -> None:
 
 
 def test_driver_is_the_latent_in_trials_and_neutral_elsewhere() -> None:
-    timeline = physiology.make_timeline((3, 1), (60.0, 70.0), 30.0, 12.0, 10.0)
+    timeline = make_timeline((3, 1), (60.0, 70.0), 30.0, 12.0, 10.0)
     assert timeline.start_s == (30.0, 102.0)
     assert timeline.duration_s == 182.0
-    latents = [latent.trial_latent(0, "deap", 1, video, length)
+    latents = [latent.trial_latent(0, "deap", 1, video, length, "additive")
                for video, length in zip(timeline.videos, timeline.length_s)]
-    driver = physiology.session_driver(timeline, latents)
+    driver = session_driver(timeline, latents)
     assert driver.shape == (4, 182 * 4 + 1)
     np.testing.assert_array_equal(driver[:, 120:361], 2 * latents[0])
     np.testing.assert_array_equal(driver[:, 408:689], 2 * latents[1])
@@ -229,7 +233,7 @@ def test_dropouts_zero_what_they_name_and_nothing_else() -> None:
     after = {name: values.copy() for name, values in before.items()}
     lost = [artefacts.Dropout("EEG", "F3", 2.0, 5.0), artefacts.Dropout("EMG", None, 0.0, 4.5),
             artefacts.Dropout("EDA", None, 1.0, 99.0)]
-    artefacts.apply_dropouts(after, physiology.DEAP_ROWS, lost, physiology.GENEVA, dict.fromkeys(after, 100.0), 1.0)
+    artefacts.apply_dropouts(after, physiology.DEAP_ROWS, lost, GENEVA, dict.fromkeys(after, 100.0), 1.0)
     expected = {name: values.copy() for name, values in before.items()}
     expected["EEG"][2, 100:400] = 0
     expected["EXG"][4:8, 0:350] = 0
@@ -239,7 +243,7 @@ def test_dropouts_zero_what_they_name_and_nothing_else() -> None:
 
 
 def test_dropouts_are_drawn_inside_the_session_and_vary_over_people() -> None:
-    drawn = [physiology.deap_dropouts(make_person(0, "deap", k), 900.0, 0) for k in range(1, 33)]
+    drawn = [physiology.deap_dropouts(make_person(0, "deap", k, "additive"), 900.0, 0) for k in range(1, 33)]
     every = [dropout for person in drawn for dropout in person]
     assert all(0 <= dropout.start_s < dropout.stop_s <= 900.0 for dropout in every)
     assert any(not person for person in drawn)

@@ -16,12 +16,14 @@ from himoe.datasets import seed as reader
 from himoe.errors import InputError
 from himoe.files import read_json
 from himoe.simulate import seed
-from himoe.simulate.eeg import POSITIONS, rhythms, simulate_eeg
-from himoe.simulate.effects import EFFECTS, make_person
+from himoe.simulate.eeg import rhythms, simulate_eeg
+from himoe.simulate.effect_tables import ADDITIVE
+from himoe.simulate.effects import make_person
 from himoe.simulate.generate import SimulationParams
+from himoe.simulate.montage import POSITIONS
 from himoe.simulate.registry import SIMULATORS
 
-PARAMS = SimulationParams(subjects=2, trials=4, seed=3, snr=4.0)
+PARAMS = SimulationParams(subjects=2, trials=4, seed=3, snr=4.0, world="additive")
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -73,7 +75,7 @@ def test_every_channel_has_a_place_on_the_simulated_head() -> None:
 def test_same_bytes_whatever_the_jobs_and_a_smaller_set_is_the_beginning(root: Path, tmp_path: Path) -> None:
     SIMULATORS["seed"](tmp_path / "again", PARAMS, {}, 2)
     assert contents(root) == contents(tmp_path / "again")
-    SIMULATORS["seed"](tmp_path / "small", SimulationParams(1, 2, 3, 4.0), {}, 1)
+    SIMULATORS["seed"](tmp_path / "small", SimulationParams(1, 2, 3, 4.0, world="additive"), {}, 1)
     small = sorted((tmp_path / "small/Preprocessed_EEG").glob("1_*.mat"))
     assert len(small) == 3
     for path in small:
@@ -90,7 +92,7 @@ def test_truth_tells_the_course_and_the_days(root: Path) -> None:
     assert (truth["simulated"], truth["dataset"], truth["params"]["seed"]) == (True, "seed", 3)
     assert [person["participant"] for person in truth["people"]] == [1, 2]
     person = truth["people"][1]
-    assert person["lags_s"] == make_person(3, "seed", 2).lags_s
+    assert person["lags_s"] == make_person(3, "seed", 2, "additive").lags_s
     assert [day["session"] for day in person["sessions"]] == ["1", "2", "3"]
     dates = [pd.Timestamp(day["date"]) for day in person["sessions"]]
     assert all(7 <= (later - earlier).days <= 21 for earlier, later in pairwise(dates))
@@ -133,8 +135,8 @@ def test_three_visits_differ_in_gain_offset_rest_and_noise() -> None:
         assert (first.offset_uv != second.offset_uv).all()
         assert set(first.rest) == set(second.rest)
         assert len(first.rest) == 40
-    person = make_person(3, "seed", 5)
-    course = seed.clip_latent(3, 5, visits[0], 1, 65.0)
+    person = make_person(3, "seed", 5, "additive")
+    course = seed.clip_latent(3, 5, visits[0], 1, 65.0, "additive")
     params = SimulationParams(1, 1, 3)
     eeg = seed.clip_eeg(person, visits[0], 1, course, params)
     assert eeg.shape == (62, 13001)
@@ -144,8 +146,8 @@ def test_three_visits_differ_in_gain_offset_rest_and_noise() -> None:
 
 
 def test_takes_of_one_person_share_the_head_and_not_the_noise() -> None:
-    person, n_samples = make_person(3, "seed", 5), 128 * 90
-    moved = {name: np.zeros(361) for name in EFFECTS}
+    person, n_samples = make_person(3, "seed", 5, "additive"), 128 * 90
+    moved = {name: np.zeros(361) for name in ADDITIVE.effects}
     given = (moved, n_samples, reader.EEG_CHANNELS, 3)
     own = rhythms(person, *given)
     np.testing.assert_array_equal(rhythms(person, *given, head=person), own)
@@ -158,8 +160,8 @@ def test_takes_of_one_person_share_the_head_and_not_the_noise() -> None:
 
 
 def test_rhythms_at_200_hz_are_those_made_at_128_hz() -> None:
-    person, duration_s = make_person(3, "seed", 6), 12.125
-    moved = {name: np.zeros(50) for name in EFFECTS}
+    person, duration_s = make_person(3, "seed", 6, "additive"), 12.125
+    moved = {name: np.zeros(50) for name in ADDITIVE.effects}
     made = rhythms(person, moved, 1552, reader.EEG_CHANNELS[:9], 3)
     eeg = simulate_eeg(person, moved, duration_s, 200.0, reader.EEG_CHANNELS[:9], 3, noise=0.0)
     assert eeg.shape == (9, 2425)
