@@ -42,7 +42,7 @@ def test_every_method_and_fold_tries_the_same_rates(method: str, task: FoldTask)
 def test_the_chosen_rate_ends_as_if_it_were_the_only_one(method: str) -> None:
     """Own weights, optimiser, order of batches, masks and dropout: the others leave no trace."""
     rates = (1e-6, 0.02, 2e-6)
-    changes: dict[str, Any] = {"method": method, "epochs": 7, "patience": 2}
+    changes: dict[str, Any] = {"method": method, "epochs": 7, "patience": 50}
     config = make_config(**changes, search={"learning_rate": rates})
     data = make_data(config, make_store())
     found = fit_task(config, data, TASK)
@@ -160,9 +160,7 @@ def test_without_a_search_it_is_the_plain_loop(method: str) -> None:
     np.testing.assert_allclose(fitted.history["validation_loss"], losses, rtol=1e-4)
     assert losses[0] != pytest.approx(losses[-1], rel=1e-2)  # something was learned
     for name, value in best.items():
-        # A bias in front of a batch norm has no gradient but rounding, which Adam enlarges; it cancels out below.
-        if name not in ("encoders.encoders.EDA.hidden.bias", "encoders.encoders.EDA.norm.running_mean"):
-            torch.testing.assert_close(fitted.tensors[name], value, rtol=1e-4, atol=2e-5, msg=name)
+        torch.testing.assert_close(fitted.tensors[name], value, rtol=1e-4, atol=2e-5, msg=name)
     predicted = [encode_fold(config, data, TASK, tensors).predict(data.present)
                  for tensors in (fitted.tensors, {**fitted.tensors, **best})]
     np.testing.assert_allclose(*predicted, rtol=1e-4)

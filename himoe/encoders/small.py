@@ -67,7 +67,7 @@ class WindowMLP(nn.Module):
     def __init__(self, shape: ModalityShape, model: ModelParams) -> None:
         super().__init__()
         n_statistics = 3 * shape.channels
-        self.hidden = nn.Linear(shape.channels * shape.samples + n_statistics, MLP_HIDDEN)
+        self.hidden = nn.Linear(shape.channels * shape.samples + n_statistics, MLP_HIDDEN, bias=False)
         self.norm = BatchNorm(MLP_HIDDEN)
         self.dropout = nn.Dropout(model.dropout)
         self.linear = nn.Linear(MLP_HIDDEN + n_statistics, model.features)
