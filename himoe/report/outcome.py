@@ -11,10 +11,11 @@ from himoe.errors import bad_input
 from himoe.metrics import class_count
 from himoe.params import ReportParams
 from himoe.report.frames import HELD_OUT, Results, family, figure_runs, plain_runs
-from himoe.results import RunResult
+from himoe.results import RunResult, select
 from himoe.tables.against import UNTESTABLE, at_rate
 from himoe.tables.render import cell_text
 from himoe.tables.rows import ATTAINABLE, attainable, method_name, ours, set_label
+from himoe.tables.runs import split_label
 from himoe.tables.table import Table
 
 OWN = "himoe"
@@ -51,7 +52,7 @@ def readme_block(results: Results, comparisons: pd.DataFrame, claims: Table | No
              "CCC averaged over dimensions, classes: accuracy in percent [95 % interval, people and trials resampled]. "
              f"{'**All simulated**: methods compared under one generator, not on people. ' if simulated else ''}"
              "† our implementation. [How to read it](reports/tables/how_to_read.md); [all tables](reports/README.md).",
-             results_table(results), claims_text(claims), END]
+             results_table(results), claims_text(claims), leaks_text(results), END]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -95,10 +96,34 @@ def claims_text(claims: Table | None) -> str:
     if claims is None:
         return ""
     claim, data, verdict = (claims.columns.index(name) for name in ("Claim", "Our data", "Verdict"))
-    verdicts = {(str(row[claim]), str(row[data])): str(row[verdict]) for row in claims.rows}
-    names, sets = (list(dict.fromkeys(key[k] for key in verdicts)) for k in (0, 1))
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in claims.rows:
+        name, _, rate = str(row[claim]).partition(", ")
+        found.setdefault((name, str(row[data])), {})[rate] = str(row[verdict])
+    names, sets = (list(dict.fromkeys(key[k] for key in found)) for k in (0, 1))
     lines = [["The paper's claim ([evidence](reports/tables/claims.md))", *sets], ["---"] * (1 + len(sets)),
-             *([name, *(verdicts.get((name, one), cell_text(None)) for one in sets)] for name in names)]
+             *([name, *(_verdict(found.get((name, one), {})) for one in sets)] for name in names)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _verdict(by_rate: Mapping[str, str]) -> str:
+    """``"supported (r = 0.00), untestable here (r = 0.40)"``; once where all rates agree."""
+    if len(set(by_rate.values())) < 2:
+        return next(iter(by_rate.values()), cell_text(None))
+    return ", ".join(f"{verdict} ({rate})" for rate, verdict in by_rate.items())
+
+
+def leaks_text(results: Results) -> str:
+    """Hi-MoE under honest and leaky splits, with true labels and with shuffled ones; empty without a leaky run."""
+    runs = select(results, method=OWN, task="regression", variant="", shuffled=None)
+    leaky = [run for run in runs if run.metrics["protocol"] == "leaky"]
+    if not leaky:
+        return ""
+    same = [run for run in runs if run.metrics["protocol"] in ("trial", "leaky")
+            and all(run.metrics[key] == leaky[0].metrics[key] for key in ("set", "modality_set"))]
+    same.sort(key=lambda run: (run.metrics["shuffled_labels"], run.metrics["protocol"] == "leaky"))
+    lines = [[f"Leak audit, Hi-MoE on {leaky[0].data}, {leaky[0].metrics['modality_set']}", "CCC"], ["---", "---"],
+             *([split_label(run), _score(run)] for run in same)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

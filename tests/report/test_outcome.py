@@ -8,7 +8,16 @@ import pytest
 from report_folders import ATTAINABLE, SETTINGS, finish_reports, write_run
 
 from himoe.errors import InputError
-from himoe.report.outcome import BEGIN, END, claims_text, readme_block, replace_block, results_table, sentence
+from himoe.report.outcome import (
+    BEGIN,
+    END,
+    claims_text,
+    leaks_text,
+    readme_block,
+    replace_block,
+    results_table,
+    sentence,
+)
 
 
 def score(made: Any, run: str) -> str:
@@ -63,10 +72,18 @@ def test_the_block_holds_every_score_and_verdict(made: Any) -> None:
     assert cells["Attainable (true gains and lags known)"][column] == f"{ATTAINABLE['deap']['ccc']:.2f}"
     assert cells["Training mean of the clip (floor)"][column + 1] == "—"
     verdicts = claims_text(made.tables["claims"]).splitlines()
-    row = made.tables["claims"].rows[0]
-    place = verdicts[0].strip("| ").split(" | ").index(row[1])
-    assert next(line for line in verdicts if line.startswith(f"| {row[0]} |")).strip("| ").split(" | ")[place] == row[3]
+    rows = [row for row in made.tables["claims"].rows
+            if str(row[0]).startswith("Best of all methods") and row[1] == "DEAP (simulated)"]
+    place = verdicts[0].strip("| ").split(" | ").index("DEAP (simulated)")
+    cell = next(line for line in verdicts if line.startswith("| Best of all")).strip("| ").split(" | ")[place]
+    zero, far = (str(row[3]) for row in rows)
+    assert cell == (zero if zero == far else f"{zero} (r = 0.00), {far} (r = 0.40)")
     assert claims_text(None) == ""
+    assert leaks_text(made.results).splitlines()[2:] == [
+        f"| {held_out} | {score(made, run)} |" for held_out, run in (
+            ("trials held out", "deap-himoe"), ("windows shuffled", "deap-leaky"),
+            ("trials held out, labels shuffled between trials", "deap-shuffled"),
+            ("windows shuffled, labels shuffled between trials", "deap-leaky-shuffled"))]
 
 
 def test_only_what_stands_between_the_markers_is_replaced() -> None:
