@@ -51,7 +51,8 @@ def install(folder: str, extra: str = "") -> None:
     if source == "cpu":
         cpu_torch([*pip, "--index-url", CPU_INDEX, *requirements(Path("pyproject.toml"))],
                   asked=os.environ.get("HIMOE_TORCH") == "cpu")
-    run([*pip, "--editable", f".[{extra}]" if extra else "."])
+    run([*pip, "--editable", f".[{extra}]" if extra else "."],
+        PYTHONWARNINGS="ignore")  # setuptools warns of every editable installation
     warm_up(python)
 
 
@@ -123,9 +124,9 @@ def warm_up(python: Path) -> None:
         process.wait()  # a module that cannot be imported shows where it is used
 
 
-def run(command: Sequence[str]) -> None:
-    """Run a command; end in one sentence if it fails."""
-    code = subprocess.run(command, check=False).returncode
+def run(command: Sequence[str], **environ: str) -> None:
+    """Run a command, with *environ* added to the environment; end in one sentence if it fails."""
+    code = subprocess.run(command, check=False, env={**os.environ, **environ}).returncode
     if code:
         raise InstallError(f"{' '.join(command)}: ended with code {code} (see above); the environment is not complete.")
 
