@@ -21,7 +21,11 @@ from scipy.stats import linregress, pearsonr, wilcoxon
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, mean_absolute_error
 
 from himoe.paper import METHOD_LABELS, SET_LABELS
+from himoe.params import ReportParams, parse
+from himoe.report.outcome import BEGIN, readme_block, replace_block
+from himoe.results import load_comparisons, load_cost, load_results
 from himoe.tables import TABLES, build_table, to_csv
+from pipeline.stage import read_yaml
 
 ATOL = 2e-6  # metrics files hold six decimals
 SAMPLE = 15  # runs whose predictions are read
@@ -252,3 +256,16 @@ def test_calibration_is_a_regression_of_truth_on_prediction(project: Path) -> No
             assert row["Brier"] == pytest.approx(np.mean([brier_score_loss(y, p) for y, p in groups]), rel=1e-5)
         checked += 1
     assert checked >= 5
+
+
+def test_readme_repeats_the_metrics() -> None:
+    names = sorted(path.stem for path in (ROOT / "metrics" / "runs").glob("*.json"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    if BEGIN not in text or not all((ROOT / "runs" / name / "run.json").is_file() for name in names):
+        pytest.skip("no runs here: run make repro or dvc pull")
+    results = load_results(names, ROOT / "runs", ROOT / "metrics")
+    comparisons, cost = load_comparisons(ROOT / "metrics"), load_cost(ROOT / "metrics")
+    settings = parse(ReportParams, read_yaml(ROOT / "params.yaml")["report"], "report")
+    claims = build_table("claims", results, comparisons, cost, settings)
+    assert replace_block(text, readme_block(results, comparisons, claims, settings)) == text, (
+        "run python -m pipeline.readme")

@@ -13,7 +13,7 @@ from himoe.paper import PaperValue, paper_value
 from himoe.report.frames import HEADLINE_METRIC, HELD_OUT, Results, family, method_label
 from himoe.results import RunResult, provenance
 from himoe.tables.against import UNTESTABLE, against_notes, at_rate
-from himoe.tables.notes import source_notes
+from himoe.tables.notes import front_note, source_notes
 from himoe.tables.rows import ours, run_label
 from himoe.tables.table import Cell, Ours, Table
 
@@ -73,10 +73,11 @@ def _headline_table(reference: RunResult, rows: pd.DataFrame, results: Results) 
                       str(line["verdict"])))
     within = ("Within-trial CCC, ours",) if metric == "ccc" else ()
     notes = ("Paper: its Table 2, where it has that method, data set and modalities. Its accuracies are in Tables 4 "
-             "and 10, people held out in Table 5.", " ".join(against_notes(rows)[1:]))
+             "and 10, people held out in Table 5.", " ".join(against_notes(rows)[1:]),
+             front_note([reference, *(results[run] for run in rows["run"])]))
     return Table(f"headline-{reference.run}", family(reference),
                  ("Method", f"{_METRIC_NAMES[metric]}, ours", *within, f"{_METRIC_NAMES[metric]}, paper",
-                  "Hi-MoE minus it", "p (Holm)", "Verdict"), tuple(lines), notes)
+                  "Hi-MoE minus it", "p (Holm)", "Verdict"), tuple(lines), tuple(note for note in notes if note))
 
 
 def _sentence(run: RunResult, rows: pd.DataFrame, results: Results) -> str:

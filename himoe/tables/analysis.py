@@ -80,7 +80,8 @@ def calibration(inputs: Inputs) -> Table | None:
              "All test windows, each seed and dimension on its own, then averaged. Constant predictions have no line.",
              *more_classes_note(every, "these measures are of one probability, that of high"))
     return Table("calibration", f"Calibration: {provenance(runs)}",
-                 ("Set", "Method", "Modalities", "Task", "Our data", *columns), tuple(lines), notes)
+                 ("Set", "Method", "Modalities", "Task", "Our data", *columns), tuple(lines),
+                 table_notes(runs, notes[0], " ".join(notes[1:])))
 
 
 def calibration_scores(result: RunResult) -> dict[str, Ours]:
@@ -114,7 +115,7 @@ def search(inputs: Inputs) -> Table | None:
                  ("Our data", "Method", "Learning rate", "Tried", "Chosen", "Searches", "Validation loss"),
                  tuple(lines),
                  ("Counts over all runs of a method, with their folds and seeds; loss: mean ± SD over them. Every "
-                  "network tries the same settings; one is chosen by its loss on validation rows.",))
+                  "network tries the same settings; one is chosen by its loss on validation rows.", front_note(runs)))
 
 
 def cost(inputs: Inputs) -> Table | None:

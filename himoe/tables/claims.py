@@ -18,6 +18,7 @@ from himoe.results import RunResult, provenance, select, sweep_curve
 from himoe.statistics import TrialSums, arrange, hierarchical_counts, percentiles, power, sum_trials
 from himoe.tables.ablations import ablation_groups
 from himoe.tables.against import ALPHA, UNTESTABLE, at_rate
+from himoe.tables.notes import front_note
 from himoe.tables.rows import Inputs, number
 from himoe.tables.runs import split_label
 from himoe.tables.table import Cell, Table
@@ -62,7 +63,8 @@ def claims(inputs: Inputs) -> Table | None:
                   "have seen it, or the runs are not there.",
                   "Falls: a baseline's fall of CCC minus Hi-MoE's, from nothing missing to the highest rate [people, "
                   "then trials resampled; corrected for the number of baselines]. A cliff: CCC falls more than "
-                  f"{CLIFF:g} times as fast between two rates as on average, by more than the masks' spread."))
+                  f"{CLIFF:g} times as fast between two rates as on average, by more than the masks' spread.",
+                  front_note(list(shown.values()))))
 
 
 def claimed_runs(inputs: Inputs) -> list[RunResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from himoe.convergence import endings
 from himoe.results import provenance, select
+from himoe.tables.notes import front_note
 from himoe.tables.rows import Inputs, run_label, set_label, spread
 from himoe.tables.runs import split_label
 from himoe.tables.table import Cell, Table
@@ -26,4 +27,5 @@ def convergence(inputs: Inputs) -> Table | None:
                  ("Run", "Set", "Held out", "Method", "Modalities", "Our data", "Models", "Not converged",
                   "Last-quarter gain, %", "Best epoch", "Epochs"), tuple(lines),
                  ("Last-quarter gain: by how much the lowest validation loss fell in the last quarter of the epochs, "
-                  "in percent of the lowest before; best epoch: that of the weights kept. Mean ± SD over models.",))
+                  "in percent of the lowest before; best epoch: that of the weights kept. Mean ± SD over models.",
+                  front_note(runs)))

@@ -92,3 +92,20 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
     for broken in ("# A\n", f"{END} {BEGIN}", f"{BEGIN} {BEGIN} {END}"):
         with pytest.raises(InputError, match=r"README\.md: found no block of results"):
             replace_block(broken, "new")
+
+
+def test_the_command_writes_and_checks_readme(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import readme as command
+    from pipeline import reports
+
+    monkeypatch.setattr(reports, "stage_params", lambda name: {"report": {"figure_set": "deap", "baselines": ["mean"]}})
+    monkeypatch.chdir(tmp_path)
+    for method in ("himoe", "mean"):
+        write_run(tmp_path, method, method=method, seeds=(0,))
+    results, _, _ = finish_reports(tmp_path, ["himoe", "mean"])
+    (tmp_path / "README.md").write_text(f"# A\n\n{BEGIN}\n{END}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"run python -m pipeline\.readme"):
+        command.readme("--check")
+    command.readme()
+    command.readme("--check")
+    assert f"{results['himoe'].metrics['ccc']:.2f} [" in (tmp_path / "README.md").read_text(encoding="utf-8")
