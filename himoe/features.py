@@ -245,42 +245,44 @@ def _eda(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
     heights = np.bincount(number[rising.ravel()], weights=steps[rising], minlength=int(begins.sum()) + 1)[1:]
     cell = np.nonzero(begins.reshape(-1, data.shape[-1]))[0][heights >= MIN_RISE]
     rises = np.bincount(cell, minlength=data.shape[0] * data.shape[1]).reshape(data.shape[:2])
-    return {"level": np.arcsinh(mean), "slope": slope / np.sqrt(1 + mean**2), "log_sd": 0.5 * _log(_variance(rest, known)),
-            "rise_rate": rises * sfreq_hz / data.shape[-1],
+    return {"level": np.arcsinh(mean), "slope": slope / np.sqrt(1 + mean**2),
+            "log_sd": 0.5 * _log(_variance(rest, known)), "rise_rate": rises * sfreq_hz / data.shape[-1],
             "log_rise": np.log(RISE_FLOOR + np.maximum(steps, 0).sum(-1))}
 
 
 def _respiration(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
-    """Log rate (ln 1/min) and log depth of the sine that fits best, and log range.
+    """Log rate (ln 1/min) and log depth of the sine that fits the known samples best, and log range.
 
-    Least squares of a constant, a sine and a cosine at every whole number of breaths per minute in 0.1–0.6 Hz; depth
-    is the sine's amplitude. A window of a few seconds holds about one breath: its rate is coarse.
+    Least squares of a constant, a cosine and a sine at every whole number of breaths per minute in 0.1–0.6 Hz of
+    which at least half a breath lies in the window; depth is the sine's amplitude. A window of a few seconds holds
+    about one breath: its rate is coarse.
     """
-    low_hz, high_hz = BREATH_BAND_HZ
-    lines_hz = np.arange(round(60 * low_hz), round(60 * min(high_hz, sfreq_hz / 2)) + 1) / 60
-    deviation = data - _moments(data, known)[0]
+    deviation = _moments(data, known)[1]
     extent = np.where(known, deviation, -np.inf).max(-1) - np.where(known, deviation, np.inf).min(-1)
-    if len(lines_hz) == 0 or data.shape[-1] < 4:
-        return {"log_rate": np.full(data.shape[:2], np.nan), "log_depth": np.full(data.shape[:2], np.nan),
-                "log_range": _log(extent)}
-    bases, back = _sines(data.shape[-1], sfreq_hz, tuple(lines_hz))
-    parts = np.einsum("ncw,fwk->ncfk", deviation, bases.astype(data.dtype), optimize=True)
-    best = (parts**2).sum(-1).argmax(-1)
-    chosen = np.take_along_axis(parts, best[..., None, None], 2)[..., 0, :]
-    waves = np.einsum("nck,nckj->ncj", chosen, back[best])
-    depth = np.hypot(waves[..., 1], waves[..., 2])
-    flat = extent <= TINY
-    return {"log_rate": np.where(flat, np.nan, np.log(60 * lines_hz[best])), "log_depth": _log(depth),
-            "log_range": _log(extent)}
+    log_range = _log(np.where(np.isfinite(extent), extent, np.nan))
+    low_hz, high_hz = max(BREATH_BAND_HZ[0], sfreq_hz / 2 / data.shape[-1]), min(BREATH_BAND_HZ[1], sfreq_hz / 2)
+    lines = np.arange(np.ceil(60 * low_hz), np.floor(60 * high_hz) + 1)
+    if len(lines) == 0 or data.shape[-1] < 4:
+        return {"log_rate": np.full_like(log_range, np.nan), "log_depth": np.full_like(log_range, np.nan),
+                "log_range": log_range}
+    waves, squares = _waves(data.shape[-1], sfreq_hz, tuple(lines))
+    gram = np.tensordot(known.astype(np.float64), squares, (2, 2)) + TINY * np.eye(3)
+    moment = np.tensordot(deviation.astype(np.float64), waves, (2, 2))
+    weights = np.linalg.solve(gram, moment[..., None])[..., 0]
+    best = (weights * moment).sum(-1).argmax(-1)
+    chosen = np.take_along_axis(weights, best[..., None, None], 2)[..., 0, :]
+    flat = np.isnan(log_range)
+    return {"log_rate": np.where(flat, np.nan, np.log(lines[best])),
+            "log_depth": np.where(flat, np.nan, _log(np.hypot(chosen[..., 1], chosen[..., 2]))), "log_range": log_range}
 
 
 @cache
-def _sines(n_samples: int, sfreq_hz: float, lines_hz: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Orthonormal bases (lines, W, 3) of constant, cosine and sine; maps (lines, 3, 3) from them to those three."""
+def _waves(n_samples: int, sfreq_hz: float, lines: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Constant, cosine and sine (lines, 3, W) of so many cycles per minute, and their products (lines, 3, W, 3)."""
     time_s = (np.arange(n_samples) - (n_samples - 1) / 2) / sfreq_hz
-    phase = 2 * np.pi * np.array(lines_hz)[:, None] * time_s
-    q, r = np.linalg.qr(np.stack([np.ones_like(phase), np.cos(phase), np.sin(phase)], -1))
-    return q, np.linalg.inv(r).transpose(0, 2, 1)
+    phase = 2 * np.pi * np.array(lines)[:, None] / 60 * time_s
+    waves = np.stack([np.ones_like(phase), np.cos(phase), np.sin(phase)], 1)
+    return waves, np.einsum("fkw,fjw->fkwj", waves, waves)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,33 @@ def test_statistics_are_of_the_given_rows_only(store: WindowStore, by_subject: b
     store.arrays["EEG"][np.setdiff1d(np.arange(len(subject)), rows)] = 1e6
     again = Normaliser.fit(store, rows, present, subject, by_subject)
     np.testing.assert_array_equal(again.mean["EEG"], normaliser.mean["EEG"])
+
+
+@pytest.mark.parametrize("by_subject", [True, False])
+def test_features_have_means_of_each_subject_and_one_spread(store: WindowStore, by_subject: bool) -> None:
+    values = np.random.default_rng(2).normal(size=(len(store.index), 6, 1)).astype(np.float32)
+    values[3:9, 1] = np.nan
+    values[:, 4] = 2.5
+    features = replace(store, arrays={"EEG": values})
+    subject, rows = codes(store.index["subject"]), np.flatnonzero(codes(store.index["subject"]) < 3)[::2]
+    values += subject[:, None, None].astype(np.float32)
+    normaliser = Normaliser.fit(features, rows, np.ones((len(subject), 1), bool), subject, by_subject)
+    table = pd.DataFrame(values[rows, :, 0].astype(np.float64)).groupby(subject[rows] if by_subject else 0 * rows)
+    rest = table.transform(lambda column: column - column.mean())
+    expected = np.where(np.arange(6) == 4, 0, np.sqrt((rest**2).mean()))
+    if by_subject:
+        expected[4] = 1  # it never varies within a subject
+    else:
+        expected[4] = np.std(values[rows, 4])
+    for code in range(4):
+        np.testing.assert_allclose(normaliser.spread["EEG"][code], expected, rtol=1e-5)
+    if by_subject:
+        np.testing.assert_allclose(normaliser.mean["EEG"][:3], table.mean(), rtol=1e-5, atol=1e-6)
+    everybody = pd.DataFrame(values[rows, :, 0].astype(np.float64)).mean()
+    np.testing.assert_allclose(normaliser.mean["EEG"][3], everybody, rtol=1e-5, atol=1e-6)  # not seen in training
+    scaled = normaliser.apply("EEG", values[:12], subject[:12])
+    assert (scaled[3:9, 1] == 0).all()
+    assert np.isfinite(scaled).all()
 
 
 def test_normalised_windows_are_finite_and_bounded(store: WindowStore) -> None:

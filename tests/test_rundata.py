@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from toysets import make_config, make_data, make_index, make_store, write_store
+from toysets import make_config, make_data, make_index, make_store, write_feature_store, write_store
 
 from himoe.errors import InputError
 from himoe.folds import make_folds
 from himoe.methods import method_names
 from himoe.params import SplitParams
-from himoe.rundata import FoldTask, load_run_data, make_spec, run_tasks, trained_by_gradient
+from himoe.rundata import FoldTask, feature_modalities, load_run_data, make_spec, run_tasks, trained_by_gradient
 from himoe.windows import WindowStore
+from pipeline.runs import digests
 
 
 def folds_of(store: WindowStore, n_folds: int = 3) -> pd.DataFrame:
@@ -52,7 +54,7 @@ def test_closed_form_methods_are_fitted_once_a_fold(method: str) -> None:
 @pytest.mark.parametrize("method", method_names())
 def test_networks_are_trained_by_gradient_and_floors_are_not(method: str) -> None:
     config = make_config(method)
-    closed = {"features_gbdt", "mean", "mean_stimulus", "mean_subject"}
+    closed = {"features_gbdt", "features_ridge", "features_ridge_person", "mean", "mean_stimulus", "mean_subject"}
     assert trained_by_gradient(config) == (method not in closed)
 
 
@@ -74,6 +76,81 @@ def test_loaded_from_shards_equals_derived_in_memory(tmp_path: Path, memory_gib:
     for name in ("labels", "present", "subject", "stimulus"):
         np.testing.assert_array_equal(getattr(data, name), getattr(expected, name))
     assert (tmp_path / "maps").exists() == (memory_gib < 1)
+
+
+@pytest.mark.parametrize(("method", "model", "expected"), [
+    ("himoe", {"eeg_encoder": "eegnet", "signal_encoder": "cnn"}, ()),
+    ("himoe", {"eeg_encoder": "power", "signal_encoder": "features"}, ("EDA", "PPG")),
+    ("late_fusion", {"eeg_encoder": "bands", "signal_encoder": "cnn"}, ("EEG",)),
+    ("late_fusion", {"eeg_encoder": "bands", "signal_encoder": "features"}, ("EDA", "EEG", "PPG")),
+    ("features_gbdt", {"eeg_encoder": "eegnet", "signal_encoder": "cnn"}, ("EDA", "EEG", "FACE", "PPG")),
+    ("features_ridge_person", {"eeg_encoder": "bands"}, ("EDA", "EEG", "FACE", "PPG")),
+    ("mean", {"eeg_encoder": "eegnet", "signal_encoder": "cnn"}, ("EDA", "EEG", "FACE", "PPG"))])
+def test_which_modalities_are_read_as_features(method: str, model: dict[str, str], expected: tuple[str, ...]) -> None:
+    config = make_config(method, model=model)
+    config = replace(config, run=replace(config.run, modalities=("EDA", "EEG", "FACE", "PPG")))
+    assert feature_modalities(config) == expected
+
+
+@pytest.mark.parametrize("made", [(), ("EEG",), ("EDA",), ("EEG", "EDA")])
+@pytest.mark.parametrize("memory_gib", [1.0, 1e-6])
+def test_a_store_takes_each_modality_from_its_folder_and_opens_no_other(made: tuple[str, ...], memory_gib: float,
+                                                                      tmp_path: Path) -> None:
+    store = make_store()
+    windows = write_store(tmp_path / "windows", store)
+    features = write_feature_store(tmp_path / "features", windows)
+    unused = {0: features, 2: windows}.get(len(made))
+    if unused is not None:
+        shutil.rmtree(unused)
+    model = {"eeg_encoder": "bands" if "EEG" in made else "eegnet",
+             "signal_encoder": "features" if "EDA" in made else "cnn"}
+    config = make_config(model=model, memory_gib=memory_gib)
+    data = load_run_data(config, windows, features, folds_of(store), 0.5, tmp_path / "maps")
+    expected = make_data(config, store)
+    pd.testing.assert_frame_equal(data.store.index, store.index, check_dtype=False)
+    np.testing.assert_array_equal(data.present, expected.present)
+    assert tuple(data.store.arrays) == ("EEG", "EDA")
+    for modality in ("EEG", "EDA"):
+        np.testing.assert_array_equal(data.store.arrays[modality][np.arange(20)],
+                                      expected.store.arrays[modality][:20])
+        assert data.store.arrays[modality].shape[2] == (1 if modality in made else {"EEG": 64, "EDA": 16}[modality])
+        shape = data.store.meta.shape(modality)
+        assert (shape.channels, shape.samples) == data.store.arrays[modality].shape[1:]
+    assert make_spec(config, data).shapes == {m: expected.store.meta.shape(m) for m in ("EEG", "EDA")}
+
+
+@pytest.mark.parametrize("change", ["rows", "labels", "completeness", "label_source"])
+def test_features_of_other_windows_are_refused(change: str, tmp_path: Path) -> None:
+    store = make_store()
+    windows = write_store(tmp_path / "windows", store)
+    index, meta = store.index.copy(), store.meta
+    if change == "rows":
+        index.loc[2, "window"] = 77
+    elif change == "labels":
+        index.loc[2, "valence"] += 0.5
+    elif change == "completeness":
+        index.loc[2, "completeness_EDA"] = np.float32(0.75)
+    else:
+        meta = replace(meta, label_source="trial")
+    other = write_store(tmp_path / "other", replace(store, index=index, meta=meta))
+    features = write_feature_store(tmp_path / "features", other)
+    config = make_config(model={"eeg_encoder": "bands", "signal_encoder": "cnn"})
+    with pytest.raises(InputError, match=r"features: found features of other windows.*features stage"):
+        load_run_data(config, windows, features, folds_of(store), 0.5, tmp_path / "maps")
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_copied_window_is_found_in_windows_and_in_features(made: bool, tmp_path: Path) -> None:
+    """What few numbers cannot tell apart (EDA's mean, say) is no copy; a copied trial under another name is."""
+    store = make_store()
+    config = make_config(model={"eeg_encoder": "bands", "signal_encoder": "features"} if made else {})
+    data = make_data(config, store)
+    alike = data.store.arrays["EDA"].copy()
+    alike[1] = alike[0]
+    data.store.arrays["EDA"][:] = alike
+    assert len(set(digests(data))) == len(store.index)
+    data.store.arrays["EEG"][5:10] = data.store.arrays["EEG"][:5]
+    assert len(set(digests(data))) == len(store.index) - 5
 
 
 def test_presence_follows_completeness(tmp_path: Path) -> None:
