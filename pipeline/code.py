@@ -36,13 +36,15 @@ def code_lists(root: Path) -> dict[str, str]:
     """Every list by its name: lines of digest and path, sorted by path."""
     scripts = root / "pipeline"
     methods = {path.stem: path for path in sorted((root / "himoe" / "methods").glob("*.py")) if defines_method(path)}
-    files = {name: import_closure([scripts / f"{name}.py"], root) for name in SCRIPTS}
+    known: dict[Path, list[Path]] = {}
+    files = {name: import_closure([scripts / f"{name}.py"], root, known) for name in SCRIPTS}
     for script in WITH_ONE_METHOD:
-        files |= {f"{script}-{name}": import_closure([scripts / f"{script}.py", path], root)
+        files |= {f"{script}-{name}": import_closure([scripts / f"{script}.py", path], root, known)
                   for name, path in methods.items()}
     for script in WITH_EVERY_METHOD:
-        files[script] = import_closure([scripts / f"{script}.py", *methods.values()], root)
-    return {name: "".join(f"{sha256(root / path)}  {path}\n" for path in found) for name, found in files.items()}
+        files[script] = import_closure([scripts / f"{script}.py", *methods.values()], root, known)
+    digests = {path: sha256(root / path) for path in sorted({path for found in files.values() for path in found})}
+    return {name: "".join(f"{digests[path]}  {path}\n" for path in found) for name, found in files.items()}
 
 
 def defines_method(path: Path) -> bool:
@@ -52,8 +54,13 @@ def defines_method(path: Path) -> bool:
                for node in body)
 
 
-def import_closure(scripts: Sequence[Path], root: Path) -> list[str]:
-    """Files of this project (paths relative to *root*, sorted) that *scripts* import, themselves included."""
+def import_closure(scripts: Sequence[Path], root: Path, known: dict[Path, list[Path]] | None = None) -> list[str]:
+    """Files of this project (paths relative to *root*, sorted) that *scripts* import, themselves included.
+
+    *known* holds what each file imports directly, as far as calls before this one have found it.
+    """
+    known = {} if known is None else known
+    root = root.resolve()
     seen: set[Path] = set()
     waiting = [script.resolve() for script in scripts]
     while waiting:
@@ -61,12 +68,19 @@ def import_closure(scripts: Sequence[Path], root: Path) -> list[str]:
         if path in seen:
             continue
         seen.add(path)
-        if path.suffix != ".py":
-            continue
-        source = path.read_text(encoding="utf-8")
-        waiting += [found for name in read_packages(source) for found in package_data(name, root)]
-        waiting += [found for name in imported_names(source) for found in module_files(name, root)]
-    return sorted(path.relative_to(root.resolve()).as_posix() for path in seen)
+        if path not in known:
+            known[path] = direct_imports(path, root)
+        waiting += known[path]
+    return sorted(path.relative_to(root).as_posix() for path in seen)
+
+
+def direct_imports(path: Path, root: Path) -> list[Path]:
+    """The files that one file imports or reads itself; *root* is resolved."""
+    if path.suffix != ".py":
+        return []
+    source = path.read_text(encoding="utf-8")
+    return [*(found for name in read_packages(source) for found in package_data(name, root)),
+            *(found for name in imported_names(source) for found in module_files(name, root))]
 
 
 @cache
