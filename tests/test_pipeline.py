@@ -34,7 +34,8 @@ from pipeline.code import code_lists
 from pipeline.lock_check import lock_problems
 from pipeline.stage import read_yaml
 
-PREPARED = {"code", "download@deap", "face@deap", "preprocess@deap", "window@deap", "split@deap", "quality", "settings"}
+PREPARED = {"code", "download@deap", "face@deap", "preprocess@deap", "window@deap", "features@deap", "split@deap",
+            "quality", "settings"}
 MAIN = {"train_main", "evaluate_main"}
 TRAINED = {"train@deap-himoe", "train@deap-late_fusion", "train@deap-mean", "train@face-himoe"}
 REPORTED = {"evaluate", "cost", "tables", "figures", "report"}

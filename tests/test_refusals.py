@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import scipy.io
 from pipeline_helpers import no_faces, stage, workbench
-from toysets import make_store, write_store
+from toysets import make_store, write_feature_store, write_store
 
 from himoe.files import write_json
 from himoe.params import VideoParams
@@ -24,7 +24,7 @@ from himoe.recordings import Recording, Signal
 from himoe.simulate.generate import SimulationParams, simulate_deap
 
 Change = Callable[[dict[str, Any]], object]
-WINDOWS, FOLDS = "data/windows/deap", "data/folds/deap"
+WINDOWS, FEATURES, FOLDS = "data/windows/deap", "data/features/deap", "data/folds/deap"
 
 
 @pytest.fixture(scope="module")
@@ -247,12 +247,20 @@ def test_windows_that_cannot_be_are_refused(tmp_path: Path, change: Change, word
     nothing_left(project / "data" / "windows" / "deap")
 
 
+def test_features_of_no_windows_are_refused(tmp_path: Path) -> None:
+    project = workbench(tmp_path / "project")
+    (project / WINDOWS).mkdir(parents=True)
+    refused(stage(project, "features", "deap", WINDOWS, FEATURES), "found no shard", "run the window stage")
+    nothing_left(project / FEATURES)
+
+
 def split(project: Path) -> subprocess.CompletedProcess[str]:
     return stage(project, "split", "deap", WINDOWS, FOLDS)
 
 
 def train_main(project: Path) -> subprocess.CompletedProcess[str]:
-    return stage(project, "train", "main", WINDOWS, f"{FOLDS}/trial.csv", "main/run")
+    write_feature_store(project / FEATURES, project / WINDOWS)
+    return stage(project, "train", "main", WINDOWS, FEATURES, f"{FOLDS}/trial.csv", "main/run")
 
 
 def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeats(tmp_path: Path) -> None:

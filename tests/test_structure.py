@@ -32,12 +32,12 @@ from pipeline.stage import fill, read_yaml
 LEVELS = (
     "errors files progress recordings params disk_array workers metrics convergence adam", "datasets facts", "simulate",
     "signals windows folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
-    "encoders beats features feature_shards experts alignment", "methods", "rundata training inference evaluation costs running", "paper",
-    "results", "statistics summary palette cohorts", "tables", "figures", "report",
+    "encoders beats features feature_shards experts alignment", "methods",
+    "rundata training inference evaluation costs running", "paper", "results", "statistics summary palette cohorts", "tables", "figures", "report",
 )
 # What reads results and writes tables, figures and pages starts without torch.
-WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "convergence", "paper", "results", "statistics",
-                 "summary", "palette", "cohorts", "tables", "figures", "report")
+WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "convergence", "paper", "results",
+                 "statistics", "summary", "palette", "cohorts", "tables", "figures", "report")
 SCRIPTS_WITHOUT_TORCH = ("code", "settings", "preprocess", "window", "features", "split", "evaluate", "quality",
                          "tables", "figures", "report")
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
@@ -173,7 +173,7 @@ def test_what_a_command_reads_is_a_dependency(name: str) -> None:
     deps = [dep for dep in body["deps"] if not dep.startswith("code/")]
     assert all(any(dep == word or dep.startswith(f"{word}/") for word in read) for dep in deps)
     names = [word for word in read if not any(dep == word or dep.startswith(f"{word}/") for dep in deps)]
-    of_one_item = ("download", "face", "preprocess", "window", "split", "train")
+    of_one_item = ("download", "face", "preprocess", "window", "features", "split", "train")
     assert names == {**{key: ["${key}"] for key in of_one_item}, "train_main": ["main"]}.get(name, [])
 
 
