@@ -35,10 +35,10 @@ real: $(STAMP)            ## the open real data: make real CEAP360VR=folder HKU9
 	HIMOE_HKU956_PATH="$(or $(HKU956),$(HIMOE_HKU956_PATH))" python -m pipeline.study reports/real
 
 test: $(DEV)              ## the test suite
-	python -m pytest
+	python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-quick: $(DEV)        ## the tests that are not marked slow, and the ten slowest of them
-	python -m pytest -m "not slow" --durations=10
+	python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow" --durations=10
 
 lint: $(DEV)              ## style and types
 	ruff check .

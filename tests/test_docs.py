@@ -121,7 +121,7 @@ def test_readme_test_command_is_what_ci_calls() -> None:
     assert command.group(1) in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     recipe = re.search(r"^test:.*\n\t(.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     assert recipe is not None
-    assert recipe.group(1) == "python -m pytest"
+    assert recipe.group(1).split()[:3] == ["python", "-m", "pytest"]
 
 
 def test_readme_outputs_are_filled() -> None:

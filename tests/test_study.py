@@ -12,6 +12,7 @@ from pipeline_helpers import PARAMS, ROOT, environment, run_ok, tiny_params, wri
 
 from himoe.errors import InputError
 from himoe.files import write_json
+from himoe.methods import method_class
 from himoe.params import EEG_ENCODERS, RunParams, TrainingParams, parse
 from pipeline import demo, overlay, study
 from pipeline.code import code_lists
@@ -82,13 +83,11 @@ def test_a_study_of_this_project_is_a_whole_set_of_parameters(name: str) -> None
     assert {"himoe", *params["report"]["baselines"]} <= {run["method"] for run in params["runs"].values()}
 
 
-def test_what_a_study_shares_with_the_project_it_states_alike() -> None:
-    """A run that the project also has is the same run: for the extended study it then comes from the cache."""
-    extended, cohorts = (read_yaml(ROOT / "reports" / name / "params.yaml")["runs"] for name in ("extended", "cohorts"))
-    for runs in (extended, cohorts):
-        assert {name: run for name, run in runs.items() if name in PARAMS["runs"]} == {
-            name: run for name, run in PARAMS["runs"].items() if name in runs}
-    assert set(cohorts) <= set(PARAMS["runs"])
+def test_what_the_extended_study_shares_with_the_project_it_states_alike() -> None:
+    """The same run under the same name, so that it comes from the cache."""
+    extended = read_yaml(ROOT / "reports" / "extended" / "params.yaml")["runs"]
+    assert {name: run for name, run in extended.items() if name in PARAMS["runs"]} == {
+        name: run for name, run in PARAMS["runs"].items() if name in extended}
     every = {**PARAMS["runs"], **extended}
     lines = [str(sorted(run.items(), key=str)) for run in every.values()]
     assert len(set(lines)) == len(lines)
@@ -113,6 +112,8 @@ def test_cohorts_are_other_people_than_the_project_s() -> None:
     assert len(set(found.cohorts)) == 3
     assert PARAMS["simulate"]["seed"] not in found.cohorts
     assert all(params["profiles"][params["profile"]]["size"][name] for name in params["sets"])
+    assert set(params["runs"]) <= set(PARAMS["runs"])
+    assert {len(run["seeds"]) for run in params["runs"].values() if method_class(run["method"]).gradient} == {3}
 
 
 def test_what_studies_bring_back_are_outputs_of_stages() -> None:
