@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from himoe.methods._attention import GroupedLinear
 
-NORM_FLOOR = 1e-3  # added to a state's variance (about 0.02 at the start): a state near 0 is not blown up
+NORM_FLOOR = 1e-2  # added to a state's variance (about 0.02 at the start): a state near 0 is not blown up
 
 
 class GroupedLSTM(nn.Module):
@@ -46,10 +46,9 @@ class GroupedLSTM(nn.Module):
         """The states (G, B, H) of every step, before the norm."""
         parts = self.inputs(x.flatten(1, 2)).unflatten(1, x.shape[1:3]).unbind(2)
         states: list[Tensor] = []
-        hidden = cell = x.new_zeros(())
+        hidden = cell = x.new_zeros(len(x), x.shape[1], self.recurrent.shape[1])
         for step, part in enumerate(parts):
-            gates = torch.baddbmm(part, hidden, self.recurrent) if step else part
-            write, keep, show, new = gates.chunk(4, -1)
+            write, keep, show, new = torch.baddbmm(part, hidden, self.recurrent).chunk(4, -1)
             cell = torch.sigmoid(keep) * cell + torch.sigmoid(write) * torch.tanh(new)
             if valid is not None:
                 cell = cell * valid[:, :, step, None]
