@@ -20,6 +20,7 @@ from himoe.results import COST_COLUMNS
 from himoe.rundata import read_as_features
 from himoe.windows import folder_meta
 from pipeline.runs import resolve_method
+from pipeline.settings import reference_of
 from pipeline.stage import main, stage_params
 
 SEQUENCES = 32
@@ -39,7 +40,7 @@ def cost(windows: str, features: str, out: str) -> None:
     for key, (name, values) in progress(chosen.items(), "cost", "method", len(chosen)):
         method, modality_set, data_set, variant = key
         folder = Path(windows) / data_set
-        run, model, alignment = resolve_method(f"runs.{name}", values, params["reference"], folder)
+        run, model, alignment = resolve_method(f"runs.{name}", values, reference_of(params), folder)
         meta, made = folder_meta(folder), folder_meta(Path(features) / data_set)
         as_features = read_as_features(run, model)
         spec = Spec({m: (made if m in as_features else meta).shape(m) for m in run.modalities},

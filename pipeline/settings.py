@@ -6,7 +6,9 @@ declare the same sixty values would cost two seconds a stage; they depend on thi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from himoe.errors import bad_input
 from himoe.files import write_json
@@ -17,7 +19,7 @@ from pipeline.stage import main, stage_params
 def settings(out: str) -> None:
     """Check the parameters that every run shares and write them to *out*."""
     params = stage_params("settings")
-    profile, reference = params["profile"], params["reference"]
+    profile, reference = params["profile"], reference_of(params)
     if set(reference) != {"model", "alignment"}:
         raise bad_input("params.yaml: reference", f"the keys {list(reference)}", "model and alignment",
                         "correct them")
@@ -32,6 +34,15 @@ def settings(out: str) -> None:
     write_json(Path(out), {"profile": profile, "seed": params["seed"], "reference": reference,
                            "missing": params["missing"], "windows": params["windows"],
                            "profiles": {profile: {"training": training}}})
+
+
+def reference_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What the runs of the tables follow: ``reference``, with what the profile in use changes of its ``model``."""
+    reference = dict(params["reference"])
+    changed = params["profiles"][params["profile"]]["model"]
+    if changed:
+        reference["model"] = {**reference["model"], **changed}
+    return reference
 
 
 if __name__ == "__main__":

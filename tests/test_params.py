@@ -103,6 +103,7 @@ def test_every_profile_parses(profile: str) -> None:
     parse(SplitParams, part["split"], "split")
     assert set(part["preprocess"].values()) <= set(PARAMS["preprocess"])
     parse(FaceParams, part["face"], "face")
+    parse(ModelParams, {**PARAMS["reference"]["model"], **part["model"]}, "model")
     for name, size in part["size"].items():
         assert parse(SizeParams, size, f"size.{name}").trials > 0
 
@@ -117,6 +118,8 @@ def test_the_paper_profile_is_the_papers_schedule() -> None:
     assert part["size"]["seed"] == {"subjects": 15, "trials": 15}
     assert part["size"]["amigos"] == {"subjects": 40, "trials": 20}
     assert part["face"]["weights"] == "imagenet"
+    model = parse(ModelParams, {**PARAMS["reference"]["model"], **part["model"]}, "model")
+    assert (model.eeg_encoder, model.signal_encoder) == ("eegnet", "cnn")
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_every_stage_of_the_project_gets_what_dvc_gives(project: Path) -> None:
             kinds.add(stage.addressing.partition("@")[0])
     assert len(names) > 60
     assert kinds == set(read_yaml(ROOT / "dvc.yaml")["stages"])
-    for name in ("train_main", "train@deap-experts4", "evaluate", "settings", "face@seed", "preprocess@deap"):
+    for name in ("train_main", "train@deap-no_residual", "evaluate", "settings", "face@seed", "preprocess@deap"):
         assert stage_params(name) == dvc.api.params_show(stages=name)
 
 
@@ -214,6 +214,17 @@ def test_settings_are_the_shared_parameters(tmp_path: Path, monkeypatch: pytest.
         "profiles": {"embedded": training}}
 
 
+def test_a_profile_may_change_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(params: dict[str, Any]) -> None:
+        params["profiles"]["embedded"]["model"] = {"eeg_encoder": "power"}
+
+    enter(tmp_path / "project", monkeypatch, change)
+    settings("runs.json")
+    found = read_json(Path("runs.json"))["reference"]
+    assert found == {**tiny_params()["reference"], "model": {**tiny_params()["reference"]["model"],
+                                                             "eeg_encoder": "power"}}
+
+
 def test_a_run_follows_the_settings_and_its_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a run that the stage declares alone, all else comes from the file; ``main`` reads its own parameters."""
     def change(params: dict[str, Any]) -> None:
@@ -234,8 +245,8 @@ def test_a_run_follows_the_settings_and_its_own_line(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda p: p["profiles"]["embedded"]["training"].update(epochs=0), ("training.epochs", "0", "1 or more")),
-    (lambda p: p["profiles"]["embedded"]["training"]["search"].update(trials="two"),
-     ("profiles.embedded.training.search.trials", "'two'", "int")),
+    (lambda p: p["profiles"]["embedded"]["training"]["search"].update(epochs="two"),
+     ("profiles.embedded.training.search.epochs", "'two'", "int")),
     (lambda p: p["missing"].update(rates=[0.0, 1.0]), ("missing.rates", "1.0", "[0, 1)")),
     (lambda p: p["windows"].update(step_s=5.0), ("windows.step_s", "5.0", "length_s")),
     (lambda p: p["reference"]["model"].update(depth=3), ("reference.model", "'depth'", "eeg_depth")),
