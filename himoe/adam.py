@@ -53,7 +53,7 @@ class Adam:
 
 
 def scheduled(learning_rate: float, step: int, warmup: int, steps: int) -> float:
-    """The rate of *step* (from 0) of *steps*: rises to its full value over *warmup* steps, falls to 0 along half a cosine.
+    """The rate of *step* (from 0) of *steps*: up to its full value over *warmup* steps, down to 0 along half a cosine.
 
     Warm-up: Goyal et al. 2017 (arXiv:1706.02677); cosine: Loshchilov & Hutter 2017 (arXiv:1608.03983).
     """

@@ -209,8 +209,8 @@ class Fit:
         output = self.method(batch.to(self.material.device))
         loss = torch.stack(list(output.losses.values())).sum()
         if not torch.isfinite(loss):  # a step from here would spoil the weights and their average for good
-            raise InputError(f"run {self.material.config.name} {task.name}: found the loss {float(loss.detach())} in step "
-                             f"{self.steps}, expected a finite one; lower training.learning_rate or look for extreme "
+            raise InputError(f"run {self.material.config.name} {task.name}: found the loss {float(loss.detach())} in "
+                             f"step {self.steps}, expected a finite one; lower training.learning_rate or look for extreme "
                              "values in the signals.")
         self.optimizer.zero_grad()
         loss.backward()

@@ -153,7 +153,8 @@ def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str,
 
 @pytest.mark.parametrize("method", ["himoe", "late_fusion"])
 def test_without_a_search_it_is_the_plain_loop(method: str) -> None:
-    config = make_config(method, epochs=4, patience=4, model={"dropout": 0.3}, ema=0.9, warmup_steps=3, weight_decay=0.5)
+    config = make_config(method, epochs=4, patience=4, model={"dropout": 0.3}, ema=0.9, warmup_steps=3,
+                         weight_decay=0.5)
     data = make_data(config, make_store())
     losses, best = plain_loop(config, data)
     fitted = fit_task(config, data, TASK)

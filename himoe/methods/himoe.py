@@ -22,8 +22,10 @@ class HiMoE(Method):
     routes to one expert, ``alignment.weight: 0`` drops the contrastive loss (which is computed in training
     mode only), ``residual: false`` takes the experts' skip connection, ``present_only: false`` gives absent modalities
     a say in the fusion. ``person_map: true`` adds a linear map of the codes for every person known from training
-    (:class:`himoe.encoders.people.PersonMaps`). Diagnostics: ``modality_gates`` (B, T, M, K), ``fusion_weights`` (B, T, M),
-    ``emotion_gates`` (B, T, L) if there are emotion experts, ``lags_s`` (M,) if lags are learned.
+    (:class:`himoe.encoders.people.PersonMaps`).
+
+    Diagnostics: ``modality_gates`` (B, T, M, K), ``fusion_weights`` (B, T, M), ``emotion_gates`` (B, T, L) if there
+    are emotion experts, ``lags_s`` (M,) if lags are learned.
     """
 
     def __init__(self, spec: Spec) -> None:
