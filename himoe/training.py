@@ -210,8 +210,8 @@ class Fit:
         loss = torch.stack(list(output.losses.values())).sum()
         if not torch.isfinite(loss):  # a step from here would spoil the weights and their average for good
             raise InputError(f"run {self.material.config.name} {task.name}: found the loss {float(loss.detach())} in "
-                             f"step {self.steps}, expected a finite one; lower training.learning_rate or look for extreme "
-                             "values in the signals.")
+                             f"step {self.steps}, expected a finite one; lower training.learning_rate or look for "
+                             "extreme values in the signals.")
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.method.parameters(), MAX_GRADIENT_NORM, foreach=True)

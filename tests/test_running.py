@@ -158,7 +158,8 @@ def test_methods_in_closed_form_have_headers_only(method: str, tmp_path: Path) -
     assert lines["search"] == ["fold,seed,trial,learning_rate,validation_loss,chosen"]
     assert lines["routing"] == ["run,combination,modality,expert,weight"]
     assert lines["combinations"][0] == "run,seed,fold,combination,dimension,metric,value"
-    assert len(lines["combinations"]) == 1 + (0 if method == "mean" else 2 * 3 * 3 * 4)  # folds, subsets, dimensions, metrics
+    rows = 0 if method == "mean" else 2 * 3 * 3 * 4  # folds, subsets, dimensions, metrics
+    assert len(lines["combinations"]) == 1 + rows
     assert len(lines["history"]) == 1 + 2
 
 
