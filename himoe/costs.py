@@ -33,6 +33,7 @@ def multiply_adds(method: Method, batch: Batch) -> int | None:
     pooling, softmax, mean and SD) is not. EEGNet's temporal filter stands for a correlation; counted is what
     is really done: see :func:`_transform_flops` and :func:`_inverse_transform_flops`.
     Absent windows are not encoded and cost less; a batch with everything present gives the full cost.
+    Features of windows are computed once per set, before any method reads them, and are not counted either.
     """
     if not method.gradient:
         return None
