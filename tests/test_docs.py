@@ -21,7 +21,7 @@ FILE = re.compile(r"(?<![\w/.])((?:himoe|pipeline|tests|docs|reports/real)/[\w/]
 IMPORT = re.compile(r"^from ((?:himoe|pipeline)[\w.]*) import (.+)$", re.M)
 SWITCH = re.compile(r"-S ([\w.]+)=(\S+)")
 MAKE = re.compile(r"(?<![\w-])make ((?!it\b)[a-z][a-z-]*)")
-OUTPUTS = {"repro", "repro-again", "exp-missing", "exp-ablation", "metrics-diff", "exp-show", "push-pull"}
+OUTPUTS = {"repro", "repro-again", "metrics-diff", "push-pull"}
 
 
 def page_names(paths: list[Path]) -> list[str]:
