@@ -123,7 +123,7 @@ def test_absent_values_have_no_influence_on_fitted_methods(name: str, kind: str,
                                                                                     ("himoe", "classification")])
 def test_overfits_a_tiny_set(name: str, kind: str, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     batch = make_batch(kind=kind, sequences=60 if name in FITTED else 8, share=1.1, shapes=READ[name])
-    method = ready(name, make_spec(kind, shapes=READ[name]), batch, steps=150, rate=3e-3)
+    method = ready(name, make_spec(kind, shapes=READ[name]), batch, steps=80, rate=1e-2)
     floor = ready("mean", make_spec(kind), batch)
     with torch.no_grad():
         loss, chance = float(method(batch).losses["emotion"]), float(floor(batch).losses["emotion"])
