@@ -1,22 +1,16 @@
 """Every parameter, as frozen dataclasses that reject what they do not know.
 
 ``params.yaml`` holds the values and says what they do; this file says their types, their bounds
-and where each belongs. ``parse(Class, mapping, where)`` builds one from a mapping.
+and where each belongs. ``parse(Class, mapping, where)`` (:mod:`himoe.parsing`) builds one from a mapping.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
-from himoe.errors import bad_input
+from himoe.parsing import check
+from himoe.parsing import parse as parse
 from himoe.recordings import check_modality
-
-P = TypeVar("P")
 
 TASKS = ("regression", "classification")
 PROTOCOLS = ("trial", "session", "loso", "stimulus", "leaky")
@@ -32,60 +26,6 @@ SIGNAL_ENCODERS = ("cnn", "features")
 CONTEXTS = ("none", "kernel")
 
 
-def parse(cls: type[P], values: Mapping[str, Any] | None, where: str) -> P:
-    """Build the dataclass *cls* from *values*, checking keys and types.
-
-    Raises
-    ------
-    InputError
-        For an unknown key, a missing one, or a value of the wrong type; *where* names its place.
-    """
-    values = dict(values or {})
-    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise bad_input(f"params.yaml: {where}", f"the unknown key {key!r}",
-                            "one of " + ", ".join(sorted(known)), "correct the name or remove it")
-    hints = typing.get_type_hints(cls)
-    built: dict[str, Any] = {}
-    for name, spec in known.items():
-        if name in values:
-            built[name] = _convert(hints[name], values[name], f"{where}.{name}")
-        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise bad_input(f"params.yaml: {where}", f"no key {name!r}", "a value for it", "add it")
-    return cls(**built)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """Convert one YAML value to *hint* (a plain type, a union with None, a tuple or a dataclass)."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in typing.get_args(hint):
-            return None
-        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where)
-    if origin is tuple:
-        if isinstance(value, str) or not isinstance(value, list | tuple):
-            raise bad_input(f"params.yaml: {where}", repr(value), "a list", "write it as [a, b]")
-        inner, *rest = typing.get_args(hint)
-        if rest and rest[0] is not Ellipsis and len(value) != 1 + len(rest):
-            raise bad_input(f"params.yaml: {where}", f"{len(value)} values", f"{1 + len(rest)}", "correct the list")
-        return tuple(_convert(inner, item, where) for item in value)
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise bad_input(f"params.yaml: {where}", repr(value), "a mapping of keys", "indent its keys below it")
-        return parse(typing.cast(type, hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise bad_input(f"params.yaml: {where}", repr(value), f"a value of type {hint.__name__}", "correct it")
-    return value
-
-
-def _check(ok: bool, where: str, found: object, expected: str) -> None:
-    if not ok:
-        raise bad_input(f"params.yaml: {where}", repr(found), expected, "correct the value")
-
-
 @dataclass(frozen=True)
 class SourceParams:
     """Where one data set's raw files come from."""
@@ -97,7 +37,7 @@ class SourceParams:
     modalities: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check(self.source in ("simulate", "local", "download"), "source", self.source, "simulate, local or download")
+        check(self.source in ("simulate", "local", "download"), "source", self.source, "simulate, local or download")
         for name in self.modalities or ():
             check_modality(name)
 
@@ -117,8 +57,8 @@ class SimulateParams:
     world: str = "physiological"
 
     def __post_init__(self) -> None:
-        _check(self.world in WORLDS, "simulate.world", self.world, " or ".join(WORLDS))
-        _check(self.snr >= 0, "simulate.snr", self.snr, "0 or more")
+        check(self.world in WORLDS, "simulate.world", self.world, " or ".join(WORLDS))
+        check(self.snr >= 0, "simulate.snr", self.snr, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -130,10 +70,10 @@ class VideoParams:
     height_px: int = 576
 
     def __post_init__(self) -> None:
-        _check(self.fps_hz > 0, "size.video.fps_hz", self.fps_hz, "more than 0 Hz")
+        check(self.fps_hz > 0, "size.video.fps_hz", self.fps_hz, "more than 0 Hz")
         for name in ("width_px", "height_px"):
             value = getattr(self, name)
-            _check(value >= 64 and value % 2 == 0, f"size.video.{name}", value, "an even number of pixels from 64 on")
+            check(value >= 64 and value % 2 == 0, f"size.video.{name}", value, "an even number of pixels from 64 on")
 
 
 @dataclass(frozen=True)
@@ -160,14 +100,14 @@ class FaceParams:
     batch_frames: int = 32
 
     def __post_init__(self) -> None:
-        _check(self.fps_hz > 0, "face.fps_hz", self.fps_hz, "more than 0 Hz")
-        _check(self.size_px >= 32, "face.size_px", self.size_px, "32 pixels or more")
-        _check(0 <= self.margin <= 1, "face.margin", self.margin, "a share of the face's width in [0, 1]")
-        _check(self.detector in FACE_DETECTORS, "face.detector", self.detector, " or ".join(FACE_DETECTORS))
-        _check(self.weights in FACE_WEIGHTS, "face.weights", self.weights, " or ".join(FACE_WEIGHTS))
-        _check((self.weights == "path") == (self.path is not None), "face.path", self.path,
+        check(self.fps_hz > 0, "face.fps_hz", self.fps_hz, "more than 0 Hz")
+        check(self.size_px >= 32, "face.size_px", self.size_px, "32 pixels or more")
+        check(0 <= self.margin <= 1, "face.margin", self.margin, "a share of the face's width in [0, 1]")
+        check(self.detector in FACE_DETECTORS, "face.detector", self.detector, " or ".join(FACE_DETECTORS))
+        check(self.weights in FACE_WEIGHTS, "face.weights", self.weights, " or ".join(FACE_WEIGHTS))
+        check((self.weights == "path") == (self.path is not None), "face.path", self.path,
                "a file of weights exactly where face.weights is path")
-        _check(self.batch_frames >= 1, "face.batch_frames", self.batch_frames, "1 or more")
+        check(self.batch_frames >= 1, "face.batch_frames", self.batch_frames, "1 or more")
 
 
 @dataclass(frozen=True)
@@ -183,10 +123,10 @@ class FilterParams:
     cut_at_nyquist: bool = False
 
     def __post_init__(self) -> None:
-        _check(len(self.band_hz) == 2, "band_hz", self.band_hz, "two values [low, high], null = open")
+        check(len(self.band_hz) == 2, "band_hz", self.band_hz, "two values [low, high], null = open")
         low, high = self.band_hz
-        _check(low is None or high is None or 0 <= low < high, "band_hz", self.band_hz, "0 <= low < high")
-        _check(self.sfreq_hz is None or self.sfreq_hz > 0, "sfreq_hz", self.sfreq_hz, "a rate above 0 Hz")
+        check(low is None or high is None or 0 <= low < high, "band_hz", self.band_hz, "0 <= low < high")
+        check(self.sfreq_hz is None or self.sfreq_hz > 0, "sfreq_hz", self.sfreq_hz, "a rate above 0 Hz")
 
 
 @dataclass(frozen=True)
@@ -199,10 +139,10 @@ class WindowParams:
     min_completeness: float
 
     def __post_init__(self) -> None:
-        _check(self.length_s > 0, "windows.length_s", self.length_s, "more than 0 s")
-        _check(0 < self.step_s <= self.length_s, "windows.step_s", self.step_s, "more than 0 s, at most length_s")
-        _check(self.labels in LABELS, "windows.labels", self.labels, " or ".join(LABELS))
-        _check(0 < self.min_completeness <= 1, "windows.min_completeness", self.min_completeness, "in (0, 1]")
+        check(self.length_s > 0, "windows.length_s", self.length_s, "more than 0 s")
+        check(0 < self.step_s <= self.length_s, "windows.step_s", self.step_s, "more than 0 s, at most length_s")
+        check(self.labels in LABELS, "windows.labels", self.labels, " or ".join(LABELS))
+        check(0 < self.min_completeness <= 1, "windows.min_completeness", self.min_completeness, "in (0, 1]")
 
 
 @dataclass(frozen=True)
@@ -214,9 +154,9 @@ class SplitParams:
     people: int | None = None
 
     def __post_init__(self) -> None:
-        _check(self.folds >= 2, "split.folds", self.folds, "2 or more")
-        _check(0 < self.validation < 1, "split.validation", self.validation, "a share of training trials in (0, 1)")
-        _check(self.people is None or self.people >= 2, "split.people", self.people, "2 or more, or null")
+        check(self.folds >= 2, "split.folds", self.folds, "2 or more")
+        check(0 < self.validation < 1, "split.validation", self.validation, "a share of training trials in (0, 1)")
+        check(self.people is None or self.people >= 2, "split.people", self.people, "2 or more, or null")
 
 
 @dataclass(frozen=True)
@@ -256,15 +196,15 @@ class ModelParams:
     def __post_init__(self) -> None:
         for name in ("features", "modality_experts", "expert_hidden", "eeg_filters", "eeg_depth",
                      "power_filters", "power_depth", "face_units"):
-            _check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
-        _check(self.emotion_experts >= 0, "model.emotion_experts", self.emotion_experts, "0 (none) or more")
+            check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
+        check(self.emotion_experts >= 0, "model.emotion_experts", self.emotion_experts, "0 (none) or more")
         for name, known in (("similarity", SIMILARITIES), ("eeg_encoder", EEG_ENCODERS),
                             ("signal_encoder", SIGNAL_ENCODERS), ("context", CONTEXTS)):
-            _check(getattr(self, name) in known, f"model.{name}", getattr(self, name), " or ".join(known))
-        _check(self.face_adjacency in FACE_ADJACENCIES, "model.face_adjacency", self.face_adjacency,
+            check(getattr(self, name) in known, f"model.{name}", getattr(self, name), " or ".join(known))
+        check(self.face_adjacency in FACE_ADJACENCIES, "model.face_adjacency", self.face_adjacency,
                " or ".join(FACE_ADJACENCIES))
-        _check(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")
-        _check(self.eeg_kernel_s > 0, "model.eeg_kernel_s", self.eeg_kernel_s, "more than 0 s")
+        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")
+        check(self.eeg_kernel_s > 0, "model.eeg_kernel_s", self.eeg_kernel_s, "more than 0 s")
 
 
 @dataclass(frozen=True)
@@ -276,9 +216,9 @@ class AlignmentParams:
     max_lag_s: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.weight >= 0, "alignment.weight", self.weight, "0 or more")
-        _check(self.temperature > 0, "alignment.temperature", self.temperature, "more than 0")
-        _check(self.max_lag_s >= 0, "alignment.max_lag_s", self.max_lag_s, "0 or more")
+        check(self.weight >= 0, "alignment.weight", self.weight, "0 or more")
+        check(self.temperature > 0, "alignment.temperature", self.temperature, "more than 0")
+        check(self.max_lag_s >= 0, "alignment.max_lag_s", self.max_lag_s, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -293,8 +233,8 @@ class SearchParams:
     epochs: int = 5
 
     def __post_init__(self) -> None:
-        _check(self.epochs >= 5, "training.search.epochs", self.epochs, "5 or more: fewer say nothing about a rate")
-        _check(all(rate > 0 for rate in self.learning_rate), "training.search.learning_rate", self.learning_rate,
+        check(self.epochs >= 5, "training.search.epochs", self.epochs, "5 or more: fewer say nothing about a rate")
+        check(all(rate > 0 for rate in self.learning_rate), "training.search.learning_rate", self.learning_rate,
                "rates above 0")
 
 
@@ -323,14 +263,14 @@ class TrainingParams:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_sequences", "sequence_length", "patience"):
-            _check(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
-        _check(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
-        _check(len(self.seeds) >= 1, "training.seeds", self.seeds, "at least one seed")
-        _check(self.missing in MISSING_TRAINING, "training.missing", self.missing, " or ".join(MISSING_TRAINING))
-        _check(self.warmup_steps >= 0, "training.warmup_steps", self.warmup_steps, "0 or more")
-        _check(0 <= self.ema < 1, "training.ema", self.ema, "in [0, 1)")
-        _check(0 <= self.missing_max < 1, "training.missing_max", self.missing_max, "in [0, 1)")
-        _check(self.device in ("auto", "cpu", "cuda"), "training.device", self.device, "auto, cpu or cuda")
+            check(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
+        check(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
+        check(len(self.seeds) >= 1, "training.seeds", self.seeds, "at least one seed")
+        check(self.missing in MISSING_TRAINING, "training.missing", self.missing, " or ".join(MISSING_TRAINING))
+        check(self.warmup_steps >= 0, "training.warmup_steps", self.warmup_steps, "0 or more")
+        check(0 <= self.ema < 1, "training.ema", self.ema, "in [0, 1)")
+        check(0 <= self.missing_max < 1, "training.missing_max", self.missing_max, "in [0, 1)")
+        check(self.device in ("auto", "cpu", "cuda"), "training.device", self.device, "auto, cpu or cuda")
 
 
 @dataclass(frozen=True)
@@ -341,8 +281,8 @@ class MissingParams:
     mask_seeds: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        _check(all(0 <= rate < 1 for rate in self.rates), "missing.rates", self.rates, "rates in [0, 1)")
-        _check(len(self.mask_seeds) >= 1, "missing.mask_seeds", self.mask_seeds, "at least one seed")
+        check(all(0 <= rate < 1 for rate in self.rates), "missing.rates", self.rates, "rates in [0, 1)")
+        check(len(self.mask_seeds) >= 1, "missing.mask_seeds", self.mask_seeds, "at least one seed")
 
 
 @dataclass(frozen=True)
@@ -359,10 +299,10 @@ class BootstrapParams:
     effect: float = 0.05
 
     def __post_init__(self) -> None:
-        _check(self.draws >= 1, "bootstrap.draws", self.draws, "1 or more")
-        _check(self.swaps >= 1, "bootstrap.swaps", self.swaps, "1 or more")
-        _check(self.effect > 0, "bootstrap.effect", self.effect, "more than 0")
-        _check(0 < self.level < 1, "bootstrap.level", self.level, "in (0, 1)")
+        check(self.draws >= 1, "bootstrap.draws", self.draws, "1 or more")
+        check(self.swaps >= 1, "bootstrap.swaps", self.swaps, "1 or more")
+        check(self.effect > 0, "bootstrap.effect", self.effect, "more than 0")
+        check(0 < self.level < 1, "bootstrap.level", self.level, "in (0, 1)")
 
 
 @dataclass(frozen=True)
@@ -373,7 +313,7 @@ class ReportParams:
     baselines: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _check(len(self.baselines) >= 1, "report.baselines", self.baselines, "at least one method")
+        check(len(self.baselines) >= 1, "report.baselines", self.baselines, "at least one method")
 
 
 @dataclass(frozen=True)
@@ -397,16 +337,16 @@ class RunParams:
     seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(self.protocol in PROTOCOLS, "runs.protocol", self.protocol, " or ".join(PROTOCOLS))
-        _check(self.task in TASKS, "runs.task", self.task, " or ".join(TASKS))
-        _check(bool(self.variant) or not (self.model or self.alignment), "runs.variant", self.variant,
+        check(self.protocol in PROTOCOLS, "runs.protocol", self.protocol, " or ".join(PROTOCOLS))
+        check(self.task in TASKS, "runs.task", self.task, " or ".join(TASKS))
+        check(bool(self.variant) or not (self.model or self.alignment), "runs.variant", self.variant,
                "a name where model or alignment is overridden")
-        _check(not self.variant or bool(self.model or self.alignment or self.seeds), "runs.variant", self.variant,
+        check(not self.variant or bool(self.model or self.alignment or self.seeds), "runs.variant", self.variant,
                "no name where nothing is overridden")
-        _check(len(self.modalities) > 0, "runs.modalities", self.modalities, "at least one modality")
+        check(len(self.modalities) > 0, "runs.modalities", self.modalities, "at least one modality")
         for name in self.modalities:
             check_modality(name)
-        _check(len(set(self.modalities)) == len(self.modalities), "runs.modalities", self.modalities, "each once")
+        check(len(set(self.modalities)) == len(self.modalities), "runs.modalities", self.modalities, "each once")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ from pipeline.stage import fill, read_yaml
 
 # A module imports from levels to its left, or from its own level.
 LEVELS = (
-    "errors files progress recordings params disk_array workers metrics convergence adam", "datasets facts", "simulate",
+    "errors files progress recordings parsing params disk_array workers metrics convergence adam",
+    "datasets facts", "simulate",
     "signals windows folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
     "encoders beats features feature_shards experts alignment", "methods",
     "rundata training inference evaluation costs running", "paper", "results", "statistics summary palette cohorts",
