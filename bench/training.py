@@ -39,14 +39,15 @@ Net = Any  # HiMoE or PlainHiMoE
 
 
 def default_spec(dropout: float | None = None) -> tuple[Spec, TrainingParams]:
-    """The default model on DEAP's modalities, and the default schedule."""
+    """The default model on DEAP's windows (EEGNet and CNNs as front ends), and the default schedule."""
     params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     dataset, length_s = get_dataset("deap"), params["windows"]["length_s"]
     usual = params["preprocess"]["usual"]  # sensors; FACE has no filter
     rates = {m: usual[m]["sfreq_hz"] for m in dataset.modalities if m in usual}
     shapes = {m: ModalityShape(len(dataset.modalities[m].names), round(length_s * rate), float(rate))
               for m, rate in rates.items()}
-    model = parse(ModelParams, params["reference"]["model"], "reference.model")
+    model = parse(ModelParams, {**params["reference"]["model"], "eeg_encoder": "eegnet", "signal_encoder": "cnn"},
+                  "reference.model")
     if dropout is not None:
         model = dataclasses.replace(model, dropout=dropout)
     task = Task("regression", dataset.dimensions, dataset.scale, dataset.thresholds)
@@ -83,7 +84,8 @@ class PlainHiMoE(nn.Module):
     def __init__(self, like: HiMoE) -> None:
         super().__init__()
         bank, emotion = like.modality_bank, like.emotion_bank
-        if emotion is None or like.lags is not None or not bank.soft_routing or emotion.similarity != "scaled_dot":
+        if emotion is None or like.lags is not None or not bank.soft_routing or emotion.similarity != "scaled_dot" \
+                or not (bank.residual and emotion.residual and like.fusion.present_only):
             raise ValueError("PlainHiMoE is written for the default method only")
         self.alignment = like.spec.alignment
         self.encoders, self.heads = copy.deepcopy(like.encoders), copy.deepcopy(like.heads)
@@ -108,6 +110,7 @@ class PlainHiMoE(nn.Module):
 
     def decode(self, codes_BTMF: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Losses]:
         """Codes → prediction (B, T, D), raw (B, T, D, Q), the weighted contrastive loss."""
+        codes_BTMF = self.encoders.masked(codes_BTMF, batch.present)
         outputs = []
         gate: nn.Module
         experts: Any
@@ -116,12 +119,13 @@ class PlainHiMoE(nn.Module):
             weights_BTK = torch.softmax(gate(code_BTF), -1)
             z_BTF = torch.zeros_like(code_BTF)
             for k, expert in enumerate(experts):
-                z_BTF = z_BTF + weights_BTK[..., k, None] * expert(code_BTF)
+                z_BTF = z_BTF + weights_BTK[..., k, None] * (code_BTF + expert(code_BTF))
             outputs.append(z_BTF)
         scores = torch.stack([z @ self.query_F / math.sqrt(z.shape[-1]) for z in outputs], -1)
-        attention_BTM = torch.softmax(scores, -1)
+        silent = ~batch.present & batch.present.any(-1, keepdim=True)
+        attention_BTM = torch.softmax(scores.masked_fill(silent, -torch.inf), -1)
         fused_BTF = sum((attention_BTM[..., m, None] * z for m, z in enumerate(outputs)), torch.zeros(()))
-        answers = [expert(fused_BTF) for expert in self.emotion_experts]
+        answers = [fused_BTF + expert(fused_BTF) for expert in self.emotion_experts]
         phi = torch.stack([(fused_BTF * y).sum(-1) / math.sqrt(y.shape[-1]) for y in answers], -1)
         beta_BTL = torch.softmax(phi, -1)
         emotion_BTF = sum((beta_BTL[..., i, None] * y for i, y in enumerate(answers)), torch.zeros(()))
@@ -159,7 +163,7 @@ def total_loss(model: Net, batch: Batch, task: Task, codes: Tensor | None = None
     """Prediction (B, T, D) and the sum of the losses (Eq. 8)."""
     codes = model.encode(batch) if codes is None else codes
     prediction, raw, losses = _decode(model, codes, batch)
-    return prediction, emotion_loss(raw, batch.y, task) + sum(losses.values())
+    return prediction, emotion_loss(raw, batch.y, task, torch.ones(len(task.dimensions))) + sum(losses.values())
 
 
 def build(variant: str, spec: Spec) -> Net:

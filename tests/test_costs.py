@@ -135,8 +135,8 @@ def test_late_fusion_by_hand() -> None:
     # A window's samples and 3 statistics go to 64 units; its rise is one product of the samples with time.
     windows = sum((samples + 3) * 64 + (64 + 3) * 6 + samples for samples in (9, 16))
     assert multiply_adds(method, random_batch(spec, 2, 3)) == windows + 2 * (lstm + heads) + votes
-    decoder = 2 * (lstm + 2 * 4 * 6 + heads + 4)
-    encoders = sum((samples + 3) * 64 + 64 + 2 * 64 + (64 + 3) * 6 + 6 for samples in (9, 16))
+    decoder = 2 * (lstm + 4 * 6 + heads + 4)  # one bias per gate
+    encoders = sum((samples + 3) * 64 + 2 * 64 + (64 + 3) * 6 + 6 for samples in (9, 16))
     assert count_parameters(method) == encoders + decoder
     method.encoders.requires_grad_(False)
     assert count_parameters(method) == decoder

@@ -215,9 +215,9 @@ def test_an_evaluation_of_a_run_that_is_not_trained_is_refused(tmp_path: Path) -
 
 
 def test_a_band_above_the_nyquist_rate_is_refused(tmp_path: Path, raw_deap: Path) -> None:
-    project = workbench(tmp_path / "project", lambda p: p["preprocess"]["quick"]["EEG"].update(band_hz=[4, 70]))
+    project = workbench(tmp_path / "project", lambda p: p["preprocess"]["usual"]["EEG"].update(band_hz=[4, 70]))
     place_raw(project, raw_deap)
-    refused(preprocess(project), "EEG", "70 Hz", "32 Hz", "Nyquist")
+    refused(preprocess(project), "EEG", "70 Hz", "64 Hz", "Nyquist")
     nothing_left(project / "data" / "signals" / "deap")
 
 
