@@ -9,10 +9,10 @@ is compiled. A test holds the steps to those of ``torch.optim.AdamW``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -24,8 +24,8 @@ class Adam:
     Parameters whose gradient is None are left alone.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float = 0.0) -> None:
-        self.parameters = [p for p in parameters if p.requires_grad]
+    def __init__(self, parameters: Iterable[Tensor], learning_rate: float, weight_decay: float = 0.0) -> None:
+        self.parameters: list[Tensor] = [p for p in parameters if p.requires_grad]
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
@@ -36,6 +36,11 @@ class Adam:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def keep(self, parameters: Iterable[Tensor], places: Sequence[int]) -> None:
+        """Go on with *parameters*, which are these *places* of the first axis of what they were."""
+        self.parameters = list(parameters)
+        self.first, self.second = [m[list(places)] for m in self.first], [m[list(places)] for m in self.second]
+
     @torch.no_grad()
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
@@ -44,7 +49,7 @@ class Adam:
         for k in chosen:
             self.steps[k] += 1
 
-        def of(tensors: list[Tensor] | list[nn.Parameter]) -> list[Tensor]:
+        def of(tensors: list[Tensor]) -> list[Tensor]:
             return [tensors[k] for k in chosen]
 
         torch._fused_adamw_(of(self.parameters), gradients, of(self.first), of(self.second), [], of(self.steps),

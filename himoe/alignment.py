@@ -1,9 +1,11 @@
 """Cross-modal alignment: the contrastive loss (Eq. 1, 7) and, beyond the paper, learned lags.
 
-Legend: B sequences, T time steps, M modalities, N rows (samples of B·T), P pairs, F features, G lags.
+Legend: B sequences, T time steps, M modalities, N rows (samples of B·T), F features, G lags.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as functional
@@ -15,7 +17,8 @@ SAFE_EXPONENT = 80.0  # exp(-80) is still a normal float32
 MAX_ROWS = 128  # samples that take part in the loss of one batch: its cost grows with their square
 
 
-def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float) -> Tensor:
+def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float,
+            draw: Callable[[int], Tensor] = torch.rand) -> Tensor:
     """NT-Xent over every pair of modalities, averaged over pairs (Eq. 1, 7; Ågren 2022, arXiv:2205.03169).
 
     For a pair (i, j) the rows are the samples where both are present; codes are scaled to length 1, the
@@ -31,53 +34,44 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float) -> Tens
         False also on padded steps.
     temperature : float
         Below 0.025 the sums run in float64; exact down to about 0.003.
+    draw : function
+        n → n random numbers in [0, 1); they choose the subset.
 
     Returns
     -------
     Tensor
         Scalar.
     """
-    present_NM = present_BTM.flatten(0, 1)
-    rows = (present_NM.sum(-1) >= 2).nonzero().squeeze(1)
-    if len(rows) > MAX_ROWS:
-        rows = rows[torch.randperm(len(rows), device=rows.device)[:MAX_ROWS]]
-    present_MN = present_NM[rows].T
-    both_MMN = present_MN[:, None] & present_MN[None]
-    first, second = torch.triu_indices(present_MN.shape[0], present_MN.shape[0], device=rows.device)
-    keep_PN = both_MMN[first, second]
-    counts_P = keep_PN.sum(-1)
-    used_P = (counts_P >= 2) & (first != second)
-    if not used_P.any():
-        return codes_BTMF.sum() * 0.0
-    unit_MNF = functional.normalize(codes_BTMF.flatten(0, 1)[rows].transpose(0, 1), dim=-1)
+    present_NM, codes_NMF = present_BTM.flatten(0, 1), codes_BTMF.flatten(0, 1)
+    if len(present_NM) > MAX_ROWS:
+        # Random ones of those in which a pair is present; random numbers are below 1.
+        scores_N = draw(len(present_NM)) + (present_NM.sum(-1) >= 2)
+        rows = scores_N.topk(MAX_ROWS).indices
+        present_NM, codes_NMF = present_NM[rows], codes_NMF[rows]
+    unit_MNF = functional.normalize(codes_NMF.transpose(0, 1), dim=-1)
     if 2.0 / temperature > SAFE_EXPONENT:
         unit_MNF = unit_MNF.double()
-    negatives_2PN = _negatives(unit_MNF, keep_PN, first, second, temperature)
-    positive_PN = ((unit_MNF[first] * unit_MNF[second]).sum(-1) - 1.0) / temperature
-    # -log(p / (p + n)) = log(1 + n / p), for the rows of either modality of the pair
-    terms_PN = functional.softplus(torch.log(negatives_2PN) - positive_PN).mean(0)
-    loss_P = torch.where(keep_PN, terms_PN, 0.0).sum(-1) / counts_P.clamp(min=1)
-    return loss_P[used_P].mean().to(codes_BTMF.dtype)
-
-
-def _negatives(unit_MNF: Tensor, keep_PN: Tensor, first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Sum of exp(S - 1/temperature) over each row's negatives: (2, P, N), the pair's first and second modality.
-
-    P runs over pairs *first* <= *second*, a modality with itself included. As S <= 1/temperature, every
-    exponential is in (0, 1], so each is computed once and serves all sums it is part of.
-    """
-    scaled_MNF = unit_MNF / temperature**0.5
-    own = torch.eye(unit_MNF.shape[1], dtype=torch.bool, device=unit_MNF.device)
-    similarity_PNN = scaled_MNF[first] @ scaled_MNF[second].mT
+    n_modalities, n_rows = unit_MNF.shape[:2]
+    there_MN = present_NM.T.to(unit_MNF.dtype)
+    both_MMN = there_MN[:, None] * there_MN
+    flat_JF = unit_MNF.flatten(0, 1) / temperature**0.5  # J = M·N
+    # As S <= 1/temperature, every exponential of S - 1/temperature is in (0, 1].
+    similarity_MNMN = (flat_JF @ flat_JF.T - 1.0 / temperature).view(n_modalities, n_rows, n_modalities, n_rows)
+    positive_NMM = similarity_MNMN.diagonal(dim1=1, dim2=3).movedim(-1, 0)
     # The same sample is the row itself in its own modality and the positive in the other: no negative.
-    weights_PNN = similarity_PNN.sub_(1.0 / temperature).masked_fill_(own, -torch.inf).exp_()
-    keep_PN1 = keep_PN.to(weights_PNN.dtype)[..., None]
-    across_2PN = torch.stack([(weights_PNN @ keep_PN1)[..., 0], (weights_PNN.mT @ keep_PN1)[..., 0]])
-    # Negatives of the row's own modality, for every pair: (M, N, N) with (M, N, P) gives (M, N, P).
-    within_MNP = weights_PNN[first == second] @ keep_PN1[..., 0].T
-    pairs = torch.arange(len(first), device=first.device)
-    within_2PN = torch.stack([within_MNP[first, :, pairs], within_MNP[second, :, pairs]])
-    return (across_2PN + within_2PN).clamp(min=torch.finfo(weights_PNN.dtype).tiny)
+    others_NN = 1.0 - torch.eye(n_rows, dtype=unit_MNF.dtype, device=unit_MNF.device)
+    weights_MNMN = similarity_MNMN.exp() * others_NN[:, None]
+    # For the pair (i, j): row n of i against the rows of j, and against those of i, in which both are present.
+    across_MNM = torch.einsum("injk,ijk->inj", weights_MNMN, both_MMN)
+    within_MNM = weights_MNMN.diagonal(dim1=0, dim2=2).permute(2, 0, 1) @ both_MMN.transpose(1, 2)
+    negatives_NMM = (across_MNM + within_MNM).transpose(0, 1).clamp(min=torch.finfo(unit_MNF.dtype).tiny)
+    # -log(p / (p + n)) = log(1 + n / p), for the rows of either modality of the pair
+    terms_NMM = functional.softplus(torch.log(negatives_NMM) - positive_NMM)
+    counts_MM = both_MMN.sum(-1)
+    loss_MM = (terms_NMM.movedim(0, -1) * both_MMN).sum(-1) / counts_MM.clamp(min=1)
+    used_MM = (counts_MM >= 2) & ~torch.eye(n_modalities, dtype=torch.bool, device=counts_MM.device)
+    loss = torch.where(used_MM, loss_MM, 0.0).sum() / used_MM.sum().clamp(min=1)
+    return loss.to(codes_BTMF.dtype)
 
 
 class LagAligner(nn.Module):

@@ -1,6 +1,7 @@
 """The two expert banks and the attention between them (Eq. 2–6 of the paper).
 
-Legend: B sequences, T time steps, M modalities, K modality experts, L emotion experts, F features, H hidden units.
+Legend: B sequences, T time steps, M modalities, K modality experts, L emotion experts, F features, H hidden
+units, N = B·T windows.
 """
 
 from __future__ import annotations
@@ -48,16 +49,20 @@ class ModalityExpertBank(nn.Module):
 
     def forward(self, x_BTMF: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (B, T, M, F) → outputs (B, T, M, F), gates (B, T, M, K)."""
-        scores_BTMK = torch.einsum("btmf,mkf->btmk", x_BTMF, self.gate_weight_MKF) + self.gate_bias_MK
-        gates_BTMK = torch.softmax(scores_BTMK, -1)
+        # Modalities first, so that every product is one batched matrix product without a copy between.
+        x_MNF = x_BTMF.flatten(0, 1).transpose(0, 1)
+        gates_MNK = torch.softmax(torch.baddbmm(self.gate_bias_MK[:, None], x_MNF, self.gate_weight_MKF.mT), -1)
         if not self.soft_routing:
-            gates_BTMK = hard_routing(gates_BTMK)
-        hidden_BTMKH = functional.gelu(torch.einsum("btmf,mkfh->btmkh", x_BTMF, self.w1_MKFH) + self.b1_MKH)
-        # The second layer is linear, so weighting before it gives the sum over experts in the same einsum.
-        weighted_BTMKH = gates_BTMK[..., None] * hidden_BTMKH
-        z_BTMF = torch.einsum("btmkh,mkhf->btmf", weighted_BTMKH, self.w2_MKHF)
-        z_BTMF = z_BTMF + torch.einsum("btmk,mkf->btmf", gates_BTMK, self.b2_MKF)
-        return (x_BTMF + z_BTMF if self.residual else z_BTMF), gates_BTMK  # the gates sum to 1
+            gates_MNK = hard_routing(gates_MNK)
+        w1_MFJ = self.w1_MKFH.transpose(1, 2).flatten(2)  # J = K·H
+        hidden_MNJ = functional.gelu(torch.baddbmm(self.b1_MKH.flatten(1)[:, None], x_MNF, w1_MFJ))
+        # The second layer is linear, so weighting before it gives the sum over experts in the same product.
+        weighted_MNJ = (hidden_MNJ.unflatten(-1, self.b1_MKH.shape[1:]) * gates_MNK[..., None]).flatten(-2)
+        z_MNF = torch.baddbmm(torch.bmm(gates_MNK, self.b2_MKF), weighted_MNJ, self.w2_MKHF.flatten(1, 2))
+        if self.residual:  # the gates sum to 1
+            z_MNF = z_MNF + x_MNF
+        return (z_MNF.transpose(0, 1).unflatten(0, x_BTMF.shape[:2]),
+                gates_MNK.transpose(0, 1).unflatten(0, x_BTMF.shape[:2]))
 
 
 class AttentionFusion(nn.Module):
@@ -104,8 +109,11 @@ class EmotionExpertBank(nn.Module):
 
     def forward(self, z_BTF: Tensor) -> tuple[Tensor, Tensor]:
         """Fused codes (B, T, F) → emotion codes (B, T, F), weights (B, T, L)."""
-        hidden_BTLH = functional.gelu(torch.einsum("btf,lfh->btlh", z_BTF, self.w1_LFH) + self.b1_LH)
-        y_BTLF = torch.einsum("btlh,lhf->btlf", hidden_BTLH, self.w2_LHF) + self.b2_LF
+        z_NF = z_BTF.flatten(0, 1)
+        hidden_LNH = functional.gelu(torch.baddbmm(self.b1_LH[:, None], z_NF.expand(len(self.b1_LH), -1, -1),
+                                                   self.w1_LFH))
+        y_LNF = torch.baddbmm(self.b2_LF[:, None], hidden_LNH, self.w2_LHF)
+        y_BTLF = y_LNF.transpose(0, 1).unflatten(0, z_BTF.shape[:2])
         if self.residual:
             y_BTLF = y_BTLF + z_BTF[:, :, None]
         if self.similarity == "cosine":

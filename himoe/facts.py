@@ -73,14 +73,15 @@ def _seen(sessions: Sequence[dict[str, Any]], dimension: str) -> list[float]:
     return [min(values), max(values)] if values else []
 
 
-def attainable_of(provenance: Mapping[str, Any], modalities: Sequence[str], length_s: float,
-                  step_s: float) -> dict[str, Any] | None:
+def attainable_of(provenance: Mapping[str, Any], modalities: Sequence[str], length_s: float, step_s: float,
+                  labels: str) -> dict[str, Any] | None:
     """What can be reached at all with *modalities* on simulated data (``himoe.simulate.attainable``).
 
-    None where it is not known: real data, another set of modalities, or windows that it was not computed for.
+    None where it is not known: real data, another set of modalities, or windows or *labels* (``continuous`` or
+    ``trial``) that it was not computed for.
     """
     known = provenance.get("attainable") or {}
-    if (known.get("length_s"), known.get("step_s")) != (length_s, step_s):
+    if tuple(map(known.get, ("length_s", "step_s", "labels"))) != (length_s, step_s, labels):
         return None
     return next((dict(scores) for scores in known["sets"].values() if set(scores["modalities"]) == set(modalities)),
                 None)

@@ -244,6 +244,7 @@ class TrainingParams:
 
     ``warmup_steps``: steps over which the learning rate rises to its full value, before it falls along a cosine.
     ``ema``: decay of the running average of weights that is evaluated; 0 = the weights themselves.
+    ``models_at_once``: folds, seeds and rates of a run that are fitted as one model where the encoders allow it.
     """
 
     epochs: int
@@ -259,10 +260,11 @@ class TrainingParams:
     ema: float = 0.98
     device: str = "auto"
     memory_gib: float = 1.0
+    models_at_once: int = 6
     search: SearchParams = field(default_factory=SearchParams)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_sequences", "sequence_length", "patience"):
+        for name in ("epochs", "batch_sequences", "sequence_length", "patience", "models_at_once"):
             check(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
         check(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
         check(len(self.seeds) >= 1, "training.seeds", self.seeds, "at least one seed")

@@ -6,6 +6,7 @@ A finished task is kept under a key of all it depends on and reused only when th
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -27,7 +29,8 @@ from himoe.methods.base import count_parameters
 from himoe.params import RunConfig
 from himoe.progress import progress
 from himoe.rundata import FoldTask, RunData, make_spec, run_tasks, trained_by_gradient
-from himoe.training import choose_device, fit_task
+from himoe.stacked import can_stack
+from himoe.training import choose_device, fit_tasks
 from himoe.workers import map_forked
 
 SCORE_TABLES = ("sweep", "combinations", "routing")
@@ -35,26 +38,38 @@ SCORE_TABLES = ("sweep", "combinations", "routing")
 OPTIONAL_SCORES: dict[str, list[str]] = {"predictions_missing": [], "action_units": ACTION_UNIT_COLUMNS}
 
 
-def task_key(config: RunConfig, task: FoldTask, inputs: Mapping[str, str]) -> str:
-    """Key of a finished task: configuration, task, and digests of data and code."""
-    value = json.dumps({"config": asdict(config), "task": asdict(task), "inputs": dict(inputs)}, sort_keys=True)
+def task_groups(tasks: Sequence[FoldTask], at_once: int) -> list[list[FoldTask]]:
+    """Tasks in groups of at most *at_once*, as equal as can be.
+
+    They do not depend on what is finished or how many workers there are, because a model's rounding depends on what it
+    was fitted with.
+    """
+    cuts = np.linspace(0, len(tasks), -(-len(tasks) // at_once) + 1).round().astype(int)
+    return [list(tasks[first:last]) for first, last in itertools.pairwise(cuts)]
+
+
+def task_key(config: RunConfig, group: Sequence[FoldTask], inputs: Mapping[str, str]) -> str:
+    """Key of the finished tasks of a group: configuration, the group, and digests of data and code."""
+    value = json.dumps({"config": asdict(config), "group": [asdict(task) for task in group], "inputs": dict(inputs)},
+                       sort_keys=True)
     return hashlib.sha256(value.encode()).hexdigest()[:24]
 
 
-def complete_task(config: RunConfig, data: RunData, task: FoldTask, kept: Path, score: bool) -> None:
-    """Fit one task, score it if asked to, and leave all in the folder *kept*: everything or nothing."""
+def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], places: Sequence[Path],
+                   score: bool) -> None:
+    """Fit a group of tasks, score them if asked to, and leave each in its folder of *places*: everything or nothing."""
     from safetensors.torch import save_file
 
-    fitted = fit_task(config, data, task)
-    with atomic_path(kept) as folder:
-        folder.mkdir(parents=True)
-        save_file(fitted.tensors, folder / "weights.safetensors")
-        write_csv(fitted.history.assign(fold=task.fold, seed=task.seed, **_rate(task)), folder / "history.csv")
-        search = pd.DataFrame({"fold": task.fold, "seed": task.seed, **_rate(task)}, index=fitted.search.index)
-        write_csv(search.join(fitted.search), folder / "search.csv")
-        if score:
-            encoded = encode_fold(config, data, task, fitted.tensors)
-            write_scores(score_task(config, data, task, encoded, config.missing), folder)
+    for task, kept, fitted in zip(tasks, places, fit_tasks(config, data, tasks), strict=True):
+        with atomic_path(kept) as folder:
+            folder.mkdir(parents=True)
+            save_file(fitted.tensors, folder / "weights.safetensors")
+            write_csv(fitted.history.assign(fold=task.fold, seed=task.seed, **_rate(task)), folder / "history.csv")
+            search = pd.DataFrame({"fold": task.fold, "seed": task.seed, **_rate(task)}, index=fitted.search.index)
+            write_csv(search.join(fitted.search), folder / "search.csv")
+            if score:
+                encoded = encode_fold(config, data, task, fitted.tensors)
+                write_scores(score_task(config, data, task, encoded, config.missing), folder)
 
 
 def _rate(task: FoldTask) -> dict[str, float]:
@@ -69,9 +84,12 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
     """
     tasks = run_tasks(config, data.folds)
     inputs = {**inputs, "scored": str(score)}
-    places = {task: kept / f"{task.name}-{task_key(config, task, inputs)}" for task in tasks}
-    waiting = [(task, places[task]) for task in tasks if not places[task].is_dir()]
-    for _ in progress(_results(config, data, waiting, jobs, score), config.name, "model", len(waiting)):
+    method = build_method(config.run.method, make_spec(config, data))
+    groups = task_groups(tasks, config.training.models_at_once if can_stack(method) else 1)
+    places = {task: kept / f"{task.name}-{task_key(config, group, inputs)}" for group in groups for task in group}
+    waiting = [(group, [places[task] for task in group]) for group in groups
+               if not all(places[task].is_dir() for task in group)]
+    for _ in progress(_results(config, data, waiting, jobs, score), config.name, "group of models", len(waiting)):
         pass
     with atomic_path(out) as folder:
         folder.mkdir(parents=True)
@@ -112,9 +130,11 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     frame.to_csv(path, index=False, float_format="%.7g", lineterminator="\n")
 
 
-def _results(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]], jobs: int,
-             score: bool) -> Iterator[None]:
-    """Complete tasks, in worker processes where that helps; yields once a finished task.
+Group = tuple[list[FoldTask], list[Path]]
+
+
+def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: int, score: bool) -> Iterator[None]:
+    """Complete groups of tasks, in worker processes where that helps; yields once per finished group.
 
     Forked workers share the windows in memory. CUDA cannot be forked and a cluster has no common memory:
     there joblib starts fresh processes (``DASK_SCHEDULER_ADDRESS`` names a Dask scheduler).
@@ -125,14 +145,13 @@ def _results(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask,
         yield from map_forked(_complete, (config, data, score), waiting, jobs)
 
 
-def _complete(shared: tuple[RunConfig, RunData, bool], item: tuple[FoldTask, Path]) -> None:
+def _complete(shared: tuple[RunConfig, RunData, bool], group: Group) -> None:
     config, data, score = shared
-    complete_task(config, data, *item, score)
+    complete_tasks(config, data, *group, score)
 
 
-def _distributed(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldTask, Path]],
-                 score: bool) -> Iterator[None]:
-    """Fresh processes by joblib: one a GPU here, or a Dask cluster's workers (which must see the same files)."""
+def _distributed(config: RunConfig, data: RunData, waiting: Sequence[Group], score: bool) -> Iterator[None]:
+    """Fresh processes by joblib: one per GPU here, or a Dask cluster's workers (which must see the same files)."""
     from joblib import Parallel, delayed, parallel_config
 
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
@@ -141,7 +160,7 @@ def _distributed(config: RunConfig, data: RunData, waiting: Sequence[tuple[FoldT
 
         Client(address)
     with parallel_config("dask" if address else "loky", n_jobs=-1 if address else max(1, torch.cuda.device_count())):
-        yield from Parallel()(delayed(complete_task)(config, data, task, place, score) for task, place in waiting)
+        yield from Parallel()(delayed(complete_tasks)(config, data, *group, score) for group in waiting)
 
 
 def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
@@ -161,5 +180,6 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
         "facts": provenance.get("facts"), "face": provenance.get("face") if "FACE" in config.run.modalities else None,
         "bands": provenance.get("bands") or [],
         "attainable": None if config.run.shuffle_labels else attainable_of(provenance, config.run.modalities,
-                                                                           meta.length_s, meta.step_s),
+                                                                           meta.length_s, meta.step_s,
+                                                                           meta.label_source),
     }

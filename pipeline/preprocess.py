@@ -73,7 +73,9 @@ def ceiling(root: Path, filters: Mapping[str, FilterParams]) -> dict[str, Any] |
     edges_hz = [edge for edge in (eeg.band_hz[1], eeg.sfreq_hz and eeg.sfreq_hz / 2) if edge is not None]
     high_hz = min(edges_hz, default=None)
     sets = attainable(root, WINDOWS, jobs(), float("inf") if high_hz is None else high_hz)
-    return {"length_s": WINDOWS.length_s, "step_s": WINDOWS.step_s, "eeg_high_hz": high_hz, "sets": sets}
+    labels = "continuous" if all("ccc" in scores for scores in sets.values()) else "trial"
+    return {"length_s": WINDOWS.length_s, "step_s": WINDOWS.step_s, "labels": labels, "eeg_high_hz": high_hz,
+            "sets": sets}
 
 
 def filter_table(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> dict[str, FilterParams]:

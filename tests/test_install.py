@@ -149,7 +149,8 @@ def test_it_needs_nothing_that_is_not_there_before_it_ran() -> None:
 
 
 def test_make_help_lists_every_command() -> None:
-    done = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, text=True, capture_output=True, check=True)
+    command = ["make", "--no-print-directory", "help"]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
     listed = {line.split()[1] for line in done.stdout.splitlines()}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY:"))

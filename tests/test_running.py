@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from himoe.methods import build_method
 from himoe.metrics import ccc
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
-from himoe.running import complete_task, describe, read_scores, task_key, train_run, write_scores
+from himoe.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
 from himoe.training import fit_task
 from pipeline.train import folder_digest
 
@@ -42,11 +43,11 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the tasks that are really fitted (in this process)."""
     names: list[str] = []
 
-    def counting(config: RunConfig, data: RunData, task: FoldTask, kept: Path, score: bool) -> None:
-        names.append(task.name)
-        complete_task(config, data, task, kept, score)
+    def counting(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], *rest: Any) -> None:
+        names.extend(task.name for task in tasks)
+        complete_tasks(config, data, tasks, *rest)
 
-    monkeypatch.setattr(running, "complete_task", counting)
+    monkeypatch.setattr(running, "complete_tasks", counting)
     return names
 
 
@@ -285,15 +286,37 @@ def test_other_data_or_code_is_fitted_anew(tmp_path: Path, done: list[str], part
     {"search": {"learning_rate": (0.01, 0.003)}}, {"search": {"epochs": 6}}, {"warmup_steps": 3}, {"ema": 0.5},
 ])
 def test_every_parameter_changes_the_key(change: dict[str, Any]) -> None:
-    task = FoldTask(0, 0)
-    assert task_key(make_config(), task, INPUTS) == task_key(make_config(), task, dict(reversed(INPUTS.items())))
-    assert task_key(make_config(**change), task, INPUTS) != task_key(make_config(), task, INPUTS)
+    group = [FoldTask(0, 0)]
+    assert task_key(make_config(), group, INPUTS) == task_key(make_config(), group, dict(reversed(INPUTS.items())))
+    assert task_key(make_config(**change), group, INPUTS) != task_key(make_config(), group, INPUTS)
 
 
 def test_every_task_has_its_own_key() -> None:
     config = make_config(missing="matched", seeds=(0, 1))
     tasks = run_tasks(config, make_data(config, make_store()).folds)
-    assert len({task_key(config, task, INPUTS) for task in tasks}) == len(tasks) == 2 * 2 * 3
+    assert len({task_key(config, [task], INPUTS) for task in tasks}) == len(tasks) == 2 * 2 * 3
+    assert task_key(config, tasks[:2], INPUTS) != task_key(config, tasks[:1], INPUTS)
+
+
+@pytest.mark.parametrize(("count", "at_once", "sizes"),
+                         [(12, 6, [6, 6]), (4, 6, [4]), (7, 3, [2, 3, 2]), (5, 1, [1] * 5)])
+def test_groups_are_equal_and_in_order(count: int, at_once: int, sizes: list[int]) -> None:
+    tasks = [FoldTask(fold, 0) for fold in range(count)]
+    groups = task_groups(tasks, at_once)
+    assert [len(group) for group in groups] == sizes
+    assert [task for group in groups for task in group] == tasks
+
+
+def test_models_fitted_together_are_resumed_together(tmp_path: Path, done: list[str]) -> None:
+    """Rounding depends on the company, so what is missing is fitted in the company it had."""
+    config, data = problem(models_at_once=2, model={"eeg_encoder": "bands", "signal_encoder": "features"})
+    for jobs in (1, 2):
+        train_run(config, data, tmp_path / f"out-{jobs}", tmp_path / f"kept-{jobs}", INPUTS, jobs)
+    shutil.rmtree(next((tmp_path / "kept-1").glob("fold-01_seed-1*")))
+    done.clear()
+    train_run(config, data, tmp_path / "resumed", tmp_path / "kept-1", INPUTS, 1)
+    assert done == ["fold-01_seed-0", "fold-01_seed-1"]
+    assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "out-1") == file_bytes(tmp_path / "out-2")
 
 
 def test_the_output_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

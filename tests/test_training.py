@@ -306,9 +306,9 @@ def test_a_fold_with_nothing_to_learn_from_is_refused(
 
 
 def test_a_diverged_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_mean_loss", lambda *args: float("nan"))
+    monkeypatch.setattr(training.Fit, "_validation_losses", lambda fit: [float("nan")])
     config = make_config()
-    with pytest.raises(InputError, match=r"fold-01_seed-0: the validation loss was never finite"):
+    with pytest.raises(InputError, match=r"fold-01_seed-0: found a loss that is not finite in the validation rows"):
         fit_task(config, make_data(config, make_store()), TASK)
 
 

@@ -19,9 +19,10 @@ from himoe.errors import InputError
 from himoe.inference import encode_fold
 from himoe.masks import training_mask
 from himoe.methods import build_method, method_class, method_names
+from himoe.noise import Noise, step_keys
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, make_spec
-from himoe.training import derive_seed, fit_task
+from himoe.training import derive_seed, fit_task, fit_tasks
 
 TASK = FoldTask(1, 0)
 NETWORKS = [name for name in method_names() if method_class(name).gradient]
@@ -82,9 +83,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
     real = training.Fit._step
 
-    def counting(fit: training.Fit, batch: Any) -> dict[str, float]:
-        made.append(type(fit.method).__name__)
-        return real(fit, batch)
+    def counting(fit: training.Fit, parts: Any) -> dict[str, torch.Tensor]:
+        made.append(type(fit.models.template).__name__)
+        return real(fit, parts)
 
     monkeypatch.setattr(training.Fit, "_step", counting)
     return made
@@ -97,13 +98,60 @@ def test_every_network_has_the_same_budget(method: str, steps: list[str]) -> Non
     fit_task(config, data, TASK)
     sequences = make_sequences(data.store.index, rows_of(data, "train"), 4)
     assert len(sequences) == 16  # 8 trials of 5 windows, in sequences of 4
-    assert len(steps) == (2 * 5 + 1) * 3  # batches of 6, 6 and 4
+    assert len(steps) == (2 * 5 + 1) * 3  # batches of 6, 5 and 5
 
 
-def test_a_loss_that_is_no_number_is_refused() -> None:
-    config = make_config(learning_rate=1e30, ema=0.0, missing="none", model={"bounded": False}, epochs=4)
-    with pytest.raises(InputError, match=r"fold-01_seed-0: found the loss (nan|inf) in step"):
+DIVERGING: dict[str, Any] = {"ema": 0.0, "missing": "none", "model": {"bounded": False}, "epochs": 4}
+
+
+def test_a_rate_that_diverges_is_not_chosen() -> None:
+    config = make_config(**DIVERGING, search={"learning_rate": (1e30, 0.01, 1e35)})
+    search = fit_task(config, make_data(config, make_store()), TASK).search
+    assert search["chosen"].tolist() == [False, True, False]
+    assert np.isinf(search["validation_loss"][[0, 2]]).all()
+
+
+@pytest.mark.parametrize("rates", [{"learning_rate": 1e30}, {"search": {"learning_rate": (1e30, 1e35)}}])
+def test_where_every_rate_diverges_the_run_is_refused(rates: dict[str, Any]) -> None:
+    config = make_config(**DIVERGING, **rates)
+    with pytest.raises(InputError, match=r"fold-01_seed-0: found a loss that is not finite in step \d+, expected"):
         fit_task(config, make_data(config, make_store()), TASK)
+
+
+@pytest.mark.parametrize("method", NETWORKS)
+def test_models_fitted_as_one_are_what_they_are_alone(method: str) -> None:
+    """Folds and seeds with their own data, masks, dropout, rate and patience; to rounding, which training enlarges."""
+    config = make_config(method, epochs=7, patience=1, seeds=(0, 5), missing="matched", ema=0.5,
+                         model={"dropout": 0.3, "eeg_encoder": "bands", "signal_encoder": "features"},
+                         search={"learning_rate": (0.004, 0.01)})
+    data = make_data(config, make_store(4, 7, 5))
+    tasks = [FoldTask(0, 0, 0.2), FoldTask(1, 5, 0.4), FoldTask(1, 0, 0.0)]
+    assert len({len(rows_of(data, "train", fold)) for fold in (0, 1)}) == 2  # the second fold's epoch is a shorter one
+    for task, together in zip(tasks, fit_tasks(config, data, tasks), strict=True):
+        alone = fit_task(config, data, task)
+        assert together.tensors.keys() == alone.tensors.keys()
+        np.testing.assert_allclose(together.history.astype(float), alone.history.astype(float), rtol=1e-3)
+        np.testing.assert_allclose(together.search.astype(float), alone.search.astype(float), rtol=1e-3)
+        predicted = [encode_fold(config, data, task, fitted.tensors).predict(data.present)
+                     for fitted in (together, alone)]
+        np.testing.assert_allclose(*predicted, rtol=0, atol=0.01)
+
+
+def test_a_model_that_diverges_leaves_its_neighbours_alone() -> None:
+    config = make_config(model={"eeg_encoder": "bands", "signal_encoder": "features"}, missing="none")
+    data = make_data(config, make_store())
+    labels = data.labels.copy()
+    labels[rows_of(data, "train", 0)[0]] = 1e30
+    spoiled = replace(data, labels=labels)
+    fit = training.Fit([training.gather(config, d, FoldTask(fold, 0), torch.device("cpu"), 3)
+                        for d, fold in ((data, 1), (spoiled, 0))], 0.01)
+    fit.advance(2)
+    assert [step is None for step in fit.diverged] == [True, False]
+    weights, _ = fit.result(0)
+    alone = training.Fit([training.gather(config, data, FoldTask(1, 0), torch.device("cpu"), 3)], 0.01)
+    alone.advance(2)
+    for name, value in alone.result(0)[0].items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-5)
 
 
 def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str, torch.Tensor]]:
@@ -126,9 +174,13 @@ def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str,
     for _ in range(plan.epochs):
         method.train()
         order = torch.randperm(len(train), generator=generator).numpy()
-        for first in range(0, len(train), plan.batch_sequences):
-            batch = assembler.batch(train[order[first:first + plan.batch_sequences]])
+        for part in np.array_split(train[order], -(-len(train) // plan.batch_sequences)):
+            batch = assembler.batch(part)
             batch = batch.with_present(training_mask(batch.present, None, plan.missing_max, generator))
+            sources = [module for module in method.modules() if isinstance(module, Noise)]
+            for source, key in zip(sources, step_keys(len(sources), torch.tensor([seed & 0x7FFFFFFF]).int(), step),
+                                   strict=True):
+                source.key.copy_(key[0])
             optimiser.zero_grad()
             sum(method(batch).losses.values()).backward()
             norm = torch.sqrt(sum((p.grad**2).sum() for p in method.parameters()))

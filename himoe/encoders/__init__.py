@@ -74,6 +74,9 @@ def encode_present(encoder: nn.Module, x: Tensor, present: Tensor, features: int
     Absent windows never enter the encoder, so whatever they hold (NaN included) changes neither values,
     gradients nor batch statistics.
     """
+    if getattr(encoder, "rowwise", False):  # one fixed shape, so that many models can run as one
+        codes = encoder(torch.where(present[..., None, None], x, 0.0).flatten(0, 1)).unflatten(0, x.shape[:2])
+        return torch.where(present[..., None], codes, 0.0)
     windows = x.flatten(0, 1)
     rows = present.flatten().nonzero().squeeze(1)
     codes = x.new_zeros(windows.shape[0], features)
@@ -92,17 +95,15 @@ class ModalityEncoders(nn.Module):
     """One encoder per modality, no parameters shared: batch → codes (B, T, M, F).
 
     ``model.code_norm`` puts a layer norm without parameters on every code (Ba et al. 2016, arXiv:1607.06450), so
-    that a window with a burst cannot throw what follows; the choice is kept with the weights. ``model.context`` lets
+    that a window with a burst cannot throw what follows. ``model.context`` lets
     each modality's codes know their neighbours in time (:meth:`masked`).
     """
-
-    code_norm: Tensor
 
     def __init__(self, shapes: Mapping[str, ModalityShape], model: ModelParams) -> None:
         super().__init__()
         self.shapes = dict(shapes)
         self.features = model.features
-        self.register_buffer("code_norm", torch.tensor(model.code_norm))
+        self.code_norm = model.code_norm
         self.encoders = nn.ModuleDict({name: build_encoder(name, shape, model) for name, shape in shapes.items()})
         self.context = (SequenceContext(len(self.shapes), model.features, model.dropout)
                         if model.context == "kernel" else None)

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from himoe.batches import ModalityShape
 from himoe.encoders.activation import elu
 from himoe.encoders.batchnorm import BatchNorm
+from himoe.noise import Dropout
 from himoe.params import ModelParams
 
 POOLS = (4, 8)
@@ -94,7 +95,7 @@ class EEGNet(nn.Module):
         self.pointwise = nn.Conv1d(n_signals, n_signals, 1, bias=False)
         self.second_norm = BatchNorm(n_signals)
         self.second_pool = min(POOLS[1], pooled)
-        self.dropout = nn.Dropout(model.dropout)
+        self.dropout = Dropout(model.dropout)
         self.linear = nn.Linear(n_signals * (pooled // self.second_pool), model.features)
         for weight in (self.spatial, self.temporal):
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))

@@ -14,6 +14,7 @@ from himoe.batches import ModalityShape
 from himoe.encoders.action_units import AU_NAMES, LEARNED, adjacency
 from himoe.encoders.activation import elu
 from himoe.encoders.batchnorm import BatchNorm
+from himoe.noise import Dropout
 from himoe.params import ModelParams
 
 
@@ -71,7 +72,7 @@ class FaceEncoder(nn.Module):
         n_units, self.units = len(AU_NAMES), model.face_units
         self.heads = nn.Linear(shape.channels, n_units * self.units, bias=False)
         self.norm = BatchNorm(n_units * self.units)
-        self.dropout = nn.Dropout(model.dropout)
+        self.dropout = Dropout(model.dropout)
         self.adjacency = Adjacency(model.face_adjacency)
         self.graph = nn.Linear(self.units, self.units, bias=False)
         self.readout = nn.Parameter(torch.randn(n_units, self.units) / self.units**0.5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from himoe.batches import ModalityShape
+from himoe.noise import Dropout
 from himoe.params import ModelParams
 
 HIDDEN = 64
@@ -20,11 +21,13 @@ class FeatureEncoder(nn.Module):
     doi 10.1109/NER.2013.6695876), so the linear path learns in few steps and the network adds what is not.
     """
 
+    rowwise = True  # no statistics over a batch: each window's code is its own
+
     def __init__(self, shape: ModalityShape, model: ModelParams) -> None:
         super().__init__()
         size = shape.channels * shape.samples
         self.linear = nn.Linear(size, model.features)
-        self.network = nn.Sequential(nn.Linear(size, HIDDEN), nn.GELU(), nn.Dropout(model.dropout),
+        self.network = nn.Sequential(nn.Linear(size, HIDDEN), nn.GELU(), Dropout(model.dropout),
                                      nn.Linear(HIDDEN, model.features))
 
     def forward(self, x: Tensor) -> Tensor:

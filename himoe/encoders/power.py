@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from himoe.batches import ModalityShape
 from himoe.encoders.batchnorm import BatchNorm
 from himoe.encoders.eegnet import filter_same
+from himoe.noise import Dropout
 from himoe.params import ModelParams
 
 LOWEST_HZ = 4.0  # of the filter bank; its upper end is the signal's
@@ -35,7 +36,7 @@ class PowerNet(nn.Module):
         nn.init.kaiming_uniform_(self.spatial, a=math.sqrt(5))
         self.temporal = nn.Parameter(filter_bank(model.power_filters, n_taps, shape.sfreq_hz))
         self.norm = BatchNorm(n_signals)
-        self.dropout = nn.Dropout(model.dropout)
+        self.dropout = Dropout(model.dropout)
         self.linear = nn.Linear(n_signals, model.features)
 
     def forward(self, x: Tensor) -> Tensor:

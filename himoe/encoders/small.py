@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from himoe.batches import ModalityShape
 from himoe.encoders.activation import elu
 from himoe.encoders.batchnorm import BatchNorm
+from himoe.noise import Dropout
 from himoe.params import ModelParams
 
 WIDTHS = (12, 16)
@@ -50,7 +51,7 @@ class SmallCNN(nn.Module):
         self.first_norm = BatchNorm(first)
         self.second = nn.Conv1d(first, second, 9, 4, padding=4, bias=False)
         self.second_norm = BatchNorm(second)
-        self.dropout = nn.Dropout(model.dropout)
+        self.dropout = Dropout(model.dropout)
         self.linear = nn.Linear(first + 2 * second + 3 * shape.channels, model.features)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class WindowMLP(nn.Module):
         n_statistics = 3 * shape.channels
         self.hidden = nn.Linear(shape.channels * shape.samples + n_statistics, MLP_HIDDEN, bias=False)
         self.norm = BatchNorm(MLP_HIDDEN)
-        self.dropout = nn.Dropout(model.dropout)
+        self.dropout = Dropout(model.dropout)
         self.linear = nn.Linear(MLP_HIDDEN + n_statistics, model.features)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -66,6 +66,6 @@ class BiLSTMLayer(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Inputs (B, T, I), valid (B, T) bool → normed states; each direction starts at its end's first valid step."""
-        both = None if valid is None or bool(valid.all()) else torch.stack([valid, valid.flip(1)])
+        both = None if valid is None else torch.stack([valid, valid.flip(1)])
         ahead, back = self.lstm(torch.stack([x, x.flip(1)]), both)
         return torch.cat([ahead, back.flip(1)], -1)

@@ -198,9 +198,9 @@ def emotion_loss(raw: Tensor, y: Tensor, task: Task, unit: Tensor) -> Tensor:
     label the loss is 0 (and has a gradient of 0).
     """
     known = torch.isfinite(y)
-    if not known.any():
-        return raw.sum() * 0.0
-    weights = (1.0 / unit).expand_as(y)[known]
+    target = torch.where(known, y, 0.0)
     if task.kind == "regression":
-        return (weights * (raw[..., 0][known] - y[known]) ** 2).mean()
-    return (weights * functional.cross_entropy(raw[known], y[known].long(), reduction="none")).mean()
+        each = (raw[..., 0] - target) ** 2
+    else:
+        each = -torch.log_softmax(raw, -1).gather(-1, target.long()[..., None])[..., 0]
+    return torch.where(known, each / unit, 0.0).sum() / known.sum().clamp(min=1)

@@ -19,6 +19,7 @@ from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders
 from himoe.methods._recurrent import BiLSTMLayer
 from himoe.methods.base import Heads, Method, Output, Spec
+from himoe.noise import Dropout
 
 LAYERS = 3
 
@@ -61,7 +62,7 @@ class BiLSTM(Method):
         self.attention = TemporalAttention(n_modalities, features)
         inputs = [n_modalities * features] + [2 * features] * (LAYERS - 1)
         self.recurrent = nn.ModuleList(BiLSTMLayer(n_inputs, features) for n_inputs in inputs)
-        self.dropout = nn.Dropout(spec.model.dropout)
+        self.dropout = Dropout(spec.model.dropout)
         self.heads = Heads(2 * features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders
-from himoe.methods._attention import Dropout, GroupedAttention, pool, with_time
+from himoe.methods._attention import GroupedAttention, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
+from himoe.noise import Dropout
 
 
 class CrossAttention(nn.Module):

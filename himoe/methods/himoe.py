@@ -13,6 +13,7 @@ from himoe.encoders import ModalityEncoders
 from himoe.encoders.people import PersonMaps
 from himoe.experts import AttentionFusion, EmotionExpertBank, ModalityExpertBank
 from himoe.methods.base import Heads, Method, Output, Spec
+from himoe.noise import Noise
 
 
 class HiMoE(Method):
@@ -41,6 +42,7 @@ class HiMoE(Method):
         self.emotion_bank = (EmotionExpertBank(model.emotion_experts, model.features, model.expert_hidden,
                                                model.similarity, model.residual) if model.emotion_experts else None)
         self.heads = Heads(model.features, spec.task, spec.model.bounded)
+        self.rows = Noise()  # which rows of a large batch take part in the contrastive loss
 
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""
@@ -68,7 +70,8 @@ class HiMoE(Method):
         if not self.training or alignment.weight == 0:
             return {}
         present_BTM = batch.present & batch.valid[..., None]
-        return {"alignment": alignment.weight * nt_xent(codes_BTMF, present_BTM, alignment.temperature)}
+        return {"alignment": alignment.weight * nt_xent(codes_BTMF, present_BTM, alignment.temperature,
+                                                          self.rows.uniform)}
 
 
 METHOD = HiMoE

@@ -5,8 +5,8 @@ all modalities; a self-attention transformer over the concatenation; pooling to 
 code: norm first, ReLU network of 4F, tokens scaled by sqrt(F) before the time code in both transformers, no layer
 norm but the transformers' own. Our reading: 3 cross-modal and 5 self-attention layers (the code's two numbers; its
 default setting raises both to 5), a convolution over 3 steps (the code's is over 1), no causal mask (the code has one
-by default), 0.4 of the model's dropout everywhere (the code's 0.1, mostly), and a mean over the modalities of each step
-where the paper pools over all tokens.
+by default), 0.4 of the model's dropout (the code's 0.1, mostly) but none of attention weights, which would double a
+step's cost, and a mean over the modalities of each step where the paper pools over all tokens.
 
 Legend: B sequences, T time steps, M modalities, N tokens, F features, G groups (stacks of equal shape
 with weights of their own, run as one), Q modalities a group asks with.
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders
-from himoe.methods._attention import Dropout, GroupedLayer, GroupedNorm, pool, with_time
+from himoe.methods._attention import GroupedLayer, GroupedNorm, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
+from himoe.noise import Dropout
 
 CONV_STEPS = 3
 CROSS_LAYERS = 3
@@ -37,7 +38,8 @@ class Transformers(nn.Module):
 
     def __init__(self, groups: int, features: int, layers: int, dropout: float) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(GroupedLayer(groups, features, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(GroupedLayer(groups, features, dropout, attention_dropout=False)
+                                    for _ in range(layers))
         self.norm = GroupedNorm(groups, features)
         self.dropout = Dropout(dropout)
 

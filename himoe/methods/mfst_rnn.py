@@ -15,6 +15,7 @@ from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders
 from himoe.methods._recurrent import BiLSTMLayer
 from himoe.methods.base import Heads, Method, Output, Spec
+from himoe.noise import Dropout
 
 
 class MFSTRNN(Method):
@@ -36,7 +37,7 @@ class MFSTRNN(Method):
         self.spatial = BiLSTMLayer(features, features)
         self.projection = nn.Linear(2 * features * len(spec.modalities), features)
         self.temporal = BiLSTMLayer(features, features)
-        self.dropout = nn.Dropout(spec.model.dropout)
+        self.dropout = Dropout(spec.model.dropout)
         self.heads = Heads(2 * features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from himoe.batches import Batch
 from himoe.encoders import ModalityEncoders
-from himoe.methods._attention import Dropout, Encoder, GroupedLinear, GroupedNorm, n_heads, pool, with_time
+from himoe.methods._attention import Encoder, GroupedLinear, GroupedNorm, n_heads, pool, with_time
 from himoe.methods.base import Heads, Method, Output, Spec
+from himoe.noise import Dropout
 
 LAYERS = 2  # of each transformer encoder
 WIDENING = 2  # hidden units of a feed-forward block, as a multiple of F

@@ -10,7 +10,6 @@ from reference import plain_attention, plain_linear, plain_norm, restless, slow_
 from torch import nn
 
 from himoe.methods._attention import (
-    Dropout,
     Encoder,
     GroupedAttention,
     GroupedLayer,
@@ -93,32 +92,3 @@ def test_draws_are_those_of_torchs_own_layers() -> None:
         assert float(own.detach().abs().max()) == pytest.approx(float(other.detach().abs().max()), rel=0.05)
         assert float(own.detach().std()) == pytest.approx(float(other.detach().std()), rel=0.2)
     assert not any(module.bias.any() for module in (attention.query, attention.key_value, attention.out))
-
-
-@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.999])
-def test_dropout_keeps_the_mean_and_the_asked_share(p: float) -> None:
-    torch.manual_seed(0)
-    dropout, x = Dropout(p), torch.full((301, 333), 2.0, requires_grad=True)
-    y = dropout(x)
-    kept = y.detach() != 0
-    n = x.numel()
-    assert abs(float(kept.double().mean()) - (1 - p)) < 4 * math.sqrt(p * (1 - p) / n) + 2**-16
-    torch.testing.assert_close(y.detach()[kept], torch.full((int(kept.sum()),), 2.0 / (1 - p)), rtol=0.01, atol=0)
-    y.sum().backward()
-    assert torch.equal(x.grad * 2.0, y.detach())
-    # Neighbours, which share one draw of 64 bits, are independent.
-    flat = kept.flatten().double()
-    for gap in (1, 2, 3, 4):
-        both = float((flat[:-gap] * flat[gap:]).mean())
-        assert abs(both - (1 - p) ** 2) < 5 * math.sqrt(p * (1 - p) / n)
-
-
-def test_dropout_is_off_in_evaluation_follows_the_seed_and_takes_any_shape() -> None:
-    x = torch.randn(3, 5, 7)
-    assert Dropout(0.5).eval()(x) is Dropout(0.0)(x) is x
-    assert (Dropout(1.0)(x) == 0).all()
-    torch.manual_seed(0)
-    first, second = (Dropout(0.5)(x.transpose(0, 2)) for _ in range(2))
-    torch.manual_seed(0)
-    assert torch.equal(Dropout(0.5)(x.transpose(0, 2)), first)
-    assert not torch.equal(first, second)

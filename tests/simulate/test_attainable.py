@@ -137,9 +137,12 @@ def test_window_means_and_concordance() -> None:
 
 def test_what_is_known_of_a_run() -> None:
     sets = {"EEG+PPS": {"modalities": ["EEG", "ECG"], "ccc": 0.8}, "EEG": {"modalities": ["EEG"], "ccc": 0.6}}
-    provenance = {"attainable": {"length_s": WINDOWS.length_s, "step_s": WINDOWS.step_s, "sets": sets}}
-    assert attainable_of(provenance, ["ECG", "EEG"], 4.0, 2.0) == sets["EEG+PPS"]
-    assert attainable_of(provenance, ["ECG"], 4.0, 2.0) is None
-    assert attainable_of(provenance, ["EEG"], 8.0, 2.0) is None
-    assert attainable_of({"attainable": None}, ["EEG"], 4.0, 2.0) is attainable_of({}, ["EEG"], 4.0, 2.0) is None
+    provenance = {"attainable": {"length_s": WINDOWS.length_s, "step_s": WINDOWS.step_s, "labels": "continuous",
+                                 "sets": sets}}
+    assert attainable_of(provenance, ["ECG", "EEG"], 4.0, 2.0, "continuous") == sets["EEG+PPS"]
+    assert attainable_of(provenance, ["ECG"], 4.0, 2.0, "continuous") is None
+    assert attainable_of(provenance, ["EEG"], 8.0, 2.0, "continuous") is None
+    assert attainable_of(provenance, ["EEG"], 4.0, 2.0, "trial") is None
+    for nothing in ({"attainable": None}, {}):
+        assert attainable_of(nothing, ["EEG"], 4.0, 2.0, "continuous") is None
     assert set(module._SETS) == set(module._RECORDED)
