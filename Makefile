@@ -16,7 +16,7 @@ help:                     ## this list
 install: $(STAMP)         ## the environment in .venv, nothing else
 
 repro: $(STAMP)           ## every table, every figure and the report from raw files
-	dvc repro
+	python -m pipeline.warm dvc repro
 
 report: $(STAMP)          ## reports/index.html, and whatever it needs that is not there yet
 	dvc repro report

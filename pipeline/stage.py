@@ -103,9 +103,6 @@ def jobs() -> int:
 
 def main(run: Callable[..., None]) -> None:
     """Call a stage with the command line's arguments; bad input ends in one sentence and exit code 1."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("MKL_NUM_THREADS", "1")
     try:
         run(*sys.argv[1:])
     except InputError as error:

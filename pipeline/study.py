@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ def copy_code(root: Path, work: Path) -> None:
 
 def reproduce(work: Path, stages: Sequence[str], problem: str) -> None:
     """``dvc repro`` of *stages* (none = all) in a working copy; *problem* is what to say if it fails."""
-    done = subprocess.run(["dvc", "repro", *stages], cwd=work, check=False, env={**os.environ, "PYTHONPATH": ""})
+    command = [sys.executable, "-m", "pipeline.warm", "dvc", "repro", *stages]
+    done = subprocess.run(command, cwd=work, check=False, env={**os.environ, "PYTHONPATH": ""})
     if done.returncode:
         raise InputError(problem)
 

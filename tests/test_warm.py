@@ -1,0 +1,74 @@
+"""Stages that start in a fork of a process which has imported what they need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROBE = """
+import os, sys, time
+print(os.getppid(), sys.argv[1:], sys.stdin.read(), os.environ["WORD"], "pandas" in sys.modules, flush=True)
+if sys.argv[1:] == ["wait"]:
+    time.sleep(60)
+raise SystemExit(3)
+"""
+ASK = """
+import os, subprocess, sys
+from pathlib import Path
+from pipeline.warm import forward
+if sys.argv[1] == "ask":
+    os.environ["WORD"] = "of the asker"
+    forward(os.environ["HIMOE_WARM"], ["python", "-m", "probe", *sys.argv[2:]])
+    print("by itself")
+    raise SystemExit(4)
+def ask(*arguments):
+    return subprocess.Popen([sys.executable, "ask.py", "ask", *arguments], stdin=subprocess.PIPE, text=True)
+first = ask("a", "b c")
+first.communicate("typed")
+print(first.returncode, flush=True)
+patient = ask("wait")
+patient.stdin.close()
+while not Path("started").exists():
+    pass
+patient.kill()
+Path("himoe").mkdir()
+Path("himoe/changed.py").write_text("")
+last = ask()
+last.communicate("")
+print(last.returncode, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_stage_runs_in_the_fork_as_it_would_by_itself(tmp_path: Path) -> None:
+    """Arguments, folder, environment, input, output and exit code; ended with who asked; not with other code."""
+    probe = PROBE.replace("if sys", "open('started', 'w').close() if sys.argv[1:] == ['wait'] else None\nif sys")
+    (tmp_path / "probe.py").write_text(probe, encoding="utf-8")
+    (tmp_path / "ask.py").write_text(ASK, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORD": "of the server"}
+    process = subprocess.Popen([sys.executable, "-m", "pipeline.warm", sys.executable, "ask.py", "drive"], cwd=tmp_path,
+                               env=environment, stdout=subprocess.PIPE, text=True)
+    output, _ = process.communicate(timeout=120)
+    lines = output.splitlines()
+    assert lines[0] == f"{process.pid} ['a', 'b c'] typed of the asker True"
+    assert lines[1] == "3"
+    assert lines[2] == f"{process.pid} ['wait']  of the asker True"
+    assert lines[3:] == ["by itself", "4"]
+    assert process.returncode == 0
+    time.sleep(0.2)
+    running = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
+    assert not any(line.split()[:1] == [str(process.pid)] for line in running.splitlines())
+
+
+def test_without_a_server_a_stage_runs_by_itself(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.settings", str(tmp_path / "no" / "such" / "place.json")]
+    environment = {**os.environ, "HIMOE_WARM": str(tmp_path / "nobody")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    alone = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (alone.returncode, alone.stdout, alone.stderr)
