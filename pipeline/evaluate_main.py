@@ -15,6 +15,7 @@ from himoe.rundata import FoldTask, RunData, run_tasks
 from himoe.running import write_scores
 from himoe.summary import run_metrics
 from himoe.workers import map_forked
+from pipeline.plan import check_rate
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 
@@ -23,7 +24,7 @@ def evaluate_main(windows: str, features: str, folds: str, weights: str, out: st
     """Score ``main``: the folder *out* (sweep, combinations, routing, predictions) and the flat file *metrics*."""
     config, params = run_config("evaluate_main", "main", Path(windows))
     bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
-    rate = float(params["missing_rate"])
+    rate = check_rate(params["missing_rate"])
     data = load_data(config, params, windows, features, folds)
     shared = (config, data, Path(weights), rate)
     scores = join(map_forked(_score, shared, run_tasks(config, data.folds), jobs()))

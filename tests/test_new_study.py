@@ -16,12 +16,14 @@ from himoe.cli import main
 from himoe.errors import InputError
 from himoe.inspection.study import choose_filters, choose_protocol
 from himoe.params import FilterParams
+from himoe.windows import read_shard
 from pipeline import study
 from pipeline.demo import inside
 from pipeline.download import download
 from pipeline.evaluate import evaluate
 from pipeline.features import features
 from pipeline.overlay import read_study
+from pipeline.plan import plan
 from pipeline.preprocess import preprocess
 from pipeline.settings import settings
 from pipeline.split import split
@@ -73,12 +75,13 @@ def prepare(work: Path, params: dict[str, Any]) -> None:
     """What the study's stages do up to the folds, in this process."""
     study.prepare(ROOT, work, params)
     with inside(work):
+        plan("settings/protocols")
         download("wrist", "data/raw/wrist")
         no_faces(Path(), "wrist")
         preprocess("wrist", "data/raw/wrist", "data/faces/wrist", "data/signals/wrist")
         window("wrist", "data/signals/wrist", "data/windows/wrist")
         features("wrist", "data/windows/wrist", "data/features/wrist")
-        split("wrist", "data/windows/wrist", "data/folds/wrist")
+        split("wrist", "data/windows/wrist", "data/folds/wrist", "settings/protocols/wrist.txt")
 
 
 @pytest.mark.slow
@@ -168,6 +171,7 @@ def test_a_band_that_does_not_fit_names_its_table_in_the_parameters(tmp_path: Pa
     folder = write_wristbands(tmp_path / "wristbands", PEOPLE[:1], seconds=8)
     params = read_study(ROOT / "params.yaml", ROOT)[1]
     params["sets"] = {"wrist": {"source": "local", "path": str(folder), "layout": None, "redistribute": True}}
+    params["main"]["set"], params["runs"] = "wrist", {}
     with pytest.raises(InputError, match=r"params\.yaml: preprocess\.usual, subject anna, (EDA|TEMP): band_hz"):
         prepare(tmp_path / "work", params)
 
@@ -200,3 +204,57 @@ def test_studies_of_one_name_in_two_places_have_working_copies_of_their_own(tmp_
     places = [tmp_path / name / "mine-study" for name in ("a", "b")]
     assert len({study.working_copy(place, ROOT) for place in places}) == 2
     assert study.working_copy(ROOT / "reports" / "real", ROOT) == study.STUDIES / "real"
+
+
+# --- people without ratings ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("listed", [True, False], ids=["empty cells", "no row"])
+def test_people_without_ratings_are_named_kept_for_prediction_and_left_out_of_the_folds(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, listed: bool) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HIMOE_JOBS", "1")
+    folder, work = write_wristbands(tmp_path / "wristbands", trials=3, unrated=["dora"], seconds=8), tmp_path / "work"
+    if not listed:
+        table = pd.read_csv(folder / "ratings.csv")
+        table[table["subject"] != "dora"].to_csv(folder / "ratings.csv", index=False)
+    code, said, _ = run(capsys, "check", folder, "--dataset", "wrist")
+    assert (code, said.splitlines()[-1]) == (0, "Wristbands of our group: 0 errors, 1 missing, 0 notes")
+    assert "dora is kept for prediction and left out of the folds" in said
+    assert "in no fold: dora\n" in run(capsys, "study", "new", folder)[1]
+    prepare(work, read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1])
+    named = "wrist: without a label, kept for prediction and left out of the folds: dora (3 of 3 trials).\n"
+    assert named in capsys.readouterr().out
+    assert (work / "data" / "folds" / "wrist" / "unrated.txt").read_text(encoding="utf-8") == named
+    for table in ("trial", "loso", "stimulus", "leaky"):
+        people = set(pd.read_csv(work / "data" / "folds" / "wrist" / f"{table}.csv")["subject"])
+        assert people == {"anna", "ben", "cleo"}
+    for name in ("windows", "features"):
+        folder = work / "data" / name / "wrist"
+        assert sorted(path.stem for path in folder.glob("*.parquet")) == ["anna", "ben", "cleo"]
+        assert [path.name for path in (folder / "unrated").iterdir()] == ["dora.parquet"]
+        assert read_shard(folder / "unrated" / "dora.parquet")[0]["valence"].isna().all()
+
+
+def test_single_trials_without_a_rating_are_in_no_fold_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be trained, validated or scored on them."""
+    monkeypatch.setenv("HIMOE_JOBS", "1")
+    folder, work = write_wristbands(tmp_path / "wristbands", seconds=8), tmp_path / "work"
+    table = pd.read_csv(folder / "ratings.csv")
+    table.loc[table["trial"] == "t1", ["valence", "arousal"]] = np.nan
+    table.loc[0, "valence"] = np.nan  # rated on arousal alone: that is a label
+    table.to_csv(folder / "ratings.csv", index=False)
+    main(["study", "new", str(folder)])
+    prepare(work, read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1])
+    trials = pd.read_csv(work / "data" / "folds" / "wrist" / "trial.csv")
+    assert sorted(set(trials["trial"])) == ["t0", "t2", "t3"]
+    assert "anna (1 of 4 trials), ben (1 of 4" in (work / "data/folds/wrist/unrated.txt").read_text(encoding="utf-8")
+
+
+def test_a_set_without_any_rating_is_refused_at_its_windows(tmp_path: Path) -> None:
+    folder = write_wristbands(tmp_path / "wristbands", seconds=8)
+    main(["study", "new", str(folder)])
+    table = pd.read_csv(folder / "ratings.csv")
+    table.assign(valence=np.nan, arousal=np.nan).to_csv(folder / "ratings.csv", index=False)
+    with pytest.raises(InputError, match=r"labels \(trial\): found no trial that has one"):
+        prepare(tmp_path / "work", read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1])
+    assert not (tmp_path / "work" / "data" / "windows" / "wrist").exists()

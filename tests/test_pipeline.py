@@ -20,6 +20,7 @@ from pipeline_helpers import (
     commit,
     dvc_environment,
     new_project,
+    run,
     run_ok,
     stage,
     tiny_params,
@@ -34,8 +35,8 @@ from pipeline.code import code_lists
 from pipeline.lock_check import lock_problems
 from pipeline.stage import read_yaml
 
-PREPARED = {"code", "download@deap", "face@deap", "preprocess@deap", "window@deap", "features@deap", "split@deap",
-            "quality", "settings"}
+PREPARED = {"code", "plan", "download@deap", "face@deap", "preprocess@deap", "window@deap", "features@deap",
+            "split@deap", "quality", "settings"}
 MAIN = {"train_main", "evaluate_main"}
 TRAINED = {"train@deap-himoe", "train@deap-late_fusion", "train@deap-mean", "train@face-himoe"}
 REPORTED = {"evaluate", "cost", "tables", "figures", "report"}
@@ -157,7 +158,7 @@ def test_the_report_has_the_same_bytes_again(project: Path) -> None:
 def test_missing_rate_runs_only_the_evaluation_of_main(project: Path) -> None:
     before = read_json(project / "metrics" / "main.json")
     write_params(project, {**tiny_params(), "missing_rate": 0.4})
-    assert stages_run(run_ok(project, "dvc", "repro")) == {"evaluate_main"}
+    assert stages_run(run_ok(project, "dvc", "repro")) == {"plan", "evaluate_main"}
     after = read_json(project / "metrics" / "main.json")
     assert (before["missing_rate"], after["missing_rate"]) == (0.0, 0.4)
     assert after["ccc"] != before["ccc"]
@@ -167,13 +168,32 @@ def test_missing_rate_runs_only_the_evaluation_of_main(project: Path) -> None:
     assert shown["metrics/main.json"]["ccc"]["new"] == after["ccc"]
 
 
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"main": {**tiny_run("himoe"), "protocol": "loso"}},
+     ("params.yaml: main and runs", "protocol 'loso', which deap does not allow", "nothing for train",
+      "trial, stimulus, leaky")),
+    ({"main": tiny_run("himo")}, ("params.yaml: main.method: found 'himo', expected one of bilstm, cafnet",)),
+    ({"missing_rate": 1.5}, ("params.yaml: missing_rate: found 1.5, expected a share in [0, 1)",)),
+])
+def test_what_cannot_be_is_said_before_a_finished_run_is_removed(project: Path, changes: dict[str, Any],
+                                                                 words: tuple[str, ...]) -> None:
+    before = (project / "main" / "run" / "run.json").read_bytes()
+    write_params(project, {**tiny_params(), **changes})
+    done = run(project, "dvc", "repro")
+    assert done.returncode != 0
+    assert all(word in done.stdout + done.stderr for word in words), done.stdout + done.stderr
+    assert (project / "main" / "run" / "run.json").read_bytes() == before
+    assert (project / "main" / "evaluation").is_dir()
+    assert (project / "metrics" / "main.json").is_file()
+
+
 def test_a_changed_run_runs_alone_with_what_follows(project: Path) -> None:
     others = {name: (project / "runs" / name / "predictions.parquet").read_bytes()
               for name in ("deap-himoe", "deap-late_fusion")}
     params = tiny_params()
     params["runs"]["deap-mean"]["modalities"] = "EDA"
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"train@deap-mean", "evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "train@deap-mean", "evaluate"}
     assert stale(project) == REPORTED - {"evaluate"}
     assert read_json(project / "runs" / "deap-mean" / "run.json")["modality_set"] == "EDA"
     assert {name: (project / "runs" / name / "predictions.parquet").read_bytes() for name in others} == others
@@ -186,7 +206,7 @@ def test_a_new_run_is_one_line_and_runs_alone_with_what_follows(project: Path) -
     params = tiny_params()
     params["runs"]["deap-mean_subject"] = tiny_run("mean_subject")
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"train@deap-mean_subject", "evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "train@deap-mean_subject", "evaluate"}
     assert stale(project) == REPORTED - {"evaluate"}
     assert "metrics/runs/deap-mean_subject.json" in metrics_of(run_ok(project, "dvc", "metrics", "show", "--json"))
 
@@ -195,7 +215,7 @@ def test_a_run_taken_out_leaves_the_metrics(project: Path) -> None:
     params = tiny_params()
     del params["runs"]["deap-mean"]
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "evaluate"}
     assert {path.stem for path in (project / "metrics" / "runs").iterdir()} == {"deap-himoe", "deap-late_fusion",
                                                                                    "face-himoe"}
 
@@ -231,8 +251,8 @@ def clone(built: tuple[Path, bytes], tmp_path_factory: pytest.TempPathFactory) -
 def test_results_are_pushed_and_pulled_without_raw_data(built: tuple[Path, bytes], clone: Path) -> None:
     project, lock = built
     assert not (clone / "data" / "raw" / "deap").exists()  # licences: raw data never leaves the machine
-    for run in ("main/run", "runs/deap-himoe"):
-        assert (clone / run / "run.json").read_bytes() == (project / run / "run.json").read_bytes()
+    for name in ("main/run", "runs/deap-himoe"):
+        assert (clone / name / "run.json").read_bytes() == (project / name / "run.json").read_bytes()
     output = run_ok(clone, "dvc", "repro", "--allow-missing", "--dry")
     assert stages_run(output) == set()
     assert (clone / "dvc.lock").read_bytes() == lock
