@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from pipeline_helpers import ROOT, commit, copy_code, run_ok
 
 from himoe.simulate.generate import simulate_deap
@@ -28,6 +30,46 @@ def new_clone(path: Path) -> Path:
     run_ok(path, "git", "init", "-q", "-b", "main")
     commit(path, "a clone")
     return path
+
+
+@pytest.mark.parametrize("switches", [["missing_rate=0.3"], ["model.emotion_experts=0"], ["profile=paper"],
+                                      ["sets.deap.source=local", "sets.deap.path=/data/DEAP"], ["main.method=mean"]])
+def test_a_switch_changes_one_line_of_the_parameters(tmp_path: Path, switches: list[str]) -> None:
+    """What `dvc exp run -S` does to the file: DVC writes it anew."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    apply_overrides(path, switches)
+    before, after = ((place / "params.yaml").read_text(encoding="utf-8").splitlines() for place in (ROOT, tmp_path))
+    assert len(before) == len(after)
+    assert sum(old != new for old, new in zip(before, after, strict=True)) == 1
+
+
+def test_the_experiments_give_the_same_in_every_order() -> None:
+    """A switch stays in the file, so each command sets what another one changes."""
+    section = README.split("\n## Experiments\n")[1].split("\n## ")[0]
+    commands = [dict(word.split("=") for word in line.split(" -S ")[1:])
+                for line in re.findall(r"^dvc exp run .+", section, re.M)]
+    assert len(commands) == 3
+    assert {frozenset(command) for command in commands} == {frozenset({"missing_rate", "model.emotion_experts"})}
+    committed = read_yaml(ROOT / "params.yaml")
+    assert {key: float(value) for key, value in commands[-1].items()} == {
+        "missing_rate": committed["missing_rate"], "model.emotion_experts": committed["model"]["emotion_experts"]}
+
+
+def test_a_clone_pulls_from_the_address_that_readme_has_one_commit(tmp_path: Path) -> None:
+    project, remote = new_clone(tmp_path / "project"), tmp_path / "remote"
+    run_ok(project, "dvc", "repro", "-q", "code")
+    commit(project, "results")
+    section = README.split("\n## Sharing results\n")[1]
+    for line in section.split("```\n")[1].splitlines():
+        words = shlex.split(line.replace("ssh://server/path", str(remote)))
+        run_ok(project, *words, *(["code"] if words == ["dvc", "push"] else []))
+    assert run_ok(project, "git", "status", "--porcelain") == ""
+    run_ok(tmp_path, "git", "clone", "-q", "project", "clone")
+    shutil.rmtree(project)  # nothing but the remote is left
+    assert not (tmp_path / "clone" / "code").exists()
+    run_ok(tmp_path / "clone", "dvc", "pull", "code")
+    assert (tmp_path / "clone" / "code" / "plan.txt").is_file()
 
 
 def test_the_commands_for_real_data_run_as_typed_and_push_nothing(tmp_path: Path) -> None:
