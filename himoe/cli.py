@@ -1,4 +1,4 @@
-"""The command line: ``himoe inspect PATH`` and ``himoe check PATH --dataset NAME``."""
+"""The command line: ``himoe inspect PATH``, ``himoe check PATH --dataset NAME`` and ``himoe study new FOLDER``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from himoe.errors import InputError, bad_input
 from himoe.inspection.checks import LEVELS, check_place
 from himoe.inspection.locate import place_of
 from himoe.inspection.look import inspect_path
+from himoe.inspection.new_study import new_study
 from himoe.inspection.render import report_text
 
 GOOD, WRONG, NOT_IDENTIFIED = 0, 1, 2
@@ -62,7 +63,20 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--layout", help="which layout, where a set has several (deap: bdf, dat)")
         command.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes that read (default: 1)")
         command.add_argument("--json", action="store_true", help="print JSON")
+    _study_parser(commands)
     return parser
+
+
+def _study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    study = commands.add_parser("study", help="write a small study of your own recordings",
+                                description="himoe study new FOLDER: read the recordings in FOLDER and write a small "
+                                            "study of them, a params.yaml in a folder of its own.")
+    study.add_argument("action", choices=["new"], metavar="new")
+    study.add_argument("path", type=Path, metavar="FOLDER", help="recordings with a dataset.yaml, or a known data set")
+    study.add_argument("--into", type=Path, metavar="PLACE", help="where to write it (default: FOLDER-study)")
+    study.add_argument("--dataset", metavar="NAME", help="the data set, where files of several lie there")
+    study.add_argument("--layout", help="which layout, where a set has several (deap: bdf, dat)")
+    study.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes that read (default: 1)")
 
 
 def _jobs(text: str) -> int:
@@ -101,7 +115,12 @@ def _check(options: argparse.Namespace) -> int:
     return WRONG if wrong else GOOD
 
 
-COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {"inspect": _inspect, "check": _check}
+def _study(options: argparse.Namespace) -> int:
+    print(new_study(options.path, options.into, options.dataset, options.layout, options.jobs))
+    return GOOD
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {"inspect": _inspect, "check": _check, "study": _study}
 
 
 if __name__ == "__main__":

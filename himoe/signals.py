@@ -27,8 +27,9 @@ USABLE = 0.45  # of a rate: what is kept of a band that is cut there; resampling
 EEG_BLOCK = 8  # channels filtered at once: bounds memory
 
 
-def preprocess_session(session: Session, filters: Mapping[str, FilterParams]) -> Iterator[Recording]:
-    """Clean every modality of *session* and cut out its trials, in order.
+def preprocess_session(session: Session, filters: Mapping[str, FilterParams],
+                       table: str = "filters") -> Iterator[Recording]:
+    """Clean every modality of *session* and cut out its trials, in order; *table* is what *filters* are called.
 
     EEG: band-pass (MNE, zero-phase FIR), resample, bad channels interpolated by spherical splines
     (Perrin et al. 1989, doi 10.1016/0013-4694(89)90180-6), common average reference. Other modalities:
@@ -43,7 +44,7 @@ def preprocess_session(session: Session, filters: Mapping[str, FilterParams]) ->
     for modality, signal in session.signals.items():
         spec = filters.get(modality, FilterParams())
         spec = replace(spec, band_hz=effective_band_hz(spec, signal.sfreq_hz))
-        check_band(signal, spec, f"subject {session.subject}, {modality}")
+        check_band(signal, spec, f"{table}, subject {session.subject}, {modality}")
         clean[modality] = clean_eeg(signal, spec) if modality == "EEG" else clean_signal(signal, spec)
     for trial in session.trials:
         yield Recording(

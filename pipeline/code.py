@@ -17,8 +17,8 @@ from himoe.files import atomic_path, sha256, write_text
 from pipeline.stage import main
 
 PACKAGES = ("himoe", "pipeline")
-SCRIPTS = ("settings", "download", "face", "preprocess", "window", "features", "split", "evaluate", "quality", "tables",
-           "figures", "report")
+SCRIPTS = ("plan", "settings", "download", "face", "preprocess", "window", "features", "split", "evaluate", "quality",
+           "tables", "figures", "report")
 WITH_ONE_METHOD = ("train", "evaluate_main")
 WITH_EVERY_METHOD = ("cost",)
 READERS = ("files", "PackageLoader")  # functions whose first argument names a package with files to read

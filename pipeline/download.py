@@ -57,8 +57,8 @@ def refuse_sharing(name: str, source: SourceParams, remote: str, redistributable
         raise bad_input(
             f"params.yaml: remote, with sets.{name}.source = {source.source}", "'shared'",
             "another DVC remote, such as 'licensed': the licence does not let you pass on what is made from this data",
-            "set remote: licensed (dvc push then refuses until you define such a remote), or "
-            f"sets.{name}.redistribute: true if you have the right")
+            f"set remote: licensed (-S remote=licensed), which stays in this folder, or sets.{name}.redistribute: true "
+            "if you have the right")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 
@@ -10,20 +12,25 @@ from himoe.errors import bad_input
 from himoe.evaluation import Scores, join, score_task
 from himoe.files import atomic_path, read_json, remove, write_json
 from himoe.inference import encode_fold
+from himoe.metrics import task_metrics
 from himoe.params import BootstrapParams, RunConfig, parse
 from himoe.rundata import FoldTask, RunData, run_tasks
 from himoe.running import write_scores
 from himoe.summary import run_metrics
 from himoe.workers import map_forked
+from pipeline.plan import check_rate
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 
 
 def evaluate_main(windows: str, features: str, folds: str, weights: str, out: str, metrics: str) -> None:
-    """Score ``main``: the folder *out* (sweep, combinations, routing, predictions) and the flat file *metrics*."""
+    """Score ``main``: the folder *out* (sweep, combinations, routing, predictions, every metric) and *metrics*.
+
+    The file *metrics* is what DVC compares: the dozen numbers of :func:`headline`.
+    """
     config, params = run_config("evaluate_main", "main", Path(windows))
     bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
-    rate = float(params["missing_rate"])
+    rate = check_rate(params["missing_rate"])
     data = load_data(config, params, windows, features, folds)
     shared = (config, data, Path(weights), rate)
     scores = join(map_forked(_score, shared, run_tasks(config, data.folds), jobs()))
@@ -31,12 +38,22 @@ def evaluate_main(windows: str, features: str, folds: str, weights: str, out: st
         raise bad_input("params.yaml: missing_rate", rate, f"one of the trained rates {config.missing.rates}",
                         "add it to missing.rates or train with training.missing: sampled")
     info = read_json(Path(weights) / "run.json")
+    found = run_metrics(info, scores.sweep, scores.predictions, rate, bootstrap)
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
         write_scores(scores, folder)
         write_json(folder / "run.json", info)
-    write_json(Path(metrics), run_metrics(info, scores.sweep, scores.predictions, rate, bootstrap))
+        write_json(folder / "metrics.json", found)
+    write_json(Path(metrics), headline(found))
     remove(SCRATCH / "maps" / "main")
+
+
+def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Those of a run's metrics that an experiment is judged by; what is undefined is left out."""
+    scores = task_metrics(str(metrics["task"]), metrics.get("classes"))
+    names = ("missing_rate", "n_people", "n_trials", "n_windows", "attainable_ccc", scores[0], f"{scores[0]}_low",
+             f"{scores[0]}_high", *scores[1:])
+    return {name: metrics[name] for name in names if metrics.get(name) is not None}
 
 
 def _score(shared: tuple[RunConfig, RunData, Path, float], task: FoldTask) -> Scores:

@@ -7,6 +7,7 @@ from pathlib import Path
 from himoe.feature_shards import write_features
 from himoe.files import atomic_path
 from himoe.progress import progress
+from himoe.unrated import unrated_paths
 from himoe.windows import shard_paths
 from himoe.workers import map_forked
 from pipeline.stage import jobs, main
@@ -14,15 +15,17 @@ from pipeline.stage import jobs, main
 
 def features(name: str, windows: str, out: str) -> None:
     """Write the feature shards of data set *name* from the window shards in *windows* into *out*."""
-    paths = shard_paths(Path(windows))
+    root = Path(windows)
+    paths = [path.relative_to(root) for path in (*shard_paths(root), *unrated_paths(root))]
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
-        for _ in progress(map_forked(_shard, folder, paths, jobs()), f"features {name}", "subject", len(paths)):
+        for _ in progress(map_forked(_shard, (root, folder), paths, jobs()), f"features {name}", "subject", len(paths)):
             pass
 
 
-def _shard(folder: Path, path: Path) -> None:
-    write_features(path, folder / path.name)
+def _shard(shared: tuple[Path, Path], path: Path) -> None:
+    windows, folder = shared
+    write_features(windows / path, folder / path)
 
 
 if __name__ == "__main__":

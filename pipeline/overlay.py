@@ -26,13 +26,15 @@ class StudyParams:
 
     ``replace``: dotted keys whose mappings take the place of the project's. ``stages``: what to reproduce; empty =
     everything. ``results``: outputs to bring back beside the study's params.yaml. ``cohorts``: values of
-    ``simulate.seed``, for a study that is repeated on several simulated cohorts.
+    ``simulate.seed``, for a study that is repeated on several simulated cohorts. ``summary``: whether README.md with
+    the scores and a picture is written there, from the evaluate stage's results.
     """
 
     replace: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     results: tuple[str, ...] = RESULTS
     cohorts: tuple[int, ...] = field(default=())
+    summary: bool = False
 
 
 def read_study(path: Path, root: Path) -> tuple[StudyParams, dict[str, Any]]:

@@ -34,6 +34,7 @@ class Work:
     name: str
     root: Path
     options: Mapping[str, str]
+    table: str
     filters: Mapping[str, FilterParams]
     faces: Path
     folder: Path
@@ -44,13 +45,15 @@ def preprocess(name: str, raw: str, faces: str, out: str) -> None:
     params = stage_params(f"preprocess@{name}")
     source = parse(SourceParams, params["sets"][name], f"sets.{name}")
     profile = params["profile"]
-    filters = filter_table(params["preprocess"], params["profiles"][profile]["preprocess"], name)
+    choice = params["profiles"][profile]["preprocess"]
+    table = table_name(params["preprocess"], choice, name)
+    filters = filter_table(params["preprocess"][table], table)
     root = Path(raw)
     dataset = get_dataset(name, root)
     subjects = dataset.inspect(root, source.options).subjects
     about = read_about(Path(faces))
     with atomic_path(Path(out)) as folder:
-        work = Work(name, root, source.options, filters, Path(faces), folder)
+        work = Work(name, root, source.options, table, filters, Path(faces), folder)
         done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(
             delayed(_subject)(work, subject, about) for subject in subjects)
         parts = list(progress(done, f"preprocess {name}", "subject", len(subjects)))
@@ -78,8 +81,8 @@ def ceiling(root: Path, filters: Mapping[str, FilterParams]) -> dict[str, Any] |
             "sets": sets}
 
 
-def filter_table(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> dict[str, FilterParams]:
-    """The rates and bands of the table chosen for a set (else of ``default``), by modality."""
+def table_name(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> str:
+    """The table of rates and bands chosen for a set, else that of ``default``."""
     if not isinstance(choice, Mapping):
         raise bad_input("params.yaml: profiles.*.preprocess", repr(choice), "tables by set, such as {default: quick}",
                         "write it as a mapping")
@@ -87,8 +90,12 @@ def filter_table(tables: Mapping[str, Any], choice: Mapping[str, str], name: str
     if table not in tables:
         raise bad_input(f"params.yaml: profiles.*.preprocess.{name if name in choice else 'default'}", repr(table),
                         " or ".join(tables), "correct the name")
-    return {check_modality(m): parse(FilterParams, values, f"preprocess.{table}.{m}")
-            for m, values in tables[table].items()}
+    return table
+
+
+def filter_table(values: Mapping[str, Any], table: str) -> dict[str, FilterParams]:
+    """Rates and bands by modality, as the table of that name holds them."""
+    return {check_modality(m): parse(FilterParams, entry, f"preprocess.{table}.{m}") for m, entry in values.items()}
 
 
 def _subject(work: Work, subject: str,
@@ -100,7 +107,7 @@ def _subject(work: Work, subject: str,
         for session in get_dataset(work.name, work.root).read(work.root, subject, work.options):
             facts.append(face_facts(session_facts(session), session, about))
             quality.add(session)
-            for recording in preprocess_session(session, work.filters):
+            for recording in preprocess_session(session, work.filters, f"params.yaml: preprocess.{work.table}"):
                 full = attach_face(recording, work.faces, about)
                 quality.example(session, [full])
                 yield full

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from himoe.errors import InputError, bad_input
-from himoe.files import atomic_path, write_text
+from himoe.files import atomic_path, require_file, write_text
 from himoe.folds import ROLES, make_folds, require_honest
 from himoe.params import PROTOCOLS, SplitParams, parse
+from himoe.unrated import describe_unrated
 from himoe.windows import read_shard
 from pipeline.stage import main, stage_params
 
 
-def split(name: str, windows: str, out: str) -> None:
-    """Write the fold tables of data set *name* to the folder *out*.
+def split(name: str, windows: str, out: str, plan: str = "") -> None:
+    """Write the fold tables of data set *name* to the folder *out*; trials without a label are in none.
 
-    A protocol that the data does not allow (people held out with two people) leaves a text that says why.
+    A protocol that the data does not allow (people held out with two people) leaves a text that says why, and is
+    refused where a run needs it. *plan* is the file of the plan stage that says which protocols are needed.
     """
     params = stage_params(f"split@{name}")
     profile = params["profile"]
@@ -41,6 +44,25 @@ def split(name: str, windows: str, out: str) -> None:
         if not any(folder.glob("*.csv")):
             reasons = (path.read_text(encoding="utf-8").strip() for path in sorted(folder.glob("*.txt")))
             raise InputError(f"{windows}: no protocol can split this set: {' '.join(reasons)}")
+        if plan:
+            require_wanted(name, folder, require_file(Path(plan)).read_text(encoding="utf-8").split())
+        unrated = describe_unrated(Path(windows))
+        if unrated:
+            note = f"{name}: without a label, kept for prediction and left out of the folds: {unrated}."
+            write_text(folder / "unrated.txt", f"{note}\n")
+            print(note)
+
+
+def require_wanted(name: str, folder: Path, wanted: Sequence[str]) -> None:
+    """Refuse the first protocol of *wanted* that has no fold table in *folder*."""
+    for protocol in wanted:
+        why = folder / f"{protocol}.txt"
+        if why.is_file():
+            reason = why.read_text(encoding="utf-8").strip().removeprefix(f"{name}, {protocol}: ").rstrip(".")
+            possible = [one for one in PROTOCOLS if (folder / f"{one}.csv").is_file()]
+            raise bad_input(f"params.yaml: main and runs of set {name}",
+                            f"protocol {protocol!r}, which {name} does not allow ({reason})",
+                            f"one that it allows ({', '.join(possible)})", "change them, or rate or record more")
 
 
 def require_roles(folds: pd.DataFrame) -> None:

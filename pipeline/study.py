@@ -1,14 +1,15 @@
 """Run the pipeline with other parameters in a working copy of its own, and bring its results back.
 
 ``python -m pipeline.study reports/real`` reads ``reports/real/params.yaml``, which holds what differs from the
-project's (``pipeline.overlay``), and dvc.lock beside it, if there is one: what has not changed is not run again.
-Tables, figures, the page, metrics and dvc.lock come back to that folder. The working copy shares the project's DVC
-cache, so that a stage that the project has run with the same code, data and parameters is not run again either. The
-main workspace is not touched.
+project's (``pipeline.overlay``; ``himoe study new`` writes one for own recordings), and dvc.lock beside it, if there
+is one: what has not changed is not run again. Tables, figures, the page, metrics and dvc.lock come back to that
+folder. The working copy shares the project's DVC cache, so that a stage that the project has run with the same code,
+data and parameters is not run again either. The main workspace is not touched.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -17,8 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from himoe.datasets import get_dataset
+from himoe.datasets.fetch import PROVENANCE, belonging, source_path
 from himoe.errors import InputError
-from himoe.files import atomic_path, require_file, write_json
+from himoe.files import atomic_path, remove, require_file, sha256, write_json
 from pipeline.overlay import look_up, read_study
 from pipeline.stage import SCRATCH, main, read_yaml
 
@@ -28,7 +31,9 @@ DVC_CONFIG = """[core]
     analytics = false
     check_update = false
 [cache]
-    dir = "{}"
+    dir = "{cache}"
+['remote "licensed"']
+    url = "{cache}"
 """
 
 
@@ -37,14 +42,48 @@ def study(folder: str) -> None:
     target, root = Path(folder), Path.cwd()
     path = require_file(target / "params.yaml")
     settings, params = read_study(path, root)
-    work = STUDIES / target.name
+    work = working_copy(target, root)
     prepare(root, work, params, target / "dvc.lock")
+    forget_old_files(work, params)
     reproduce(work, settings.stages, f"{path}: the pipeline stopped (see above); nothing in {target} was changed.")
     for name in settings.results:
         with atomic_path(target / Path(name).name) as copy:
             copy_from = shutil.copytree if (work / name).is_dir() else shutil.copyfile
             copy_from(work / name, copy)
     shutil.copyfile(work / "dvc.lock", target / "dvc.lock")
+    if settings.summary:
+        from pipeline.study_page import write_page
+
+        print(f"\n{write_page(work, target, params)}\n\nWith a picture: {target / 'README.md'}. All files: {work}.")
+
+
+def working_copy(target: Path, root: Path) -> Path:
+    """Where the study in *target* is run; one outside the project gets a name that no other study has."""
+    place = target.resolve()
+    if place.is_relative_to(root.resolve()):
+        return STUDIES / target.name
+    return STUDIES / f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+
+
+def forget_old_files(work: Path, params: Mapping[str, Any]) -> None:
+    """Remove the links to a user's files where these have changed, so that they are brought in again.
+
+    DVC does not watch the folder behind ``path``.
+    """
+    for name, source in params["sets"].items():
+        raw = work / "data" / "raw" / name
+        if source["source"] != "local" or not raw.is_dir():
+            continue
+        origin = source_path(name, source.get("path"))
+        names = {*belonging(get_dataset(name, origin), origin)}
+        kept = {path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file()} - {PROVENANCE}
+        if names != kept or not all(same_file(origin / one, raw / one) for one in names):
+            remove(raw)
+
+
+def same_file(source: Path, copy: Path) -> bool:
+    """Whether *copy* is a link to *source*, or has its bytes."""
+    return source.samefile(copy) or (source.stat().st_size == copy.stat().st_size and sha256(source) == sha256(copy))
 
 
 def prepare(root: Path, work: Path, params: Mapping[str, Any], lock: Path | None = None) -> None:
@@ -55,7 +94,8 @@ def prepare(root: Path, work: Path, params: Mapping[str, Any], lock: Path | None
     if lock is not None and lock.is_file():
         shutil.copyfile(lock, work / "dvc.lock")
     (work / ".dvc").mkdir(exist_ok=True)
-    (work / ".dvc" / "config").write_text(DVC_CONFIG.format(root.resolve() / ".dvc" / "cache"), encoding="utf-8")
+    (work / ".dvc" / "config").write_text(
+        DVC_CONFIG.format(cache=root.resolve() / ".dvc" / "cache"), encoding="utf-8")
     shutil.copyfile(root / ".dvcignore", work / ".dvcignore")
     share_raw(root, work, params)
 

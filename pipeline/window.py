@@ -7,16 +7,18 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
+from himoe.errors import bad_input
 from himoe.files import atomic_path
 from himoe.params import WindowParams, parse
 from himoe.progress import progress
 from himoe.recording_files import read_description, read_recordings
+from himoe.unrated import UNRATED, rated_rows
 from himoe.windows import ShardMeta, samples_of, window_table, write_shard
 from pipeline.stage import jobs, main, stage_params
 
 
 def window(name: str, signals: str, out: str) -> None:
-    """Write the shards of data set *name* from the folder *signals* into *out*."""
+    """Write the shards of data set *name* from the folder *signals* into *out*; trials without a label apart."""
     params = parse(WindowParams, stage_params(f"window@{name}")["windows"], "windows")
     root = Path(signals)
     description = read_description(root)
@@ -26,6 +28,9 @@ def window(name: str, signals: str, out: str) -> None:
         done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(work)
         for _ in progress(done, f"window {name}", "subject", len(description["subjects"])):
             pass
+        if not any(folder.glob("*.parquet")):
+            raise bad_input(f"{signals}: labels ({meta.label_source})", "no trial that has one", "rated trials",
+                            "check windows.labels and the data set's ratings")
 
 
 def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
@@ -47,7 +52,14 @@ def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
 
 def _subject(root: Path, subject: str, folder: Path, meta: ShardMeta, params: WindowParams) -> None:
     index, arrays = window_table(read_recordings(root, subject), meta, params)
-    write_shard(folder / f"{subject}.parquet", index, arrays, meta)
+    rated = rated_rows(index, meta.dimensions)
+    if rated.all():
+        write_shard(folder / f"{subject}.parquet", index, arrays, meta)
+        return
+    for rows, place in ((rated, folder), (~rated, folder / UNRATED)):
+        if rows.any():
+            write_shard(place / f"{subject}.parquet", index[rows].reset_index(drop=True),
+                        {modality: array[rows] for modality, array in arrays.items()}, meta)
 
 
 if __name__ == "__main__":

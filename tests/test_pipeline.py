@@ -20,6 +20,7 @@ from pipeline_helpers import (
     commit,
     dvc_environment,
     new_project,
+    run,
     run_ok,
     stage,
     tiny_params,
@@ -34,8 +35,8 @@ from pipeline.code import code_lists
 from pipeline.lock_check import lock_problems
 from pipeline.stage import read_yaml
 
-PREPARED = {"code", "download@deap", "face@deap", "preprocess@deap", "window@deap", "features@deap", "split@deap",
-            "quality", "settings"}
+PREPARED = {"code", "plan", "download@deap", "face@deap", "preprocess@deap", "window@deap", "features@deap",
+            "split@deap", "quality", "settings"}
 MAIN = {"train_main", "evaluate_main"}
 TRAINED = {"train@deap-himoe", "train@deap-late_fusion", "train@deap-mean", "train@face-himoe"}
 REPORTED = {"evaluate", "cost", "tables", "figures", "report"}
@@ -157,7 +158,7 @@ def test_the_report_has_the_same_bytes_again(project: Path) -> None:
 def test_missing_rate_runs_only_the_evaluation_of_main(project: Path) -> None:
     before = read_json(project / "metrics" / "main.json")
     write_params(project, {**tiny_params(), "missing_rate": 0.4})
-    assert stages_run(run_ok(project, "dvc", "repro")) == {"evaluate_main"}
+    assert stages_run(run_ok(project, "dvc", "repro")) == {"plan", "evaluate_main"}
     after = read_json(project / "metrics" / "main.json")
     assert (before["missing_rate"], after["missing_rate"]) == (0.0, 0.4)
     assert after["ccc"] != before["ccc"]
@@ -167,52 +168,72 @@ def test_missing_rate_runs_only_the_evaluation_of_main(project: Path) -> None:
     assert shown["metrics/main.json"]["ccc"]["new"] == after["ccc"]
 
 
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"main": {**tiny_run("himoe"), "protocol": "loso"}},
+     ("params.yaml: main and runs", "protocol 'loso', which deap does not allow", "nothing for train",
+      "trial, stimulus, leaky")),
+    ({"main": tiny_run("himo")}, ("params.yaml: main.method: found 'himo', expected one of bilstm, cafnet",)),
+    ({"missing_rate": 1.5}, ("params.yaml: missing_rate: found 1.5, expected a share in [0, 1)",)),
+])
+def test_what_cannot_be_is_said_before_a_finished_run_is_removed(project: Path, changes: dict[str, Any],
+                                                                 words: tuple[str, ...]) -> None:
+    before = (project / "main" / "run" / "run.json").read_bytes()
+    write_params(project, {**tiny_params(), **changes})
+    done = run(project, "dvc", "repro")
+    assert done.returncode != 0
+    assert all(word in done.stdout + done.stderr for word in words), done.stdout + done.stderr
+    assert (project / "main" / "run" / "run.json").read_bytes() == before
+    assert (project / "main" / "evaluation").is_dir()
+    assert (project / "metrics" / "main.json").is_file()
+
+
 def test_a_changed_run_runs_alone_with_what_follows(project: Path) -> None:
     others = {name: (project / "runs" / name / "predictions.parquet").read_bytes()
               for name in ("deap-himoe", "deap-late_fusion")}
     params = tiny_params()
     params["runs"]["deap-mean"]["modalities"] = "EDA"
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"train@deap-mean", "evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "train@deap-mean", "evaluate"}
     assert stale(project) == REPORTED - {"evaluate"}
     assert read_json(project / "runs" / "deap-mean" / "run.json")["modality_set"] == "EDA"
     assert {name: (project / "runs" / name / "predictions.parquet").read_bytes() for name in others} == others
-    shown = json.loads(run_ok(project, "dvc", "metrics", "diff", "--json"))
-    assert set(shown) == {"metrics/runs/deap-mean.json"}
-    assert shown["metrics/runs/deap-mean.json"]["modality_set"] == {"old": "EEG+EDA", "new": "EDA"}
+    assert read_json(project / "metrics" / "runs" / "deap-mean.json")["modality_set"] == "EDA"
 
 
 def test_a_new_run_is_one_line_and_runs_alone_with_what_follows(project: Path) -> None:
     params = tiny_params()
     params["runs"]["deap-mean_subject"] = tiny_run("mean_subject")
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"train@deap-mean_subject", "evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "train@deap-mean_subject", "evaluate"}
     assert stale(project) == REPORTED - {"evaluate"}
-    assert "metrics/runs/deap-mean_subject.json" in metrics_of(run_ok(project, "dvc", "metrics", "show", "--json"))
+    assert (project / "metrics" / "runs" / "deap-mean_subject.json").is_file()
 
 
 def test_a_run_taken_out_leaves_the_metrics(project: Path) -> None:
     params = tiny_params()
     del params["runs"]["deap-mean"]
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "evaluate"}
     assert {path.stem for path in (project / "metrics" / "runs").iterdir()} == {"deap-himoe", "deap-late_fusion",
                                                                                    "face-himoe"}
 
 
-def test_metrics_are_shown_run_by_run(built: tuple[Path, bytes]) -> None:
+def test_dvc_compares_a_dozen_numbers_of_main_and_shows_its_score(built: tuple[Path, bytes]) -> None:
+    """All numbers of all runs are files beside it."""
     project, _ = built
-    shown = metrics_of(run_ok(project, "dvc", "metrics", "show", "--json"))
-    assert set(shown) == {"metrics/main.json", *(f"metrics/runs/{name}.json" for name in tiny_params()["runs"])}
-    for path, values in shown.items():
-        expected = {k: v for k, v in read_json(project / path).items() if v is not None}
-        assert values == expected
-
-
-def metrics_of(output: str) -> dict[str, Any]:
-    """The workspace's metrics by file, of ``dvc metrics show --json``."""
-    workspace = next(iter(json.loads(output).values()))
-    return {path: entry["data"] for path, entry in workspace["data"].items()}
+    shown = next(iter(json.loads(run_ok(project, "dvc", "metrics", "show", "--json")).values()))["data"]
+    assert set(shown) == {"metrics/main.json"}
+    numbers = shown["metrics/main.json"]["data"]
+    assert numbers == read_json(project / "metrics" / "main.json")
+    assert {"missing_rate", "ccc", "ccc_low", "ccc_high", "mae", "n_people"} <= set(numbers)
+    assert len(numbers) <= 13
+    assert all(type(value) in (int, float) for value in numbers.values())
+    whole = read_json(project / "main" / "evaluation" / "metrics.json")
+    assert numbers.items() <= whole.items()
+    assert "ccc_valence_low" in whole
+    columns = run_ok(project, "dvc", "exp", "show", "--csv").splitlines()[0].split(",")
+    assert "ccc" in columns
+    assert not [name for name in columns if "metrics/runs" in name]
 
 
 # --- other machines, and kills ------------------------------------------------------------------------------------
@@ -231,8 +252,8 @@ def clone(built: tuple[Path, bytes], tmp_path_factory: pytest.TempPathFactory) -
 def test_results_are_pushed_and_pulled_without_raw_data(built: tuple[Path, bytes], clone: Path) -> None:
     project, lock = built
     assert not (clone / "data" / "raw" / "deap").exists()  # licences: raw data never leaves the machine
-    for run in ("main/run", "runs/deap-himoe"):
-        assert (clone / run / "run.json").read_bytes() == (project / run / "run.json").read_bytes()
+    for name in ("main/run", "runs/deap-himoe"):
+        assert (clone / name / "run.json").read_bytes() == (project / name / "run.json").read_bytes()
     output = run_ok(clone, "dvc", "repro", "--allow-missing", "--dry")
     assert stages_run(output) == set()
     assert (clone / "dvc.lock").read_bytes() == lock

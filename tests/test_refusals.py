@@ -277,6 +277,31 @@ def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeat
     nothing_left(project / "main" / "run")
 
 
+def test_a_protocol_that_a_run_needs_and_the_data_does_not_allow_is_refused_at_the_folds(tmp_path: Path) -> None:
+    """Before a run is trained, so that DVC has not removed its outputs; what is possible is said."""
+    project = workbench(tmp_path / "project", lambda p: p["profiles"]["embedded"]["split"].update(folds=7))
+    write_store(project / WINDOWS, make_store(subjects=4, trials=6))
+    (project / "wanted.txt").write_text("loso\ntrial\n", encoding="utf-8")
+    refused(stage(project, "split", "deap", WINDOWS, FOLDS, "wanted.txt"), "'trial'", "7 folds", "at most 6",
+            "(loso, leaky)")
+    nothing_left(project / FOLDS)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda p: p["main"].update(method="himo"), ("params.yaml: main.method", "'himo'", "himoe, husformer")),
+    (lambda p: p["runs"]["deap-mean"].update(method="men"), ("runs.deap-mean.method", "'men'", "mean, mean_stimulus")),
+    (lambda p: p["main"].update(set="deep"), ("params.yaml: main.set", "'deep'", "deap")),
+    (lambda p: p["main"].update(protocol="lso"), ("protocol", "'lso'", "loso")),
+    (lambda p: p.update(missing_rate=1.5), ("params.yaml: missing_rate", "1.5", "[0, 1)")),
+    (lambda p: p.update(missing_rate="much"), ("params.yaml: missing_rate", "'much'", "[0, 1)")),
+])
+def test_what_the_runs_ask_for_is_checked_before_anything_is_made(tmp_path: Path, change: Change,
+                                                                  words: tuple[str, ...]) -> None:
+    project = workbench(tmp_path / "project", change)
+    refused(stage(project, "plan", "settings/protocols"), *words)
+    nothing_left(project / "settings" / "protocols")
+
+
 def test_people_held_out_with_two_people_leave_a_reason(tmp_path: Path) -> None:
     """One tests, one validates, nobody is left to train on."""
     project = workbench(tmp_path / "project")

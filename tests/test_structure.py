@@ -32,7 +32,7 @@ from pipeline.stage import fill, read_yaml
 LEVELS = (
     "errors files progress recordings parsing params disk_array workers metrics convergence adam",
     "datasets facts", "simulate",
-    "signals windows folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
+    "signals windows unrated folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
     "encoders beats features feature_shards experts alignment", "methods",
     "rundata training inference evaluation costs running", "paper", "results", "statistics summary palette cohorts",
     "tables", "figures", "report",
@@ -40,7 +40,7 @@ LEVELS = (
 # What reads results and writes tables, figures and pages starts without torch.
 WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "convergence", "paper", "results",
                  "statistics", "summary", "palette", "cohorts", "tables", "figures", "report")
-SCRIPTS_WITHOUT_TORCH = ("code", "settings", "preprocess", "window", "features", "split", "evaluate", "quality",
+SCRIPTS_WITHOUT_TORCH = ("code", "plan", "settings", "preprocess", "window", "features", "split", "evaluate", "quality",
                          "tables", "figures", "report")
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 LIBRARY = sorted((ROOT / "himoe").rglob("*.py"))
@@ -274,12 +274,13 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
     shared = "settings/runs.json"
     table, page = f"{folds}/trial.csv", ("reports/index.html", "reports/README.md", "reports/figures")
     steps: dict[str, tuple[str, ...]] = {
+        "plan": ("settings/protocols",),
         "download@deap": ("deap", "data/raw/deap"),
         "face@deap": ("deap", "data/raw/deap", "data/faces/deap"),
         "preprocess@deap": ("deap", "data/raw/deap", "data/faces/deap", "data/signals/deap"),
         "window@deap": ("deap", "data/signals/deap", "windows-of-deap"),
         "features@deap": ("deap", windows, features),
-        "split@deap": ("deap", windows, folds),
+        "split@deap": ("deap", windows, folds, "settings/protocols/deap.txt"),
         "train_main": ("main", windows, features, table, "main/run"),
         "evaluate_main": (windows, features, table, "main/run", "main/evaluation", "metrics/main.json"),
         "settings": (shared,),

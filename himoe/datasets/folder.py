@@ -1,14 +1,15 @@
 """A user's own folder of tables as a data set: described in ``dataset.yaml``, no code to write.
 
 ``docs/your-own-data.md`` explains every key. Files are CSV or Parquet tables, one a trial and
-modality; a file that is absent means that the modality is missing for that trial. A trial starts at
-time 0 and lasts ``duration_s`` of the ratings table or, without that column, as long as its longest signal.
+modality; a file that is absent means that the modality is missing for that trial. People who have files and no row
+in the ratings table have no ratings. A trial starts at time 0 and lasts ``duration_s`` of the ratings table or,
+without that column, as long as its longest signal.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -256,7 +257,47 @@ def _ratings(description: Description, root: Path) -> pd.DataFrame:
         _refuse(path, name, table[name], (table[name] < low) | (table[name] > high), f"a rating in {low:g}..{high:g}")
     if "duration_s" in table:
         _refuse(path, "duration_s", table["duration_s"], ~(table["duration_s"] > 0), "seconds above 0")
-    return table
+    return _with_unlisted(description, root, table)
+
+
+def _with_unlisted(description: Description, root: Path, ratings: pd.DataFrame) -> pd.DataFrame:
+    """The ratings and, below them, a row without a rating for each trial of people who have files and no row."""
+    import pandas as pd
+
+    listed = set(ratings["subject"])
+    found = sorted({ids for ids in _trials_on_disk(description, root, listed) if ids[0] not in listed})
+    if not found:
+        return ratings
+    rows = pd.DataFrame(found, columns=["subject", "trial"])
+    if "stimulus" in ratings:
+        rows["stimulus"] = rows["trial"]
+    return pd.concat([ratings, rows], ignore_index=True)
+
+
+def _trials_on_disk(description: Description, root: Path, people: Set[str]) -> Iterator[tuple[str, str]]:
+    """(subject, trial) of the files that fit a pattern, each told by the pattern that says most of its name.
+
+    Names that fit one of the *people* are theirs.
+    """
+    seen = {description.ratings, description.annotations}
+    for pattern in sorted({table.file for table in description.tables.values()}, key=lambda file: -len(file)):
+        for path in root.glob(PLACEHOLDER.sub("*", re.sub(r"([*?[])", r"[\1]", pattern))):
+            name = path.relative_to(root).as_posix()
+            if name in seen or not path.is_file():
+                continue
+            seen.add(name)
+            known = (_ids_in(name, pattern, re.escape(person)) for person in sorted(people))
+            ids = next((one for one in known if one), None) or _ids_in(name, pattern, "[^/]+?")
+            if ids is not None:
+                yield ids
+
+
+def _ids_in(name: str, pattern: str, subject: str) -> tuple[str, str] | None:
+    """Subject and trial in a file's name; *subject* is a regular expression of the subjects looked for."""
+    groups = {"subject": f"(?P<subject>{subject})", "trial": "(?P<trial>[^/]+?)"}
+    parts = PLACEHOLDER.split(pattern)  # text, name, text, name, text
+    match = re.fullmatch("".join(groups[part] if k % 2 else re.escape(part) for k, part in enumerate(parts)), name)
+    return (match["subject"], match["trial"]) if match else None
 
 
 def _annotations(description: Description, root: Path, subject: str) -> dict[str, Annotations]:
@@ -314,7 +355,7 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
 
 
 def _read(description: Description, root: Path, subject: str, options: Mapping[str, str]) -> Iterator[Session]:
-    """Yield one session a rated trial, in the order of the ratings table; trials without any file are left out."""
+    """Yield one session a trial, in the order of the ratings table and unrated ones last; those without files never."""
     asked = set(options.get("modalities", "").replace(",", " ").split())
     wanted = asked or set(description.tables) - set(description.default_off)
     ratings = _ratings(description, root)
@@ -329,7 +370,9 @@ def _read(description: Description, root: Path, subject: str, options: Mapping[s
                    if name in wanted and path.is_file()}
         signals = {name: signal for name, signal in signals.items() if signal.data.size}
         if signals:
-            duration_s = float(row.get("duration_s", max(signal.duration_s for signal in signals.values())))
+            duration_s = float(row.get("duration_s", np.nan))
+            if np.isnan(duration_s):
+                duration_s = max(signal.duration_s for signal in signals.values())
             rating = {name: float(row[name]) for name in description.dimensions}
             yield Session(subject, signals, (Trial(trial, str(row.get("stimulus", trial)), 0.0, duration_s,
                                                    rating, annotations.get(trial)),))

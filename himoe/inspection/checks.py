@@ -11,6 +11,7 @@ import numpy as np
 from himoe.datasets.base import Dataset
 from himoe.errors import InputError, bad_input
 from himoe.inspection.locate import Place
+from himoe.inspection.rated import rated_trials
 from himoe.inspection.survey import Form, SubjectFacts, VideoFacts, is_refusal, read_subjects
 
 LEVELS = ("error", "missing", "note")
@@ -117,8 +118,14 @@ def forms_agree(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> 
 
 
 def ratings_there(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> Iterator[Finding]:
-    """Every trial is rated on every dimension."""
+    """Every trial is rated on every dimension; who has no label at all is named once."""
+    rated = rated_trials(facts)
     for one in _whole(facts):
+        if one.trials and not rated[one.subject]:
+            yield _finding("missing", f"{where}, {one.subject}, ratings", f"none in {len(one.trials)} of "
+                           f"{len(one.trials)} trials", "one a trial",
+                           f"{one.subject} is kept for prediction and left out of the folds")
+            continue
         for dimension in dataset.dimensions:
             absent = [trial.trial for trial in one.trials if np.isnan(trial.ratings.get(dimension, np.nan))]
             if absent:

@@ -1,0 +1,92 @@
+"""README's commands as a reader types them, in a fresh clone with the project's own params.yaml and DVC set-up."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from dvc.utils.hydra import apply_overrides
+from pipeline_helpers import ROOT, commit, copy_code, run_ok
+
+from himoe.simulate.generate import simulate_deap
+from himoe.simulate.request import SimulationParams
+from pipeline.stage import read_yaml
+
+pytestmark = pytest.mark.slow
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REAL = re.compile(r"^dvc exp run ((?:-S \S+ )*-S sets\.(\w+)\.path=/data/\w+ (?:-S \S+ ?)*)", re.M)
+
+
+def new_clone(path: Path) -> Path:
+    """What `git clone` of the project gives, without its results."""
+    path.mkdir(parents=True)
+    copy_code(path)
+    (path / ".dvc").mkdir()
+    for name in ("params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
+        shutil.copy(ROOT / name, path / name)
+    run_ok(path, "git", "init", "-q", "-b", "main")
+    commit(path, "a clone")
+    return path
+
+
+@pytest.mark.parametrize("switches", [["missing_rate=0.3"], ["model.emotion_experts=0"], ["profile=paper"],
+                                      ["sets.deap.source=local", "sets.deap.path=/data/DEAP"], ["main.method=mean"]])
+def test_a_switch_changes_one_line_of_the_parameters(tmp_path: Path, switches: list[str]) -> None:
+    """What `dvc exp run -S` does to the file: DVC writes it anew."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    apply_overrides(path, switches)
+    before, after = ((place / "params.yaml").read_text(encoding="utf-8").splitlines() for place in (ROOT, tmp_path))
+    assert len(before) == len(after)
+    assert sum(old != new for old, new in zip(before, after, strict=True)) == 1
+
+
+def test_the_experiments_give_the_same_in_every_order() -> None:
+    """A switch stays in the file, so each command sets what another one changes."""
+    section = README.split("\n## Experiments\n")[1].split("\n## ")[0]
+    commands = [dict(word.split("=") for word in line.split(" -S ")[1:])
+                for line in re.findall(r"^dvc exp run .+", section, re.M)]
+    assert len(commands) == 3
+    assert {frozenset(command) for command in commands} == {frozenset({"missing_rate", "model.emotion_experts"})}
+    committed = read_yaml(ROOT / "params.yaml")
+    assert {key: float(value) for key, value in commands[-1].items()} == {
+        "missing_rate": committed["missing_rate"], "model.emotion_experts": committed["model"]["emotion_experts"]}
+
+
+def test_a_clone_pulls_from_the_address_that_readme_has_one_commit(tmp_path: Path) -> None:
+    project, remote = new_clone(tmp_path / "project"), tmp_path / "remote"
+    run_ok(project, "dvc", "repro", "-q", "code")
+    commit(project, "results")
+    section = README.split("\n## Sharing results\n")[1]
+    for line in section.split("```\n")[1].splitlines():
+        words = shlex.split(line.replace("ssh://server/path", str(remote)))
+        run_ok(project, *words, *(["code"] if words == ["dvc", "push"] else []))
+    assert run_ok(project, "git", "status", "--porcelain") == ""
+    run_ok(tmp_path, "git", "clone", "-q", "project", "clone")
+    shutil.rmtree(project)  # nothing but the remote is left
+    assert not (tmp_path / "clone" / "code").exists()
+    run_ok(tmp_path / "clone", "dvc", "pull", "code")
+    assert (tmp_path / "clone" / "code" / "plan.txt").is_file()
+
+
+def test_the_commands_for_real_data_run_as_typed_and_push_nothing(tmp_path: Path) -> None:
+    """All four one after another; the first as far as an output that DVC keeps."""
+    clone, data = new_clone(tmp_path / "project" / "clone"), tmp_path / "data"
+    simulate_deap(data / "DEAP", SimulationParams(1, 2, 0), "bdf")
+    commands = {name: switches.replace("/data", str(data)).split() for switches, name in REAL.findall(README)}
+    assert set(commands) == {"deap", "dreamer", "seed"}
+    commands["amigos"] = [word.replace("seed", "amigos") for word in commands["seed"]]
+    run_ok(clone, "dvc", "exp", "run", *commands.pop("deap"), "face@deap")
+    for switches in commands.values():
+        run_ok(clone, "dvc", "exp", "run", *switches, "code")
+    sets = read_yaml(clone / "params.yaml")["sets"].values()
+    assert [(one["source"], Path(one["path"]).parent) for one in sets] == [("local", data)] * 4
+    run_ok(clone, "dvc", "push", "face@deap")
+    assert sorted(path.name for path in clone.parent.iterdir()) == ["clone", "site-cache"]
+    shutil.rmtree(clone / "data" / "faces")
+    run_ok(clone, "dvc", "checkout", "face@deap")
+    run_ok(clone, "dvc", "diff")
+    assert (clone / "data" / "faces" / "deap" / "faces.json").is_file()

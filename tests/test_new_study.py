@@ -1,0 +1,260 @@
+"""`himoe study new` as its user meets it: a wristband's files, one command, the next command's stages, a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pipeline_helpers import ROOT, no_faces
+
+from himoe.cli import main
+from himoe.errors import InputError
+from himoe.inspection.study import choose_filters, choose_protocol
+from himoe.params import FilterParams
+from himoe.windows import read_shard
+from pipeline import study
+from pipeline.demo import inside
+from pipeline.download import download
+from pipeline.evaluate import evaluate
+from pipeline.features import features
+from pipeline.overlay import read_study
+from pipeline.plan import plan
+from pipeline.preprocess import preprocess
+from pipeline.settings import settings
+from pipeline.split import split
+from pipeline.study_page import write_page
+from pipeline.train import train
+from pipeline.window import window
+
+PEOPLE = ("anna", "ben", "cleo", "dora")
+DESCRIPTION = """name: wrist
+title: Wristbands of our group
+licence: private
+dimensions: [valence, arousal]
+scale: [1, 9]
+threshold: 5
+ratings: ratings.csv
+modalities:
+  EDA: {file: "{subject}/{trial}_eda.csv", columns: [conductance], sfreq_hz: 4, unit: uS}
+  TEMP: {file: "{subject}/{trial}_temp.csv", columns: [celsius], sfreq_hz: 1, unit: degC}
+"""
+
+
+def write_wristbands(root: Path, people: Sequence[str] = PEOPLE, trials: int = 4, unrated: Sequence[str] = (),
+                     seconds: int = 24) -> Path:
+    """A folder of recordings whose skin conductance follows arousal; *unrated* people have empty cells."""
+    rng = np.random.default_rng(3)
+    rows: list[tuple[Any, ...]] = []
+    for person in people:
+        (root / person).mkdir(parents=True)
+        for trial in range(trials):
+            valence, arousal = rng.uniform(1, 9, 2).round(1)
+            for name, column, rate, level in (("eda", "conductance", 4, arousal), ("temp", "celsius", 1, 30 + valence)):
+                noise = rng.normal(0, 0.3, seconds * rate)
+                pd.DataFrame({column: level + noise}).to_csv(root / person / f"t{trial}_{name}.csv", index=False)
+            rated = (np.nan, np.nan) if person in unrated else (valence, arousal)
+            rows.append((person, f"t{trial}", f"clip{trial}", *rated))
+    (root / "dataset.yaml").write_text(DESCRIPTION, encoding="utf-8")
+    pd.DataFrame(rows, columns=["subject", "trial", "stimulus", "valence", "arousal"]).to_csv(root / "ratings.csv",
+                                                                                              index=False)
+    return root
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def prepare(work: Path, params: dict[str, Any]) -> None:
+    """What the study's stages do up to the folds, in this process."""
+    study.prepare(ROOT, work, params)
+    with inside(work):
+        plan("settings/protocols")
+        download("wrist", "data/raw/wrist")
+        no_faces(Path(), "wrist")
+        preprocess("wrist", "data/raw/wrist", "data/faces/wrist", "data/signals/wrist")
+        window("wrist", "data/signals/wrist", "data/windows/wrist")
+        features("wrist", "data/windows/wrist", "data/features/wrist")
+        split("wrist", "data/windows/wrist", "data/folds/wrist", "settings/protocols/wrist.txt")
+
+
+@pytest.mark.slow
+def test_one_command_and_the_next_one_give_a_table_without_the_paper(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, work = write_wristbands(tmp_path / "wristbands"), tmp_path / "work"
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HIMOE_JOBS", "1")
+    code, said, err = run(capsys, "study", "new", folder)
+    target = tmp_path / "wristbands-study"
+    assert (code, err) == (0, "")
+    assert said.splitlines()[-1] == f"python -m pipeline.study {target}"
+    assert "4 people, 16 rated trials" in said
+    assert "EDA is recorded at 4 Hz: its band ends at 1.5 Hz" in said
+    found, params = read_study(target / "params.yaml", ROOT)
+    assert (found.stages, found.summary, list(params["sets"])) == (("evaluate",), True, ["wrist"])
+    assert {run["method"] for run in params["runs"].values()} == {"himoe", "late_fusion", "features_ridge", "mean",
+                                                                  "mean_subject"}
+    params["profiles"]["embedded"]["training"]["epochs"] = 1  # the rest is as the user would have it
+    prepare(work, params)
+    with inside(work):
+        settings("settings/runs.json")
+        for name in params["runs"]:
+            train(name, "data/windows/wrist", "data/features/wrist", "data/folds/wrist/trial.csv", f"runs/{name}",
+                  "settings/runs.json")
+        evaluate("runs", "metrics/runs", "metrics/comparisons.csv")
+    shown = write_page(work, target, params)
+    page = (target / "README.md").read_text(encoding="utf-8")
+    assert page.startswith("# Wristbands of our group (real, local files)\n")
+    assert "| Features + ridge (floor) |" in shown
+    assert "4 people, 16 rated trials" in page
+    assert "paper" not in page.lower()
+    assert (target / "predictions.png").is_file()
+
+
+def test_a_study_is_not_written_over_and_a_folder_without_data_is_named(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    folder = write_wristbands(tmp_path / "wristbands", seconds=8)
+    place = tmp_path / "mine"
+    assert run(capsys, "study", "new", folder, "--into", place)[0] == 0
+    before = (place / "params.yaml").read_bytes()
+    code, _, err = run(capsys, "study", "new", folder, "--into", place)
+    assert (code, "there already" in err, "--into" in err) == (2, True, True)
+    assert (place / "params.yaml").read_bytes() == before
+    (tmp_path / "empty").mkdir()
+    code, _, err = run(capsys, "study", "new", tmp_path / "empty")
+    assert (code, "dataset.yaml" in err) == (2, True)
+
+
+def test_too_few_trials_are_refused_with_the_reason_and_nothing_is_written(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    folder = write_wristbands(tmp_path / "wristbands", PEOPLE[:2], trials=2, seconds=8)
+    code, _, err = run(capsys, "study", "new", folder)
+    assert code == 2
+    assert all(words in err for words in ("anna has 2 rated", "2 people have rated trials", "3 rated trials"))
+    assert not (tmp_path / "wristbands-study").exists()
+
+
+def test_people_are_held_out_where_one_has_too_few_trials() -> None:
+    protocol, notes = choose_protocol(Path("x"), {"anna": 5, "ben": 2, "cleo": 4})
+    assert protocol == "loso"
+    assert notes == ["Whole trials cannot be held out: ben has 2 rated, every person needs 3."]
+    assert choose_protocol(Path("x"), {"anna": 3, "ben": 3})[0] == "trial"
+    with pytest.raises(InputError, match="no rated trial"):
+        choose_protocol(Path("x"), {})
+
+
+@pytest.mark.parametrize(("rate_hz", "window_s", "usual", "expected"), [
+    (4, 4.0, FilterParams(8, (None, 2)), FilterParams(4, (None, 1.5))),  # docs/your-own-data.md
+    (256, 4.0, FilterParams(128, (4, 45)), FilterParams(128, (4, 45))),
+    (64, 4.0, FilterParams(128, (4, 45)), FilterParams(64, (4, 24))),
+    (51.2, 4.0, FilterParams(128, (4, 20)), FilterParams(51, (4, 20))),
+    (32, 4.0, FilterParams(128, (20, 60)), FilterParams(32, (None, 12))),  # nothing is left of the band
+    (0.1, 4.0, FilterParams(4, (None, 1)), FilterParams(0.5, (None, 0.0375))),
+    (5, 1.0, FilterParams(), FilterParams(4, (None, None))),  # steps of half a second
+])
+def test_rates_and_bands_are_those_that_the_sensor_can_hold(rate_hz: float, window_s: float, usual: FilterParams,
+                                                            expected: FilterParams) -> None:
+    chosen, said = choose_filters({"EDA": rate_hz}, {"EDA": usual}, window_s)
+    assert (chosen["EDA"].sfreq_hz, chosen["EDA"].band_hz) == (expected.sfreq_hz, pytest.approx(expected.band_hz))
+    assert bool(said) == (chosen["EDA"].band_hz[1] != usual.band_hz[1])
+
+
+def test_a_band_that_does_not_fit_names_its_table_in_the_parameters(tmp_path: Path) -> None:
+    folder = write_wristbands(tmp_path / "wristbands", PEOPLE[:1], seconds=8)
+    params = read_study(ROOT / "params.yaml", ROOT)[1]
+    params["sets"] = {"wrist": {"source": "local", "path": str(folder), "layout": None, "redistribute": True}}
+    params["main"]["set"], params["runs"] = "wrist", {}
+    with pytest.raises(InputError, match=r"params\.yaml: preprocess\.usual, subject anna, (EDA|TEMP): band_hz"):
+        prepare(tmp_path / "work", params)
+
+
+def test_changed_and_new_files_are_brought_in_again(tmp_path: Path) -> None:
+    folder, work = write_wristbands(tmp_path / "wristbands", PEOPLE[:1], seconds=8), tmp_path / "work"
+    raw = work / "data" / "raw" / "wrist"
+    params = {"sets": {"wrist": {"source": "local", "path": str(folder)}}}
+
+    def fresh() -> bool:
+        study.forget_old_files(work, params)
+        there = raw.exists()
+        for name in ("dataset.yaml", "ratings.csv", *(f"anna/{path.name}" for path in (folder / "anna").iterdir())):
+            (raw / name).parent.mkdir(parents=True, exist_ok=True)
+            if not (raw / name).exists():
+                os.link(folder / name, raw / name)
+        return there
+
+    assert not fresh()
+    assert fresh()
+    (folder / "ratings.csv").rename(folder / "old.csv")  # as an editor saves
+    (folder / "ratings.csv").write_text("subject,trial,stimulus,valence,arousal\nanna,t0,c,1,1\n", encoding="utf-8")
+    assert not fresh()
+    assert fresh()
+    (folder / "anna" / "t9_eda.csv").write_text("conductance\n1\n", encoding="utf-8")
+    assert not fresh()
+
+
+def test_studies_of_one_name_in_two_places_have_working_copies_of_their_own(tmp_path: Path) -> None:
+    places = [tmp_path / name / "mine-study" for name in ("a", "b")]
+    assert len({study.working_copy(place, ROOT) for place in places}) == 2
+    assert study.working_copy(ROOT / "reports" / "real", ROOT) == study.STUDIES / "real"
+
+
+# --- people without ratings ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("listed", [True, False], ids=["empty cells", "no row"])
+def test_people_without_ratings_are_named_kept_for_prediction_and_left_out_of_the_folds(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, listed: bool) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HIMOE_JOBS", "1")
+    folder, work = write_wristbands(tmp_path / "wristbands", trials=3, unrated=["dora"], seconds=8), tmp_path / "work"
+    if not listed:
+        table = pd.read_csv(folder / "ratings.csv")
+        table[table["subject"] != "dora"].to_csv(folder / "ratings.csv", index=False)
+    code, said, _ = run(capsys, "check", folder, "--dataset", "wrist")
+    assert (code, said.splitlines()[-1]) == (0, "Wristbands of our group: 0 errors, 1 missing, 0 notes")
+    assert "dora is kept for prediction and left out of the folds" in said
+    assert "in no fold: dora\n" in run(capsys, "study", "new", folder)[1]
+    prepare(work, read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1])
+    named = "wrist: without a label, kept for prediction and left out of the folds: dora (3 of 3 trials).\n"
+    assert named in capsys.readouterr().out
+    assert (work / "data" / "folds" / "wrist" / "unrated.txt").read_text(encoding="utf-8") == named
+    for table in ("trial", "loso", "stimulus", "leaky"):
+        people = set(pd.read_csv(work / "data" / "folds" / "wrist" / f"{table}.csv")["subject"])
+        assert people == {"anna", "ben", "cleo"}
+    for name in ("windows", "features"):
+        folder = work / "data" / name / "wrist"
+        assert sorted(path.stem for path in folder.glob("*.parquet")) == ["anna", "ben", "cleo"]
+        assert [path.name for path in (folder / "unrated").iterdir()] == ["dora.parquet"]
+        assert read_shard(folder / "unrated" / "dora.parquet")[0]["valence"].isna().all()
+
+
+def test_single_trials_without_a_rating_are_in_no_fold_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be trained, validated or scored on them."""
+    monkeypatch.setenv("HIMOE_JOBS", "1")
+    folder, work = write_wristbands(tmp_path / "wristbands", seconds=8), tmp_path / "work"
+    table = pd.read_csv(folder / "ratings.csv")
+    table.loc[table["trial"] == "t1", ["valence", "arousal"]] = np.nan
+    table.loc[0, "valence"] = np.nan  # rated on arousal alone: that is a label
+    table.to_csv(folder / "ratings.csv", index=False)
+    main(["study", "new", str(folder)])
+    prepare(work, read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1])
+    trials = pd.read_csv(work / "data" / "folds" / "wrist" / "trial.csv")
+    assert sorted(set(trials["trial"])) == ["t0", "t2", "t3"]
+    assert "anna (1 of 4 trials), ben (1 of 4" in (work / "data/folds/wrist/unrated.txt").read_text(encoding="utf-8")
+
+
+def test_a_set_without_any_rating_is_refused_at_its_windows(tmp_path: Path) -> None:
+    folder = write_wristbands(tmp_path / "wristbands", seconds=8)
+    main(["study", "new", str(folder)])
+    table = pd.read_csv(folder / "ratings.csv")
+    table.assign(valence=np.nan, arousal=np.nan).to_csv(folder / "ratings.csv", index=False)
+    with pytest.raises(InputError, match=r"labels \(trial\): found no trial that has one"):
+        prepare(tmp_path / "work", read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1])
+    assert not (tmp_path / "work" / "data" / "windows" / "wrist").exists()
