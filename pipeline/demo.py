@@ -37,7 +37,7 @@ STEPS = (
     ("windows", "window", (SET, SIGNALS, WINDOWS)),
     ("features", "features", (SET, WINDOWS, FEATURES)),
     ("folds, whole trials held out", "split", (SET, WINDOWS, FOLDS, f"settings/protocols/{SET}.txt")),
-    ("settings", "settings", ("settings/runs.json",)),
+    ("settings", "settings", ("settings/runs",)),
 )
 LAST = ("scores and tests", "evaluate", ("runs", "metrics/runs", "metrics/comparisons.csv"))
 
@@ -52,7 +52,7 @@ def demo() -> None:
     copy_code(root, work)  # dvc.yaml says which parameters each stage reads
     write_json(work / "params.yaml", params)
     trained = [(f"trained {name}", "train", (name, WINDOWS, FEATURES, f"{FOLDS}/{PROTOCOL}.csv", f"runs/{name}",
-                                             "settings/runs.json")) for name in params["runs"]]
+                                             f"settings/runs/{name}.json")) for name in params["runs"]]
     with inside(work):
         for said, script, arguments in (*STEPS, *trained, LAST):
             started = time.monotonic()

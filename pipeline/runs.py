@@ -30,12 +30,12 @@ from pipeline.stage import SCRATCH, stage_params
 
 
 def run_config(stage: str, name: str, windows: Path, settings: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
-    """The resolved configuration of a run on the shards in *windows*, and the stage's parameters.
+    """The resolved configuration of a run on the shards in *windows*, and its parameters.
 
-    ``main`` follows the top-level ``model`` and ``alignment``; every other run follows ``reference``, which with all
-    else that runs share stands in the file *settings* (stage ``settings``).
+    ``main`` follows the top-level ``model`` and ``alignment`` and has the stage's parameters; every other run follows
+    ``reference`` and has what stands in its file *settings* (stage ``settings``).
     """
-    params = {**(read_json(settings) if settings else {}), **stage_params(stage)}
+    params = read_json(settings) if settings else stage_params(stage)
     where = "main" if name == "main" else f"runs.{name}"
     values = params["main"] if name == "main" else params["runs"][name]
     base: Mapping[str, Any] = params if name == "main" else params["reference"]

@@ -1,7 +1,7 @@
-"""Stage ``settings``: what all runs of the tables share, checked once and written to one small file.
+"""Stage ``settings``: what each run of the tables is made with, checked once and written to one small file per run.
 
-DVC records a stage's parameters in dvc.lock and parses that file several times a stage. A hundred runs that each
-declare the same sixty values would cost two seconds a stage; they depend on this file instead.
+DVC records a stage's parameters in dvc.lock and parses that file, and params.yaml, several times per stage. Fifty runs
+that each declare the same sixty values would cost two seconds per stage; they depend on their file instead.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from himoe.errors import bad_input
-from himoe.files import write_json
+from himoe.files import atomic_path, write_json
 from himoe.params import AlignmentParams, MissingParams, ModelParams, TrainingParams, WindowParams, parse
 from pipeline.stage import main, stage_params
 
 
 def settings(out: str) -> None:
-    """Check the parameters that every run shares and write them to *out*."""
+    """Check the parameters that every run shares and write them, with its line, to *out*/<run>.json."""
     params = stage_params("settings")
     profile, reference = params["profile"], reference_of(params)
     if set(reference) != {"model", "alignment"}:
@@ -31,9 +31,12 @@ def settings(out: str) -> None:
     parse(WindowParams, params["windows"], "windows")
     parse(ModelParams, reference["model"], "reference.model")
     parse(AlignmentParams, reference["alignment"], "reference.alignment")
-    write_json(Path(out), {"profile": profile, "seed": params["seed"], "reference": reference,
-                           "missing": params["missing"], "windows": params["windows"],
-                           "profiles": {profile: {"training": training}}})
+    shared = {"profile": profile, "seed": params["seed"], "reference": reference, "missing": params["missing"],
+              "windows": params["windows"], "profiles": {profile: {"training": training}}}
+    with atomic_path(Path(out)) as folder:
+        folder.mkdir(parents=True)
+        for name, line in params["runs"].items():
+            write_json(folder / f"{name}.json", {**shared, "runs": {name: line}})
 
 
 def reference_of(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pipeline.stage import SCRATCH, jobs, main
 def train(name: str, windows: str, features: str, folds: str, out: str, settings: str = "") -> None:
     """Fit run *name* on the shards in *windows* and *features* under the fold table *folds* into the folder *out*.
 
-    *settings* is the file of what the runs of the tables share; ``main`` has none.
+    *settings* is the run's file of parameters; ``main`` has none.
     """
     is_main = name == "main"
     config, params = run_config("train_main" if is_main else f"train@{name}", name, Path(windows),

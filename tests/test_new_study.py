@@ -103,10 +103,10 @@ def test_one_command_and_the_next_one_give_a_table_without_the_paper(
     params["profiles"]["embedded"]["training"]["epochs"] = 1  # the rest is as the user would have it
     prepare(work, params)
     with inside(work):
-        settings("settings/runs.json")
+        settings("settings/runs")
         for name in params["runs"]:
             train(name, "data/windows/wrist", "data/features/wrist", "data/folds/wrist/trial.csv", f"runs/{name}",
-                  "settings/runs.json")
+                  f"settings/runs/{name}.json")
         evaluate("runs", "metrics/runs", "metrics/comparisons.csv")
     shown = write_page(work, target, params)
     page = (target / "README.md").read_text(encoding="utf-8")

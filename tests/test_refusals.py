@@ -101,8 +101,8 @@ def test_one_table_of_filters_for_all_sets_without_its_key_is_refused(tmp_path: 
 
 def test_a_bad_setting_of_all_runs_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project", lambda p: p["reference"]["model"].update(dropout=1.5))
-    refused(stage(project, "settings", "settings/runs.json"), "params.yaml", "model.dropout", "1.5", "[0, 1)")
-    nothing_left(project / "settings" / "runs.json")
+    refused(stage(project, "settings", "settings/runs"), "params.yaml", "model.dropout", "1.5", "[0, 1)")
+    nothing_left(project / "settings" / "runs")
 
 
 def test_a_video_rate_above_the_videos_own_is_refused(tmp_path: Path) -> None:

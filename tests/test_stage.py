@@ -206,12 +206,14 @@ def enter(project: Path, monkeypatch: pytest.MonkeyPatch, change: Any = None) ->
 
 def test_settings_are_the_shared_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(tmp_path / "project", monkeypatch)
-    settings("settings/runs.json")
+    settings("settings/runs")
     params = tiny_params()
     training = {"training": params["profiles"]["embedded"]["training"]}
-    assert read_json(Path("settings/runs.json")) == {
-        **{key: params[key] for key in ("profile", "seed", "reference", "missing", "windows")},
-        "profiles": {"embedded": training}}
+    assert sorted(path.stem for path in Path("settings/runs").iterdir()) == sorted(params["runs"])
+    for name, line in params["runs"].items():
+        assert read_json(Path(f"settings/runs/{name}.json")) == {
+            **{key: params[key] for key in ("profile", "seed", "reference", "missing", "windows")},
+            "profiles": {"embedded": training}, "runs": {name: line}}
 
 
 def test_a_profile_may_change_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,8 +221,8 @@ def test_a_profile_may_change_the_model(tmp_path: Path, monkeypatch: pytest.Monk
         params["profiles"]["embedded"]["model"] = {"eeg_encoder": "power"}
 
     enter(tmp_path / "project", monkeypatch, change)
-    settings("runs.json")
-    found = read_json(Path("runs.json"))["reference"]
+    settings("runs")
+    found = read_json(Path("runs/deap-himoe.json"))["reference"]
     assert found == {**tiny_params()["reference"], "model": {**tiny_params()["reference"]["model"],
                                                              "eeg_encoder": "power"}}
 
@@ -234,8 +236,8 @@ def test_a_run_follows_the_settings_and_its_own_line(tmp_path: Path, monkeypatch
 
     project = enter(tmp_path / "project", monkeypatch, change)
     write_store(project / "windows", make_store(1, 2))
-    settings("runs.json")
-    config, params = run_config("train@deap-himoe", "deap-himoe", Path("windows"), Path("runs.json"))
+    settings("settings")
+    config, params = run_config("train@deap-himoe", "deap-himoe", Path("windows"), Path("settings/deap-himoe.json"))
     assert (config.model.features, config.model.face_units, config.model.emotion_experts) == (24, 5, 3)
     assert (config.training.epochs, config.training.seeds, config.missing.rates) == (1, (4, 6), (0.0, 0.4))
     assert params["windows"] == tiny_params()["windows"]
@@ -261,7 +263,7 @@ def test_a_bad_setting_is_refused_with_its_place(tmp_path: Path, monkeypatch: py
                                                  words: tuple[str, ...]) -> None:
     enter(tmp_path / "project", monkeypatch, change)
     with pytest.raises(InputError) as error:
-        settings("settings/runs.json")
+        settings("settings/runs")
     assert "\n" not in str(error.value)
     assert all(word in str(error.value) for word in ("params.yaml", *words)), error.value
     assert not Path("settings").exists()

@@ -30,11 +30,11 @@ from pipeline.stage import fill, read_yaml
 
 # A module imports from levels to its left, or from its own level.
 LEVELS = (
-    "errors files progress recordings parsing params disk_array workers metrics convergence adam",
+    "errors files progress recordings parsing params disk_array workers metrics convergence adam noise",
     "datasets facts", "simulate",
     "signals windows unrated folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
     "encoders beats features feature_shards experts alignment", "methods",
-    "rundata training inference evaluation costs running", "paper", "results", "statistics summary palette cohorts",
+    "stacked", "rundata training inference evaluation costs running", "paper", "results", "statistics summary palette cohorts",
     "tables", "figures", "report",
 )
 # What reads results and writes tables, figures and pages starts without torch.
@@ -271,7 +271,7 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.slow
 def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any, tmp_path: Path) -> None:
     windows, features, folds = "data/windows/deap", "data/features/deap", "data/folds/deap"
-    shared = "settings/runs.json"
+    shared = "settings/runs"
     table, page = f"{folds}/trial.csv", ("reports/index.html", "reports/README.md", "reports/figures")
     steps: dict[str, tuple[str, ...]] = {
         "plan": ("settings/protocols",),
@@ -284,7 +284,8 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
         "train_main": ("main", windows, features, table, "main/run"),
         "evaluate_main": (windows, features, table, "main/run", "main/evaluation", "metrics/main.json"),
         "settings": (shared,),
-        **{f"train@deap-{method}": (f"deap-{method}", windows, features, table, f"runs/deap-{method}", shared)
+        **{f"train@deap-{method}": (f"deap-{method}", windows, features, table, f"runs/deap-{method}",
+                                    f"{shared}/deap-{method}.json")
            for method in ("himoe", "late_fusion", "mean")},
         "evaluate": ("runs", "metrics/runs", "metrics/comparisons.csv"),
         "cost": ("data/windows", "data/features", "metrics/cost.csv"),
