@@ -14,6 +14,7 @@ from himoe.files import require_file
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 COMPRESSED = 15  # type of an element that zlib has packed
+HEAD_BYTES = 4096  # of packed bytes: enough for the first few, whatever code zlib chose
 UNPACKED_BYTES = 2**28  # below it, any file may unpack to it
 UNPACKED_RATIO = 100  # recordings are packed by less than 20; zlib reaches 1,032 with zeros alone
 BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"IM": "little", b"MI": "big"}
@@ -102,7 +103,7 @@ def unpacked_bytes(path: Path) -> int:
             kind, length = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)
             if kind == COMPRESSED:
                 try:
-                    inner = zlib.decompressobj().decompress(stream.read(min(length, 64)), 8)
+                    inner = zlib.decompressobj().decompress(stream.read(min(length, HEAD_BYTES)), 8)
                 except zlib.error:  # damaged: reading it will say so
                     return total
                 total += int.from_bytes(inner[4:8], order)
