@@ -32,6 +32,10 @@ class Inventory:
     problems: tuple[str, ...] = ()
 
 
+# A reader's option: a trial that cannot be read becomes a doubt of a session without trials, and the rest goes on
+COLLECT = {"errors": "collect"}
+
+
 @dataclass(frozen=True)
 class NotedSession(Session):
     """A session whose reading needed decisions, in sentences.

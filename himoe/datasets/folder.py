@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from himoe.datasets.base import Channels, Dataset, Inventory, NotedSession
+from himoe.datasets.base import COLLECT, Channels, Dataset, Inventory, NotedSession
 from himoe.datasets.bounded_yaml import shown
 from himoe.datasets.clock import MAX_EXCESS, past_end, read_clock, slack_s
 from himoe.datasets.description import DESCRIPTION as DESCRIPTION
@@ -160,13 +160,18 @@ def _read(description: Description, root: Path, subject: str, options: Mapping[s
         if person != subject:
             continue
         said = Said()
-        signals = _signals(description, root, (subject, trial), wanted, ratings.duration_s(row), options, said)
-        if signals:
-            duration_s, more = _length(f"{root}: {subject} {trial}", signals, ratings.duration_s(row))
-            rated, where = annotations.get(trial, (None, ""))
-            notes = (*said.notes, *more, *notes_on_annotations(where, rated, duration_s))
-            one = Trial(trial, ratings.stimulus(row), 0.0, duration_s, ratings.of(row), rated)
-            yield NotedSession(subject, signals, (one,), notes, tuple(said.doubts))
+        try:
+            signals = _signals(description, root, (subject, trial), wanted, ratings.duration_s(row), options, said)
+            if signals:
+                duration_s, more = _length(f"{root}: {subject} {trial}", signals, ratings.duration_s(row))
+                rated, where = annotations.get(trial, (None, ""))
+                notes = (*said.notes, *more, *notes_on_annotations(where, rated, duration_s))
+                one = Trial(trial, ratings.stimulus(row), 0.0, duration_s, ratings.of(row), rated)
+                yield NotedSession(subject, signals, (one,), notes, tuple(said.doubts))
+        except InputError as error:
+            if options.get("errors") != COLLECT["errors"]:
+                raise
+            yield NotedSession(subject, {}, (), tuple(said.notes), (*said.doubts, str(error)))
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from himoe.datasets import DATASETS
-from himoe.datasets.base import Dataset
+from himoe.datasets.base import COLLECT, Dataset
 from himoe.errors import InputError, bad_input
 from himoe.inspection.locate import Place
 from himoe.inspection.survey import Form, SubjectFacts, VideoFacts, is_refusal, read_subjects
@@ -55,7 +55,7 @@ def _check(place: Place, layout: str | None, jobs: int, window_s: float) -> Iter
         yield _finding("missing", f"{place.root / name}", "no such file or folder", "it to exist",
                        "fetch it if it was published")
     yield from (Finding("error" if is_refusal(problem) else "missing", problem) for problem in inventory.problems)
-    facts = list(read_subjects(place.dataset, place.root, options, inventory.subjects, jobs))
+    facts = list(read_subjects(place.dataset, place.root, options | COLLECT, inventory.subjects, jobs))
     yield from (Finding("error", one.error) for one in facts if one.error is not None)
     where = str(place.root) if layout is None else f"{place.root}, layout {layout}"
     for check in CHECKS.values():

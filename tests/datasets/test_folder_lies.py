@@ -198,6 +198,16 @@ def test_what_check_foresees_of_short_trials_and_small_caps(tmp_path: Path) -> N
     assert not [one for one in check_place(place, window_s=3.0) if "shorter than a window" in one.text]
 
 
+def test_check_names_every_bad_trial_of_a_person_and_reading_stops_at_the_first(tmp_path: Path) -> None:
+    ratings = "".join(f"mia,t{k},3,4\n" for k in range(1, 6))
+    write(tmp_path, {"mia/t1.csv": skin(), "mia/t2.csv": skin() + "x\n", "mia/t3.csv": skin(seed=3),
+                     "mia/t4.csv": skin() + "1,2\n", "mia/t5.csv": skin(seed=5) + "\n1.5\n"}, ratings)
+    errors = [text for level, text in findings(tmp_path) if level == "error"]
+    assert [any(f"t{k}.csv" in text for text in errors) for k in range(1, 6)] == [False, True, False, True, True]
+    with pytest.raises(InputError, match=r"t2\.csv: row 81"):
+        sessions(tmp_path)
+
+
 # Hostile descriptions
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
