@@ -10,9 +10,9 @@ from himoe.errors import InputError, bad_input
 from himoe.files import require_file
 
 BELONGS = "see docs/your-own-data.md for what belongs there"
-MAX_BYTES = 2**18
+MAX_BYTES = 2**16
 MAX_DEPTH = 12  # dataset.yaml needs four
-MAX_NODES = 20_000
+MAX_NODES = 5_000  # 15 sensors of 256 channels need 4,000
 MAX_ALIASES = 200
 SHOWN = reprlib.Repr()
 SHOWN.maxlevel, SHOWN.maxlist, SHOWN.maxdict = 3, 8, 8

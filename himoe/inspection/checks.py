@@ -13,11 +13,12 @@ from himoe.datasets.base import COLLECT, Dataset
 from himoe.errors import InputError, bad_input
 from himoe.inspection.locate import Place
 from himoe.inspection.survey import Form, SubjectFacts, VideoFacts, is_refusal, read_subjects
-from himoe.signals import MIN_REFERENCE, standard_places
+from himoe.signals import FLAT, MIN_REFERENCE, standard_places
 
 LEVELS = ("error", "missing", "note")
 GAP_SHARE = 0.05  # a smaller share of lost samples is ordinary
 WINDOW_S = 4.0  # windows of the reference parameters
+EEG_UV = (0.1, 5000.0)  # standard deviation of an EEG as recorded, drift included
 SHORT_S = 1.0  # a video may be that much shorter than its trial
 EXAMPLES = 4
 
@@ -113,6 +114,20 @@ def montage_usable(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) 
     if unplaced:
         yield _finding("note", f"{where}, EEG", f"electrodes without a place of their own {_some(unplaced)}",
                        "names of the 10-05 system", "where one is bad, it becomes the mean of the others")
+
+
+def units_plausible(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> Iterator[Finding]:
+    """The EEG of a folder of one's own is as large as an EEG can be in the unit that was said."""
+    if dataset.name in DATASETS or "EEG" not in dataset.modalities:
+        return
+    unit = dataset.modalities["EEG"].unit
+    for one in _whole(facts):
+        spreads = [trial.signals["EEG"].spread for trial in one.trials if "EEG" in trial.signals]
+        known = [spread for spread in spreads if np.isfinite(spread)]
+        microvolts = float(np.median(known)) * FLAT["uV"] / FLAT[unit] if known and unit in FLAT else EEG_UV[0]
+        if not EEG_UV[0] <= microvolts <= EEG_UV[1]:
+            yield _finding("note", f"{where}, {one.subject}, EEG", f"a standard deviation of {microvolts:.3g} uV",
+                           f"{EEG_UV[0]:g} to {EEG_UV[1]:g} uV", f"see whether the unit is {unit}")
 
 
 def modalities_there(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> Iterator[Finding]:
@@ -247,5 +262,5 @@ def reading_notes(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -
 CHECKS: Mapping[str, Callable[[str, Dataset, Sequence[SubjectFacts]], Iterator[Finding]]] = {
     "trials": trials_there, "modalities": modalities_there, "forms": forms_agree, "ratings": ratings_there,
     "signals": signals_alive, "twins": no_twins, "videos": videos_there, "reading": reading_notes,
-    "montage": montage_usable,
+    "montage": montage_usable, "units": units_plausible,
 }

@@ -39,7 +39,7 @@ class SignalFacts:
 
     ``values`` and ``gaps`` count samples (over channels) and those among them that are NaN; ``constant`` and
     ``lost`` name channels that hold one value, or none, all through; ``digest`` tells equal samples (None if
-    nothing varies).
+    nothing varies); ``spread`` is the median over channels of their standard deviation (NaN if nothing varies).
     """
 
     form: Form
@@ -48,6 +48,7 @@ class SignalFacts:
     constant: tuple[str, ...]
     lost: tuple[str, ...]
     digest: str | None
+    spread: float = float("nan")
 
     @property
     def empty(self) -> bool:
@@ -148,7 +149,8 @@ def signal_facts(signal: Signal) -> SignalFacts:
     varies = bool((~lost & ~constant).any())
     digest = hashlib.blake2b(data.tobytes(), digest_size=16).hexdigest() if varies else None
     form = Form(signal.ch_names, signal.sfreq_hz, signal.unit)
-    return SignalFacts(form, data.size, int(gaps.sum()), _names(signal, constant), _names(signal, lost), digest)
+    spread = float(np.median(np.nanstd(data[~lost & ~constant], axis=1, dtype=float))) if varies else float("nan")
+    return SignalFacts(form, data.size, int(gaps.sum()), _names(signal, constant), _names(signal, lost), digest, spread)
 
 
 def _names(signal: Signal, chosen: np.ndarray) -> tuple[str, ...]:
