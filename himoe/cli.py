@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from himoe import __version__
 from himoe.datasets import DATASETS
 from himoe.datasets.folder import DESCRIPTION
 from himoe.errors import InputError, bad_input
-from himoe.inspection.checks import LEVELS, check_place
+from himoe.inspection.checks import LEVELS, WINDOW_S, check_place
 from himoe.inspection.locate import place_of
 from himoe.inspection.look import inspect_path
 from himoe.inspection.new_study import new_study
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: identified, or nothing wrong but harmless gaps; 1: ``check`` found what is wrong; 2: bad input.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name may hold bytes that no encoding can print
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         code = COMMANDS[options.command](options)
@@ -55,13 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="list what is wrong with a data set's raw folder",
                                 description="Read a data set's raw folder whole and list what is wrong with it. "
                                             "Exit code 1 if anything is an error.")
+    check.add_argument("--window", type=_seconds, default=WINDOW_S, metavar="SECONDS",
+                       help=f"length of the windows that trials are cut into (default: {WINDOW_S:g})")
     check.add_argument("--strict", action="store_true", help="what is missing counts as an error, too")
     known = f"{' '.join(DATASETS)}, or the name in the folder's {DESCRIPTION}"
     for command, needed in ((inspect, False), (check, True)):
-        command.add_argument("path", type=Path, metavar="PATH")
+        command.add_argument("path", type=_path, metavar="PATH")
         command.add_argument("--dataset", required=needed, metavar="NAME", help=f"the data set: {known}")
         command.add_argument("--layout", help="which layout, where a set has several (deap: bdf, dat)")
         command.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes that read (default: 1)")
+        command.add_argument("--follow-links", action="store_true", help="read links that leave the folder")
         command.add_argument("--json", action="store_true", help="print JSON")
     _study_parser(commands)
     return parser
@@ -85,8 +93,23 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected seconds above 0")
+    return seconds
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()  # a ~ in quotes, or after --option=, is not the shell's
+
+
 def _inspect(options: argparse.Namespace) -> int:
-    reports = inspect_path(options.path, options.dataset, options.layout, options.all, options.jobs)
+    reports = inspect_path(options.path, options.dataset, options.layout, options.all, options.jobs,
+                           options.follow_links)
     if options.json:
         print(json.dumps(reports, indent=2, allow_nan=False, ensure_ascii=False))
     else:
@@ -98,7 +121,7 @@ def _check(options: argparse.Namespace) -> int:
     if not options.path.exists():
         raise bad_input(options.path, "no such file or folder", "a data set's raw folder", "check the path")
     place = place_of(options.path, options.dataset, options.layout)
-    findings = check_place(place, options.jobs)
+    findings = check_place(replace(place, follow_links=options.follow_links), options.jobs, options.window)
     counts = Counter(finding.level for finding in findings)
     wrong = counts["error"] > 0 or (options.strict and counts["missing"] > 0)
     if options.json:

@@ -72,7 +72,8 @@ def raw_quality(signal: Signal, lines_hz: Sequence[float] = MAINS_HZ, eeg: bool 
     whole = [fill_gaps(part) for part in parts]
     bad = None
     if eeg:
-        bad = float(bad_channels(np.concatenate(whole, axis=1), np.isnan(np.concatenate(parts, axis=1))).mean())
+        bad = float(bad_channels(np.concatenate(whole, axis=1), np.isnan(np.concatenate(parts, axis=1)),
+                                 signal.unit).mean())
     lines = line_noise([part[~flat] for part in whole], signal.sfreq_hz, lines_hz)
     return found | {
         "missing_samples": float(missing.sum() / data.size), "flat_channels": float(flat.mean()),

@@ -20,6 +20,7 @@ from himoe.errors import InputError
 from himoe.files import atomic_path, read_json, require_file, write_json
 from himoe.recordings import DIMENSIONS, Annotations, Recording, Signal
 
+SHOWN = 8  # channel names in a message
 SIGNAL_SCHEMA = pa.schema([
     ("subject", pa.string()), ("trial", pa.string()), ("modality", pa.string()), ("channel", pa.string()),
     ("sfreq_hz", pa.float64()), ("unit", pa.string()), ("samples", pa.list_(pa.float32())),
@@ -53,8 +54,14 @@ def _agree(modalities: dict[str, dict[str, Any]], modality: str, signal: Signal,
     found = {"channels": list(signal.ch_names), "sfreq_hz": signal.sfreq_hz, "unit": signal.unit}
     expected = modalities.setdefault(modality, found)
     if found != expected:
-        raise InputError(f"{where}: {modality} is {found}, expected {expected} as in the trials before; "
-                         "set preprocess rates so that all recordings agree, or leave the trial out.")
+        raise InputError(f"{where}: {modality} is {_shown(found)}, expected {_shown(expected)} as in the trials "
+                         "before; set preprocess rates so that all recordings agree, or leave the trial out.")
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry for a message, with a few of its channels."""
+    names = entry["channels"]
+    return {**entry, "channels": names if len(names) <= SHOWN else [*names[:SHOWN], f"... {len(names) - SHOWN} more"]}
 
 
 def _trial_row(recording: Recording) -> dict[str, Any]:
@@ -112,8 +119,9 @@ def merge_descriptions(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
         for modality, found in part["modalities"].items():
             expected = merged["modalities"].setdefault(modality, found)
             if found != expected:
-                raise InputError(f"subject {part['subject']}: {modality} is {found}, expected {expected} as for "
-                                 "the subjects before; set a common preprocess rate or leave the subject out.")
+                raise InputError(f"subject {part['subject']}: {modality} is {_shown(found)}, expected "
+                                 f"{_shown(expected)} as for the subjects before; set a common preprocess rate or "
+                                 "leave the subject out.")
     return merged
 
 

@@ -24,6 +24,11 @@ MAX_BAD_SHARE = 0.4  # interpolating more than this of a cap invents data: the m
 BAD_Z = 5.0  # robust z of a channel's log amplitude beyond which it counts as bad
 MIN_SCALE = 0.2  # of log amplitude: the smallest spread a bad channel is judged against
 USABLE = 0.45  # of a rate: what is kept of a band that is cut there; resampling rolls off between it and 0.5
+# A channel that moves less is flat: 1 pV, in the unit of the samples. Other units: so much less than the cap's median.
+FLAT = {"nV": 1e-3, "uV": 1e-6, "µV": 1e-6, "μV": 1e-6, "mV": 1e-9, "V": 1e-12}
+FLAT_SHARE = 1e-7
+TINY = 1e-38
+MIN_REFERENCE = 3  # with fewer electrodes the common average removes what they say, or makes them mirror images
 EEG_BLOCK = 8  # channels filtered at once: bounds memory
 
 
@@ -33,7 +38,8 @@ def preprocess_session(session: Session, filters: Mapping[str, FilterParams],
 
     EEG: band-pass (MNE, zero-phase FIR), resample, bad channels interpolated by spherical splines
     (Perrin et al. 1989, doi 10.1016/0013-4694(89)90180-6), common average reference. Other modalities:
-    zero-phase Butterworth of order 2, polyphase resampling. Gaps (NaN) stay gaps.
+    zero-phase Butterworth of order 2, polyphase resampling. Gaps (NaN) stay gaps. Fewer than ``MIN_REFERENCE``
+    electrodes keep the reference they were recorded with.
 
     Raises
     ------
@@ -82,6 +88,15 @@ def band_notes(modalities: Mapping[str, Mapping[str, Any]], filters: Mapping[str
     return notes
 
 
+def reference_notes(modalities: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence where the EEG (facts as read) has too few electrodes for the common average."""
+    channels = modalities.get("EEG", {}).get("channels", MIN_REFERENCE)
+    if isinstance(channels, str) or channels >= MIN_REFERENCE:
+        return []
+    return [f"EEG: left with the reference it was recorded with: a common average needs {MIN_REFERENCE} electrodes, "
+            f"it has {channels}."]
+
+
 def check_band(signal: Signal, spec: FilterParams, where: str) -> None:
     """Refuse a pass band that reaches the Nyquist rate of the recording or of the target rate."""
     for edge in spec.band_hz:
@@ -122,36 +137,46 @@ def clean_eeg(signal: Signal, spec: FilterParams) -> Signal:
         blocks.append(block.astype(np.float32))
     data = np.concatenate(blocks)
     lost = _resample_mask(gaps, data.shape[1])
-    data, all_lost = repair_eeg(data, lost, signal.ch_names, target)
-    data -= data.mean(axis=0, keepdims=True)
+    data, all_lost = repair_eeg(data, lost, signal.ch_names, target, signal.unit)
+    if len(data) >= MIN_REFERENCE:
+        data -= data.mean(axis=0, keepdims=True)
     data[:, all_lost] = np.nan
     return Signal(data, target, signal.ch_names, signal.unit, signal.start_s)
 
 
 def repair_eeg(
-    data: np.ndarray, lost: np.ndarray, ch_names: tuple[str, ...], sfreq_hz: float
+    data: np.ndarray, lost: np.ndarray, ch_names: tuple[str, ...], sfreq_hz: float, unit: str = "uV"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Interpolate bad channels of (C, N); give also the samples (N,) at which too many are lost."""
-    bad = bad_channels(data, lost)
+    """Interpolate bad channels of (C, N); give also the samples (N,) at which too many are lost.
+
+    All samples are lost where too few good channels are left to interpolate from and to reference to.
+    """
+    bad = bad_channels(data, lost, unit)
     all_lost = lost.mean(axis=0) > MAX_BAD_SHARE
-    if bad.mean() > MAX_BAD_SHARE:
+    if bad.mean() > MAX_BAD_SHARE or (bad.any() and np.count_nonzero(~bad) < MIN_REFERENCE):
         return data, np.ones(data.shape[1], dtype=bool)
     if bad.any():
         data = interpolate_channels(data, bad, ch_names, sfreq_hz)
     return data, all_lost
 
 
-def bad_channels(data: np.ndarray, lost: np.ndarray) -> np.ndarray:
+def bad_channels(data: np.ndarray, lost: np.ndarray, unit: str = "uV") -> np.ndarray:
     """Flags (C,) of channels that are lost for over a fifth of the time, flat, or far off the others' amplitude.
+
+    Channels are judged where the cap was alive: a gap of most channels at once is a gap in time, no fault of theirs.
 
     Amplitude is the median over one-second-like blocks of the SD, compared on a log scale with the
     median over channels in units of 1.4826 × the median absolute deviation (at least ``MIN_SCALE``).
     """
+    dead = lost.mean(axis=0) > MAX_BAD_SHARE
+    if dead.any() and not dead.all():
+        data, lost = data[:, ~dead], lost[:, ~dead]
     n_blocks = max(data.shape[1] // 128, 1)
     usable = data[:, : n_blocks * (data.shape[1] // n_blocks)].reshape(data.shape[0], n_blocks, -1)
     amplitude = np.median(usable.std(axis=2), axis=1)
-    flat = amplitude < 1e-6
-    log_amplitude = np.log(np.maximum(amplitude, 1e-6))
+    floor = FLAT.get(unit, max(FLAT_SHARE * float(np.median(amplitude)), TINY))
+    flat = amplitude < floor
+    log_amplitude = np.log(np.maximum(amplitude, floor))
     alive = log_amplitude[~flat]
     if alive.size == 0:
         return np.ones(data.shape[0], dtype=bool)
@@ -163,15 +188,15 @@ def bad_channels(data: np.ndarray, lost: np.ndarray) -> np.ndarray:
 def interpolate_channels(
     data: np.ndarray, bad: np.ndarray, ch_names: tuple[str, ...], sfreq_hz: float
 ) -> np.ndarray:
-    """Replace *bad* channels by spherical-spline interpolation from the others (10–05 positions by name).
+    """Replace *bad* channels by spherical-spline interpolation from the others (10–05 positions by name, in any case).
 
     A bad channel whose name has no standard position is replaced by the mean of the good ones.
     """
     import mne
 
-    known = set(mne.channels.make_standard_montage("colin27_1005").ch_names)
-    placed = [i for i, name in enumerate(ch_names) if name in known]
-    info = mne.create_info([ch_names[i] for i in placed], sfreq_hz, "eeg")
+    places = standard_places(ch_names)
+    placed = sorted(places)
+    info = mne.create_info([places[i] for i in placed], sfreq_hz, "eeg")
     data = data.copy()
     unplaced = [i for i in np.flatnonzero(bad) if i not in placed]
     if unplaced:
@@ -181,10 +206,23 @@ def interpolate_channels(
     if len(placed) > int(bad[placed].sum()) > 0:
         raw = mne.io.RawArray(data[placed].astype(np.float64), info, verbose="error")
         raw.set_montage("colin27_1005", verbose="error")
-        raw.info["bads"] = [ch_names[i] for i in placed if bad[i]]
+        raw.info["bads"] = [places[i] for i in placed if bad[i]]
         raw.interpolate_bads(reset_bads=True, verbose="error")
         data[placed] = raw.get_data().astype(np.float32)
     return data
+
+
+def standard_places(ch_names: tuple[str, ...]) -> dict[int, str]:
+    """Index of a channel -> its name in the 10-05 system, for those that have a place there, each place once."""
+    import mne
+
+    known = {name.lower(): name for name in reversed(mne.channels.make_standard_montage("colin27_1005").ch_names)}
+    found: dict[int, str] = {}
+    for index, name in enumerate(ch_names):
+        place = known.get(name.strip().lower())
+        if place is not None and place not in found.values():
+            found[index] = place
+    return found
 
 
 def fill_gaps(data: np.ndarray) -> np.ndarray:

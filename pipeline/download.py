@@ -6,6 +6,7 @@ from pathlib import Path
 
 from himoe.datasets import get_dataset
 from himoe.datasets.fetch import obtain_download, obtain_local, source_path, write_provenance
+from himoe.datasets.links import FOLLOW
 from himoe.errors import bad_input
 from himoe.files import atomic_path
 from himoe.params import SimulateParams, SizeParams, SourceParams, parse
@@ -34,7 +35,7 @@ def download(name: str, out: str) -> None:
             obtain_local(dataset, path, folder, options)
         else:
             obtain_download(dataset, folder)
-        write_provenance(folder, dataset, source.source, dataset.inspect(folder, options))
+        write_provenance(folder, dataset, source.source, dataset.inspect(folder, options | FOLLOW))
 
 
 def require_simulator(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from himoe.datasets import get_dataset
+from himoe.datasets.links import FOLLOW
 from himoe.files import atomic_path, remove, write_json
 from himoe.params import FaceParams, SourceParams, parse
 from pipeline.stage import SCRATCH, jobs, main, stage_params
@@ -36,7 +37,7 @@ def face_videos(name: str, root: Path, source: SourceParams) -> dict[tuple[str, 
     dataset = get_dataset(name, root)
     if dataset.videos is None or (source.modalities is not None and "FACE" not in source.modalities):
         return {}
-    subjects = dataset.inspect(root, source.options).subjects
+    subjects = dataset.inspect(root, source.options | FOLLOW).subjects
     return {(subject, trial): path for subject in subjects for trial, path in dataset.videos(root, subject).items()}
 
 

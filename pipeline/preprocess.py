@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,9 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from himoe.datasets import get_dataset
+from himoe.datasets.base import notes_of, require_no_doubt
 from himoe.datasets.fetch import read_provenance
+from himoe.datasets.links import FOLLOW
 from himoe.errors import bad_input
 from himoe.faces.tracks import FaceAbout, attach_face, face_facts, read_about
 from himoe.facts import merge_facts, session_facts
@@ -21,10 +25,12 @@ from himoe.progress import progress
 from himoe.quality import SubjectQuality, write_quality
 from himoe.recording_files import merge_descriptions, write_description, write_recordings
 from himoe.recordings import Recording, check_modality
-from himoe.signals import band_notes, preprocess_session
+from himoe.signals import band_notes, preprocess_session, reference_notes
 from himoe.simulate.attainable import WINDOWS, attainable
 from himoe.simulate.request import TRUTH_FILE
 from pipeline.stage import jobs, main, stage_params
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,24 +50,32 @@ def preprocess(name: str, raw: str, faces: str, out: str) -> None:
     """Clean every subject of data set *name* from *raw*, with the face tracks in *faces*, into *out*."""
     params = stage_params(f"preprocess@{name}")
     source = parse(SourceParams, params["sets"][name], f"sets.{name}")
+    options = source.options | FOLLOW  # what the download stage has let in, some of it as links
     profile = params["profile"]
     choice = params["profiles"][profile]["preprocess"]
     table = table_name(params["preprocess"], choice, name)
     filters = filter_table(params["preprocess"][table], table)
     root = Path(raw)
     dataset = get_dataset(name, root)
-    subjects = dataset.inspect(root, source.options).subjects
+    subjects = dataset.inspect(root, options).subjects
     about = read_about(Path(faces))
     with atomic_path(Path(out)) as folder:
-        work = Work(name, root, source.options, table, filters, Path(faces), folder)
+        work = Work(name, root, options, table, filters, Path(faces), folder)
         done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(
             delayed(_subject)(work, subject, about) for subject in subjects)
         parts = list(progress(done, f"preprocess {name}", "subject", len(subjects)))
-        description = merge_descriptions(part for part, _, _ in parts)
-        facts = merge_facts([session for _, sessions, _ in parts for session in sessions], dataset.scale)
-        write_quality(folder, [quality for _, _, quality in sorted(parts, key=lambda part: part[0]["subject"])])
+        parts.sort(key=lambda part: part.written["subject"])
+        description = merge_descriptions(part.written for part in parts)
+        facts = merge_facts([session for part in parts for session in part.facts], dataset.scale)
+        write_quality(folder, [part.quality for part in parts])
         provenance = {**read_provenance(root), "facts": facts, "face": about.label if about else None,
-                      "bands": band_notes(facts["modalities"], filters), "attainable": ceiling(root, filters)}
+                      "bands": [*band_notes(facts["modalities"], filters),
+                                                                            *reference_notes(facts["modalities"])],
+                      "attainable": ceiling(root, filters)}
+        notes = [note.replace(f"{root}{os.sep}", "") for part in parts for note in part.notes]
+        if notes:  # what reading found and did
+            log.warning("%s: %d notes on reading, see set.json; the first: %s", name, len(notes), notes[0])
+            provenance["reading"] = notes
         write_description(folder, {
             "set": name, "provenance": provenance, "dimensions": list(dataset.dimensions),
             "scale": list(dataset.scale), "thresholds": list(dataset.thresholds), **description,
@@ -98,13 +112,25 @@ def filter_table(values: Mapping[str, Any], table: str) -> dict[str, FilterParam
     return {check_modality(m): parse(FilterParams, entry, f"preprocess.{table}.{m}") for m, entry in values.items()}
 
 
-def _subject(work: Work, subject: str,
-             about: FaceAbout | None) -> tuple[dict[str, Any], list[dict[str, Any]], SubjectQuality]:
-    """Clean one subject's recordings: what they are, the facts of each session as read, their quality."""
-    facts, quality = [], SubjectQuality(subject)
+@dataclass(frozen=True)
+class Part:
+    """One subject's share: what was written, the facts of each session as read, their quality, notes on reading."""
+
+    written: dict[str, Any]
+    facts: list[dict[str, Any]]
+    quality: SubjectQuality
+    notes: list[str]
+
+
+def _subject(work: Work, subject: str, about: FaceAbout | None) -> Part:
+    """Clean one subject's recordings."""
+    facts: list[dict[str, Any]] = []
+    notes: list[str] = []
+    quality = SubjectQuality(subject)
 
     def recordings() -> Iterator[Recording]:
         for session in get_dataset(work.name, work.root).read(work.root, subject, work.options):
+            notes.extend(notes_of(require_no_doubt(session)))
             facts.append(face_facts(session_facts(session), session, about))
             quality.add(session)
             for recording in preprocess_session(session, work.filters, f"params.yaml: preprocess.{work.table}"):
@@ -113,7 +139,7 @@ def _subject(work: Work, subject: str,
                 yield full
 
     with threadpool_limits(1):
-        return write_recordings(work.folder, subject, recordings()), facts, quality
+        return Part(write_recordings(work.folder, subject, recordings()), facts, quality, notes)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
 
 from himoe.errors import bad_input
-from himoe.files import atomic_path
+from himoe.files import atomic_path, write_json
 from himoe.params import WindowParams, parse
 from himoe.progress import progress
 from himoe.recording_files import read_description, read_recordings
 from himoe.unrated import UNRATED, rated_rows
-from himoe.windows import ShardMeta, samples_of, window_table, write_shard
+from himoe.windows import ShardMeta, samples_of, window_starts, window_table, write_shard
 from pipeline.stage import jobs, main, stage_params
+
+LEFT_OUT = "left_out.json"
+NAMED = 5  # trials in a warning
+log = logging.getLogger(__name__)
 
 
 def window(name: str, signals: str, out: str) -> None:
@@ -24,13 +29,18 @@ def window(name: str, signals: str, out: str) -> None:
     description = read_description(root)
     meta = shard_meta(description, params)
     with atomic_path(Path(out)) as folder:
-        work = (delayed(_subject)(root, subject, folder, meta, params) for subject in description["subjects"])
+        subjects = description["subjects"]
+        work = (delayed(_subject)(root, subject, folder, meta, params) for subject in subjects)
         done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(work)
-        for _ in progress(done, f"window {name}", "subject", len(description["subjects"])):
-            pass
+        short = dict(sorted(progress(done, f"window {name}", "subject", len(subjects))))
+        short = {subject: trials for subject, trials in short.items() if trials}
         if not any(folder.glob("*.parquet")):
+            if short:
+                raise bad_input(f"{signals}: windows.length_s", f"{params.length_s:g} s",
+                                "at least one rated trial as long", "shorten the window")
             raise bad_input(f"{signals}: labels ({meta.label_source})", "no trial that has one", "rated trials",
                             "check windows.labels and the data set's ratings")
+        say_left_out(name, folder, short, params.length_s)
 
 
 def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
@@ -50,16 +60,32 @@ def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
     )
 
 
-def _subject(root: Path, subject: str, folder: Path, meta: ShardMeta, params: WindowParams) -> None:
-    index, arrays = window_table(read_recordings(root, subject), meta, params)
+def _subject(root: Path, subject: str, folder: Path, meta: ShardMeta, params: WindowParams) -> tuple[str, list[str]]:
+    """Write a subject's shards, of rated and of other trials; gives the trials that are too short for a window."""
+    recordings = read_recordings(root, subject)
+    short = [one.trial for one in recordings
+             if not len(window_starts(one.duration_s, params, f"subject {subject} trial {one.trial}"))]
+    if len(short) == len(recordings):
+        return subject, short
+    index, arrays = window_table(recordings, meta, params)
     rated = rated_rows(index, meta.dimensions)
-    if rated.all():
-        write_shard(folder / f"{subject}.parquet", index, arrays, meta)
-        return
     for rows, place in ((rated, folder), (~rated, folder / UNRATED)):
-        if rows.any():
+        if rows.all():
+            write_shard(place / f"{subject}.parquet", index, arrays, meta)
+        elif rows.any():
             write_shard(place / f"{subject}.parquet", index[rows].reset_index(drop=True),
                         {modality: array[rows] for modality, array in arrays.items()}, meta)
+    return subject, short
+
+
+def say_left_out(name: str, folder: Path, short: dict[str, list[str]], length_s: float) -> None:
+    """Count and name the trials that are shorter than a window: a warning, and ``left_out.json`` beside the shards."""
+    if short:
+        names = [f"{subject} {trial}" for subject, trials in short.items() for trial in trials]
+        rest = " ..." if len(names) > NAMED else ""
+        log.warning("%s: %d trials are shorter than a window of %g s and are left out: %s%s", name, len(names),
+                    length_s, ", ".join(names[:NAMED]), rest)
+        write_json(folder / LEFT_OUT, {"length_s": length_s, "trials": short})
 
 
 if __name__ == "__main__":

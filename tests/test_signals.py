@@ -16,7 +16,11 @@ from himoe.signals import (
     clean_signal,
     effective_band_hz,
     fill_gaps,
+    interpolate_channels,
     preprocess_session,
+    reference_notes,
+    repair_eeg,
+    standard_places,
 )
 
 NAMES = ("Fp1", "F3", "C3", "P3", "O1", "Fp2", "F4", "C4", "P4", "O2", "Cz")
@@ -149,3 +153,76 @@ def test_a_cut_band_keeps_what_fits_and_folds_nothing_back() -> None:
     plain = FilterParams(64.0, (4.0, 45.0))
     with pytest.raises(InputError, match="less than 32 Hz, the Nyquist limit of its target rate"):
         list(preprocess_session(session, {"EEG": plain}))
+
+
+@pytest.mark.parametrize("share", [0.25, 0.6])
+def test_a_gap_in_time_is_no_fault_of_the_channels(share: float) -> None:
+    signal = eeg()
+    whole = clean_eeg(signal, FilterParams(128.0, (4.0, 45.0))).data
+    first = int(0.2 * signal.data.shape[1])
+    last = first + int(share * signal.data.shape[1])
+    signal.data[:, first:last] = np.nan
+    cleaned = clean_eeg(signal, FilterParams(128.0, (4.0, 45.0))).data
+    inside = np.arange(cleaned.shape[1]) * 4
+    gap = (inside >= first) & (inside < last)
+    assert np.isnan(cleaned[:, gap]).mean() > 0.99
+    far = np.abs(inside[:, None] - [first, last]).min(axis=1) > 512  # a second from the gap's edges
+    np.testing.assert_allclose(cleaned[:, ~gap & far], whole[:, ~gap & far], atol=0.5)
+
+
+def test_a_channel_that_is_lost_while_the_cap_lives_is_still_bad() -> None:
+    signal = eeg()
+    lost = np.zeros(signal.data.shape, bool)
+    lost[:, 1000:2500] = True
+    lost[4, 2500:3600] = True  # 30 % of what the cap recorded
+    assert np.flatnonzero(bad_channels(signal.data, lost)).tolist() == [4]
+    signal.data[7] = 3.0
+    assert np.flatnonzero(bad_channels(signal.data, lost)).tolist() == [4, 7]
+    assert bad_channels(signal.data, np.ones(lost.shape, bool)).all()
+
+
+@pytest.mark.parametrize("unit, factor", [("uV", 1.0), ("mV", 1e-3), ("V", 1e-6), ("nV", 1e3), ("a.u.", 1e-9)])
+def test_a_microvolt_is_alive_and_nothing_is_flat_in_any_unit(unit: str, factor: float) -> None:
+    signal = eeg()
+    data = (signal.data * 0.1 * factor).astype(np.float32)  # 1 uV
+    data[4] = data[4].mean()
+    bad = bad_channels(data, np.zeros(data.shape, bool), unit)
+    assert np.flatnonzero(bad).tolist() == [4]
+
+
+@pytest.mark.parametrize("names", [("Fp1",), ("Fp1", "Fp2"), ("TP9", "AF7")])
+def test_few_electrodes_keep_their_reference_and_that_is_said(names: tuple[str, ...]) -> None:
+    data = np.random.default_rng(0).normal(0, 10, (len(names), 5120)).astype(np.float32)
+    cleaned = clean_eeg(Signal(data, 512.0, names, "uV"), FilterParams(64.0, (4.0, 30.0))).data
+    assert cleaned.std(axis=1).min() > 2
+    assert len(names) == 1 or abs(np.corrcoef(cleaned)[0, 1]) < 0.3  # no mirror images
+    (note,) = reference_notes({"EEG": {"channels": len(names)}})
+    assert note.startswith("EEG: left with the reference it was recorded with")
+    assert reference_notes({"EEG": {"channels": 3}}) == reference_notes({}) == []
+
+
+def test_two_good_electrodes_of_three_are_a_gap_not_three() -> None:
+    data = np.random.default_rng(0).normal(0, 10, (3, 1280)).astype(np.float32)
+    data[1] = 0
+    _, lost = repair_eeg(data, np.zeros(data.shape, bool), ("Fp1", "Cz", "Pz"), 128.0)
+    assert lost.all()
+
+
+def test_electrodes_are_placed_whatever_their_case() -> None:
+    names = ("FP1", "f3", "c3", "P3", "O1", "FP2", "F4", "C4", "P4", "O2", " CZ", "XX9")
+    assert standard_places(names) == dict(enumerate(NAMES))
+    assert standard_places(("Fp1", "FP1", "Cz")) == {0: "Fp1", 2: "Cz"}
+    data = eeg().data
+    bad = np.arange(len(NAMES)) == 0
+    np.testing.assert_array_equal(interpolate_channels(data, bad, names[:11], 512.0),
+                                  interpolate_channels(data, bad, NAMES, 512.0))
+
+
+@pytest.mark.parametrize("n_samples", [1, 3, 128, 511])
+def test_a_very_short_trial_stops_nothing(n_samples: int) -> None:
+    signal = Signal(eeg(n_samples).data, 128.0, NAMES, "uV")
+    skin = Signal(np.ones((1, n_samples), np.float32), 128.0, ("skin",), "uS")
+    session = Session("mia", {"EEG": signal, "EDA": skin}, (Trial("t", "t", 0.0, n_samples / 128, {}),))
+    (recording,) = preprocess_session(session, {"EEG": FilterParams(64.0, (4.0, 30.0)),
+                                                "EDA": FilterParams(16.0, (0.05, 2.0))})
+    assert recording.signals["EEG"].data.shape == (len(NAMES), round(n_samples / 2))

@@ -34,8 +34,8 @@ LEVELS = (
     "datasets facts", "simulate",
     "signals windows unrated folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
     "encoders beats features feature_shards experts alignment", "methods",
-    "stacked", "rundata training inference evaluation costs running", "paper", "results", "statistics summary palette cohorts",
-    "tables", "figures", "report",
+    "stacked", "rundata training inference evaluation costs running", "paper", "results",
+    "statistics summary palette cohorts", "tables", "figures", "report",
 )
 # What reads results and writes tables, figures and pages starts without torch.
 WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "convergence", "paper", "results",

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from himoe.datasets.texttable import read_names, read_text_table, shown_names
 from himoe.errors import bad_input
-from himoe.files import require_file
 from himoe.recordings import DIMENSIONS, Annotations
 
 FILE = "continuous_annotations.csv"
@@ -18,27 +18,14 @@ KEYS = ("participant", "video", "time_s")
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV whose *columns* must be there and hold numbers (empty cells become NaN).
+    """Read *columns* of a CSV file strictly; they must be there and hold numbers (empty cells become NaN).
 
     Raises
     ------
     InputError
-        If the file is missing or not CSV, or a column is missing or holds text.
+        If the file is missing or no such table (:mod:`himoe.datasets.texttable`), or a column is missing or holds text.
     """
-    try:
-        table = pd.read_csv(require_file(path), encoding="utf-8-sig", skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise bad_input(path, f"text that is not a table ({error})", "comma-separated columns",
-                        "fetch the file again") from error
-    for column in columns:
-        if column not in table.columns:
-            raise bad_input(f"{path}, column {column}", "columns " + " ".join(map(str, table.columns)),
-                            f"a column named {column}", "add it or fetch the file again")
-        try:
-            table[column] = pd.to_numeric(table[column]).astype(np.float64)
-        except (ValueError, TypeError) as error:
-            raise bad_input(f"{path}, column {column}", f"text ({error})", "numbers", "correct the cell") from error
-    return table
+    return pd.DataFrame(read_text_table(path, (), columns).numbers)
 
 
 def whole_numbers(table: pd.DataFrame, column: str, path: Path) -> np.ndarray:
@@ -76,11 +63,11 @@ def read_annotations(root: Path, participant: int, scale: tuple[float, float]) -
 @lru_cache(maxsize=1)
 def _read(path: str, scale: tuple[float, float], mtime_ns: int,
           size: int) -> Mapping[tuple[int, int], Annotations]:
-    table = read_table(Path(path), KEYS)
-    dimensions = [name for name in DIMENSIONS if name in table.columns]
+    names, _ = read_names(Path(path))
+    dimensions = [name for name in DIMENSIONS if name in names]
     if not dimensions:
-        raise bad_input(path, "columns " + " ".join(map(str, table.columns)),
-                        "at least one of " + " ".join(DIMENSIONS), "name the annotated dimension")
+        raise bad_input(path, f"columns {shown_names(names)}", "at least one of " + " ".join(DIMENSIONS),
+                        "name the annotated dimension")
     table = read_table(Path(path), [*KEYS, *dimensions])
     for column in ("participant", "video"):
         table[column] = whole_numbers(table, column, Path(path))

@@ -5,12 +5,14 @@ Format: https://www.biosemi.com/faq/file_format.htm. Legend: C channels, N sampl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from himoe.datasets.texttable import shown_names
 from himoe.errors import bad_input
 from himoe.files import require_file
 
@@ -45,7 +47,7 @@ class BdfHeader:
     def index(self, name: str) -> int:
         """Place of the channel *name*; :class:`~himoe.errors.InputError` if there is none, or more than one."""
         if name not in self.labels:
-            raise bad_input(f"{self.path}, channel {name}", "channels " + " ".join(self.labels),
+            raise bad_input(f"{self.path}, channel {name}", f"channels {shown_names(self.labels, ' ')}",
                             f"one named {name}", "check that this is the data set's own file")
         if self.labels.count(name) > 1:
             raise bad_input(f"{self.path}, channel {name}", f"it {self.labels.count(name)} times", "it once",
@@ -95,12 +97,18 @@ def _parse(path: Path, fixed: bytes, rest: bytes, n_channels: int) -> BdfHeader:
     for label, (low, high) in zip(columns["label"], digital):
         if not low < high:
             raise ValueError(f"digital range {low:g} to {high:g} of channel {label}")
+    for label, (low, high) in zip(columns["label"], physical):
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"physical range {low:g} to {high:g} of channel {label}")
+    samples = tuple(int(text) for text in columns["samples"])
+    if min(samples, default=0) < 1:
+        raise ValueError(f"{min(samples, default=0)} samples a record")
     return BdfHeader(Path(path), tuple(columns["label"]), tuple(columns["unit"]), physical, digital,
-                     tuple(int(text) for text in columns["samples"]), int(fixed[236:244]), float(fixed[244:252]))
+                     samples, int(fixed[236:244]), float(fixed[244:252]))
 
 
 def _check_size(header: BdfHeader) -> None:
-    if header.n_records < 1 or not header.record_s > 0:
+    if header.n_records < 1 or not 0 < header.record_s < math.inf:
         raise bad_input(f"{header.path}, header", f"{header.n_records} records of {header.record_s:g} s",
                         "at least one record of positive length",
                         "the recording was not closed properly; fetch the file again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,10 @@ from himoe.errors import InputError, bad_input
 from himoe.files import require_file
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
+COMPRESSED = 15  # type of an element that zlib has packed
+HEAD_BYTES = 4096  # of packed bytes: enough for the first few, whatever code zlib chose
+UNPACKED_BYTES = 2**28  # below it, any file may unpack to it
+UNPACKED_RATIO = 100  # recordings are packed by less than 20; zlib reaches 1,032 with zeros alone
 BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"IM": "little", b"MI": "big"}
 
 
@@ -69,7 +74,10 @@ def list_variables(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def check_version(path: Path) -> None:
-    """InputError unless *path* begins as a MATLAB v5 file does; HDF5 (MATLAB v7.3) is named."""
+    """InputError unless *path* begins as a MATLAB v5 file does; HDF5 (MATLAB v7.3) is named.
+
+    Refuses a file that says of itself that it unpacks to far more than it holds, before anything is unpacked.
+    """
     with open(path, "rb") as stream:
         head = stream.read(520)
     if HDF5 in (head[:8], head[512:]) or head.startswith(b"MATLAB 7.3"):
@@ -77,6 +85,30 @@ def check_version(path: Path) -> None:
     if head[126:128] not in BYTE_ORDERS:
         raise _unreadable(path, f"{len(head)} bytes without its header" if len(head) < 128
                           else "another header than that of MATLAB v5")
+    size, unpacked = path.stat().st_size, unpacked_bytes(path)
+    if unpacked > max(UNPACKED_BYTES, UNPACKED_RATIO * size):
+        raise bad_input(path, f"{size} bytes that unpack to {unpacked}", f"at most {UNPACKED_RATIO} times as many",
+                        "do not open this file; fetch it again from its source")
+
+
+def unpacked_bytes(path: Path) -> int:
+    """How long the packed elements of a MATLAB v5 file are, by their own first eight bytes."""
+    size, total = path.stat().st_size, 0
+    with open(path, "rb") as stream:
+        order = BYTE_ORDERS[stream.read(128)[126:128]]
+        place = 128
+        while place < size:
+            stream.seek(place)
+            tag = stream.read(8)
+            kind, length = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)
+            if kind == COMPRESSED:
+                try:
+                    inner = zlib.decompressobj().decompress(stream.read(min(length, HEAD_BYTES)), 8)
+                except zlib.error:  # damaged: reading it will say so
+                    return total
+                total += int.from_bytes(inner[4:8], order)
+            place += 8 + length
+    return total
 
 
 def _check_complete(path: Path) -> None:

@@ -28,6 +28,19 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _frombuffer(buffer: bytes | bytearray, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    """``numpy._core.numeric._frombuffer``: what an array of protocol 5 is rebuilt with."""
+    if not isinstance(buffer, bytes | bytearray) or order not in ("C", "F"):
+        raise pickle.UnpicklingError(f"an array made from {type(buffer).__name__}")
+    own = buffer if isinstance(buffer, bytearray) else bytearray(buffer)  # bytes would make it read-only
+    return np.frombuffer(own, dtype=dtype).reshape(shape, order="C" if order == "C" else "F")
+
+
+def _no_bytes() -> bytes:
+    """``bytes()``: how protocols 0 to 2 write bytes of no length; arguments are not admitted."""
+    return b""
+
+
 # What a pickled array names, and nothing more. NumPy itself says which function rebuilds an array,
 # whichever of its two module names the file was written under.
 _reconstruct: Any = np.zeros(0).__reduce__()[0]
@@ -37,6 +50,10 @@ ADMITTED: Mapping[tuple[str, str], Any] = MappingProxyType({
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _latin1,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
+    ("builtins", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): _no_bytes,
 })
 
 
@@ -53,7 +70,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def load_arrays(path: Path) -> Any:
-    """Read a pickle of plain containers and NumPy arrays (Python 2 or 3); no code from it is run.
+    """Read a pickle of plain containers and NumPy arrays (Python 2 or 3, protocols 0 to 5); no code from it is run.
 
     Raises
     ------

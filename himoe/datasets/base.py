@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from himoe.errors import InputError
 from himoe.recordings import Session
 
 
@@ -29,6 +30,38 @@ class Inventory:
     subjects: tuple[str, ...]
     missing: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+
+
+# A reader's option: a trial that cannot be read becomes a doubt of a session without trials, and the rest goes on
+COLLECT = {"errors": "collect"}
+
+
+@dataclass(frozen=True)
+class NotedSession(Session):
+    """A session whose reading needed decisions, in sentences.
+
+    ``notes`` say what was found and done. ``doubts`` say what was guessed: it is an error to go on with it.
+    """
+
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def notes_of(session: Session) -> tuple[str, ...]:
+    """The notes of a session, if its reader takes any."""
+    return session.notes if isinstance(session, NotedSession) else ()
+
+
+def doubts_of(session: Session) -> tuple[str, ...]:
+    """The doubts of a session, if its reader has any."""
+    return session.doubts if isinstance(session, NotedSession) else ()
+
+
+def require_no_doubt(session: Session) -> Session:
+    """Return *session*; InputError with its first doubt if it has one."""
+    if doubts_of(session):
+        raise InputError(doubts_of(session)[0])
+    return session
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ import numpy as np
 
 from himoe.datasets.base import Channels, Dataset, Inventory, RemoteFile
 from himoe.datasets.grid import check_times, on_grid
-from himoe.errors import InputError, bad_input
+from himoe.datasets.texttable import read_text_table
+from himoe.errors import bad_input
 from himoe.files import read_json, require_folder
 from himoe.recordings import Annotations, Session, Signal, Trial
 
@@ -252,14 +253,7 @@ def _luminance(path: Path, rates: Mapping[str, int]) -> dict[str, Signal]:
     """Frame luminance of each clip as 5 Hz block means; nothing if the file is absent."""
     if not path.is_file():
         return {}
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype=float)
-        frames = {video: table[video].to_numpy() for video in VIDEOS}
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: found {error}, expected number columns V1 ... V8; "
-                         "fetch the file again.") from error
+    frames = read_text_table(path, (), VIDEOS).numbers
     return {video: _block_means(values, rates[video]) for video, values in frames.items()}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from himoe.datasets import folder
 from himoe.datasets.base import Dataset, Inventory, RemoteFile
+from himoe.datasets.links import require_inside
 from himoe.errors import InputError, bad_input
 from himoe.files import atomic_path, read_json, require_folder, sha256, write_json
 from himoe.progress import progress
@@ -64,7 +65,8 @@ def obtain_local(dataset: Dataset, source_root: Path, out: Path, options: Mappin
     Raises
     ------
     InputError
-        If nothing is usable, or one folder lies inside the other.
+        If nothing is usable, one folder lies inside the other, or a link leaves the folder (unless the option
+        ``links`` is ``follow``).
     """
     source, target = require_folder(Path(source_root)).resolve(), Path(out).resolve()
     if source == target or source in target.parents or target in source.parents:
@@ -79,6 +81,7 @@ def obtain_local(dataset: Dataset, source_root: Path, out: Path, options: Mappin
         raise bad_input(source_root, "no file of the data set", "its published layout", "check the folder")
     with atomic_path(Path(out)) as temporary:
         for name in progress(names, f"link {dataset.name}", "file", len(names)):
+            require_inside(source, source / name, options)
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy((source / name).resolve(), temporary / name)
         write_provenance(temporary, dataset, "local", inventory)

@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from himoe.datasets.base import Channels, Dataset, Inventory
+from himoe.datasets.texttable import cell_error, read_text_table
 from himoe.errors import InputError, bad_input
-from himoe.files import require_file, require_folder
+from himoe.files import require_folder
 from himoe.recordings import Session, Signal, Trial
 
 # modality -> (folder, form)
@@ -120,26 +121,14 @@ def _regular_files(folder: Path, record: Record) -> list[Path]:
 
 def _ratings(root: Path) -> dict[tuple[str, Record], dict[str, float]]:
     """(person, record) -> ratings; NaN where the file has none."""
-    import pandas as pd
-
-    path = require_file(root / RATINGS)
-    try:
-        table = pd.read_csv(path, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError) as error:
-        raise bad_input(path, f"text that is not a table ({error})", "a CSV table", "fetch the file again") from error
-    needed = {"participant_id", "song_no", "song_id", "valence_rating", "arousal_rating"}
-    if not needed <= set(table.columns):
-        raise bad_input(f"{path}: columns", ", ".join(map(str, table.columns)), ", ".join(sorted(needed)),
-                        "fetch the file again")
-    columns = ["song_no", "song_id", "valence_rating", "arousal_rating"]
-    numbers = table[columns].apply(pd.to_numeric, errors="coerce")
-    wrong = (numbers.isna() & table[columns].notna()) | numbers.isin([np.inf, -np.inf])
-    wrong[["song_no", "song_id"]] |= numbers[["song_no", "song_id"]].isna()
-    if wrong.to_numpy().any():
-        row, column = (int(index) for index in np.argwhere(wrong.to_numpy())[0])
-        raise bad_input(f"{path}: line {row + 2}, {columns[column]}", repr(table[columns].iloc[row, column]),
-                        "a number", "correct that cell")
-    rows = zip(table["participant_id"].astype(str), *(numbers[column] for column in columns), strict=True)
+    path = root / RATINGS
+    columns = ("song_no", "song_id", "valence_rating", "arousal_rating")
+    table = read_text_table(path, ("participant_id",), columns)
+    for column in columns[:2]:
+        values = table.numbers[column]
+        for row in np.flatnonzero(~(values == np.round(values))):
+            raise cell_error(path, int(row), column, f"{values[row]:g}", "a whole number")
+    rows = zip(table.texts["participant_id"], *(table.numbers[column] for column in columns), strict=True)
     return {(person, (int(song_no), int(song_id))): {"valence": float(valence), "arousal": float(arousal)}
             for person, song_no, song_id, valence, arousal in rows}
 
@@ -163,12 +152,16 @@ def _numbers(path: Path) -> np.ndarray:
     if not path.is_file():
         return np.zeros(0, dtype=np.float32)
     try:
-        lines = path.read_text(encoding="utf-8-sig").split()
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: found bytes that are not text, expected one number a line; "
                          "fetch the file again.") from error
+    if "" in map(str.strip, lines[1:]):
+        blank = [line.strip() for line in lines].index("", 1)
+        raise bad_input(f"{path}: value {blank + 1}", "a blank line", "a number in every line: a line is a time",
+                        "fetch the file again")
     try:
-        values = np.array(lines, dtype=np.float32)
+        values = np.array(lines if lines != [""] else [], dtype=np.float32)
     except ValueError as error:
         line = next(index for index, text in enumerate(lines) if not _is_number(text))
         raise bad_input(f"{path}: value {line + 1}", repr(lines[line]), "a number", "fetch the file again") from error

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from himoe.datasets.base import Dataset
+from himoe.datasets import DATASETS
+from himoe.datasets.base import COLLECT, Dataset
 from himoe.errors import InputError, bad_input
 from himoe.inspection.locate import Place
 from himoe.inspection.rated import rated_trials
 from himoe.inspection.survey import Form, SubjectFacts, VideoFacts, is_refusal, read_subjects
+from himoe.signals import FLAT, MIN_REFERENCE, standard_places
 
 LEVELS = ("error", "missing", "note")
 GAP_SHARE = 0.05  # a smaller share of lost samples is ordinary
+WINDOW_S = 4.0  # windows of the reference parameters
+EEG_UV = (0.1, 5000.0)  # standard deviation of an EEG as recorded, drift included
 SHORT_S = 1.0  # a video may be that much shorter than its trial
 EXAMPLES = 4
 
@@ -32,14 +36,17 @@ class Finding:
     text: str
 
 
-def check_place(place: Place, jobs: int = 1) -> list[Finding]:
-    """Read everything of a raw folder, in every layout found there; what is wrong, worst first."""
-    findings = [finding for layout in place.layouts or (None,) for finding in _check(place, layout, jobs)]
+def check_place(place: Place, jobs: int = 1, window_s: float = WINDOW_S) -> list[Finding]:
+    """Read everything of a raw folder, in every layout found there; what is wrong, worst first.
+
+    A trial shorter than *window_s* is named: later it gives no window.
+    """
+    findings = [finding for layout in place.layouts or (None,) for finding in _check(place, layout, jobs, window_s)]
     unique = list(dict.fromkeys(findings))  # layouts share files
     return sorted(unique, key=lambda finding: LEVELS.index(finding.level))
 
 
-def _check(place: Place, layout: str | None, jobs: int) -> Iterator[Finding]:
+def _check(place: Place, layout: str | None, jobs: int, window_s: float) -> Iterator[Finding]:
     options = place.options(layout)
     try:
         inventory = place.dataset.inspect(place.root, options)
@@ -50,11 +57,12 @@ def _check(place: Place, layout: str | None, jobs: int) -> Iterator[Finding]:
         yield _finding("missing", f"{place.root / name}", "no such file or folder", "it to exist",
                        "fetch it if it was published")
     yield from (Finding("error" if is_refusal(problem) else "missing", problem) for problem in inventory.problems)
-    facts = list(read_subjects(place.dataset, place.root, options, inventory.subjects, jobs))
+    facts = list(read_subjects(place.dataset, place.root, options | COLLECT, inventory.subjects, jobs))
     yield from (Finding("error", one.error) for one in facts if one.error is not None)
     where = str(place.root) if layout is None else f"{place.root}, layout {layout}"
     for check in CHECKS.values():
         yield from check(where, place.dataset, facts)
+    yield from trials_long_enough(where, facts, window_s)
 
 
 def _finding(level: str, where: str, found: object, expected: object, todo: str) -> Finding:
@@ -81,6 +89,46 @@ def trials_there(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) ->
         elif count != usual and 2 * times > len(counts):
             yield _finding("note", f"{where}, {subject}", f"{count} trials", f"{usual}, as most subjects have",
                            "see whether recordings are lost")
+
+
+def trials_long_enough(where: str, facts: Sequence[SubjectFacts], window_s: float) -> Iterator[Finding]:
+    """Every trial holds at least one window."""
+    for one in _whole(facts):
+        short = [f"{trial.trial}: {trial.duration_s:g} s" for trial in one.trials if trial.duration_s < window_s - 1e-9]
+        if short:
+            level = "missing" if len(short) == len(one.trials) else "note"
+            yield _finding(level, f"{where}, {one.subject}",
+                           f"{len(short)} of {len(one.trials)} trials shorter than a window {_some(short)}",
+                           f"{window_s:g} s or more", "these trials are left out later")
+
+
+def montage_usable(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> Iterator[Finding]:
+    """The EEG of a folder of one's own can be re-referenced and its electrodes have places."""
+    if dataset.name in DATASETS or "EEG" not in dataset.modalities:
+        return
+    names = dataset.modalities["EEG"].names
+    if len(names) < MIN_REFERENCE:
+        yield _finding("note", f"{where}, EEG", f"{len(names)} electrode{'s' * (len(names) > 1)}",
+                       f"{MIN_REFERENCE} or more for a common average", "the recorded reference is kept")
+    places = standard_places(names)
+    unplaced = [name for index, name in enumerate(names) if index not in places]
+    if unplaced:
+        yield _finding("note", f"{where}, EEG", f"electrodes without a place of their own {_some(unplaced)}",
+                       "names of the 10-05 system", "where one is bad, it becomes the mean of the others")
+
+
+def units_plausible(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> Iterator[Finding]:
+    """The EEG of a folder of one's own is as large as an EEG can be in the unit that was said."""
+    if dataset.name in DATASETS or "EEG" not in dataset.modalities:
+        return
+    unit = dataset.modalities["EEG"].unit
+    for one in _whole(facts):
+        spreads = [trial.signals["EEG"].spread for trial in one.trials if "EEG" in trial.signals]
+        known = [spread for spread in spreads if np.isfinite(spread)]
+        microvolts = float(np.median(known)) * FLAT["uV"] / FLAT[unit] if known and unit in FLAT else EEG_UV[0]
+        if not EEG_UV[0] <= microvolts <= EEG_UV[1]:
+            yield _finding("note", f"{where}, {one.subject}, EEG", f"a standard deviation of {microvolts:.3g} uV",
+                           f"{EEG_UV[0]:g} to {EEG_UV[1]:g} uV", f"see whether the unit is {unit}")
 
 
 def modalities_there(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> Iterator[Finding]:
@@ -212,7 +260,14 @@ def _video(video: VideoFacts, duration_s: float, usual: str) -> Iterator[Finding
                        "see whether this is the set's own file")
 
 
+def reading_notes(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> Iterator[Finding]:
+    """What the reader itself noted: what it found and did, what it had to guess."""
+    yield from (Finding("error", doubt) for one in facts for doubt in one.doubts)
+    yield from (Finding("note", note) for one in facts for note in one.notes)
+
+
 CHECKS: Mapping[str, Callable[[str, Dataset, Sequence[SubjectFacts]], Iterator[Finding]]] = {
     "trials": trials_there, "modalities": modalities_there, "forms": forms_agree, "ratings": ratings_there,
-    "signals": signals_alive, "twins": no_twins, "videos": videos_there,
+    "signals": signals_alive, "twins": no_twins, "videos": videos_there, "reading": reading_notes,
+    "montage": montage_usable, "units": units_plausible,
 }

@@ -123,22 +123,20 @@ def _video(path: Path) -> Report:
 
 
 def _csv(path: Path) -> Report:
-    import pandas as pd
+    from himoe.datasets.texttable import read_names, read_text_table, shown_names
 
-    from himoe.datasets._annotations import read_table
-
-    table = read_table(path, ())
-    columns = set(map(str, table.columns))
+    names, _ = read_names(path)
+    columns = set(names)
     if columns >= FOLD_COLUMNS:
         return describe_fold_table(path)
     for what, (needed, numbers) in TABLES.items():
         if columns >= needed:
             there = [name for name in numbers if name in columns]
             person = next(name for name in PERSON if name in columns)
-            return {"what": what, "file": str(path), "rows": len(table), "people": int(table[person].nunique()),
-                    "columns": [_range_row(name, pd.to_numeric(table[name], errors="coerce").to_numpy(float))
-                                for name in there]}
-    raise bad_input(path, f"columns {' '.join(map(str, table.columns))}",
+            table = read_text_table(path, (person,), there)
+            return {"what": what, "file": str(path), "rows": table.n_rows, "people": len(set(table.texts[person])),
+                    "columns": [_range_row(name, table.numbers[name]) for name in there]}
+    raise bad_input(path, f"columns {shown_names(names, ' ')}",
                     "those of " + ", ".join(f"{what} ({' '.join(sorted(needed))} ...)"
                                             for what, (needed, _) in TABLES.items()) + " or a fold table",
                     "check where the file comes from")

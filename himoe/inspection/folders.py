@@ -59,6 +59,7 @@ def contents(dataset: Dataset, inventory: Inventory, facts: Sequence[SubjectFact
     videos = [video for one in facts for video in one.videos]
     errors = [problem for problem in inventory.problems if is_refusal(problem)]
     errors += [one.error for one in facts if one.error is not None]
+    errors += [doubt for one in facts for doubt in one.doubts]
     errors += [video.error for video in videos if video.error is not None]
     return {
         "subjects": list(inventory.subjects),
@@ -70,6 +71,7 @@ def contents(dataset: Dataset, inventory: Inventory, facts: Sequence[SubjectFact
         "face videos": video_rows(facts),
         "missing": list(inventory.missing),
         "problems": [problem for problem in inventory.problems if not is_refusal(problem)],
+        "notes": [note for one in facts for note in one.notes],
         "errors": errors,
     }
 

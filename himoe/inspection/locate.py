@@ -12,6 +12,7 @@ from himoe.datasets import DATASETS, get_dataset
 from himoe.datasets.base import Dataset
 from himoe.datasets.fetch import PATTERNS, PROVENANCE, belonging, read_provenance
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
+from himoe.datasets.links import FOLLOW
 from himoe.errors import InputError, bad_input
 from himoe.simulate.request import TRUTH_FILE
 
@@ -24,11 +25,15 @@ LAYOUTS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Place:
-    """A data set's raw folder: its root, its form, the layouts found there (empty = the set has only one)."""
+    """A data set's raw folder: its root, its form, the layouts found there (empty = the set has only one).
+
+    ``follow_links``: whether links that leave the folder are meant.
+    """
 
     root: Path
     dataset: Dataset
     layouts: tuple[str, ...] = ()
+    follow_links: bool = False
 
     @property
     def label(self) -> str:
@@ -37,7 +42,7 @@ class Place:
 
     def options(self, layout: str | None) -> dict[str, str]:
         """Reader options for one layout."""
-        return {} if layout is None else {"layout": layout}
+        return ({} if layout is None else {"layout": layout}) | (FOLLOW if self.follow_links else {})
 
 
 def data_label(root: Path, title: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ STANDS_FOR_FOLDER = (DESCRIPTION, PROVENANCE, "set.json", "truth.json", "faces.j
 
 
 def inspect_path(path: Path, name: str | None = None, layout: str | None = None, everything: bool = False,
-                 jobs: int = 1) -> list[Report]:
+                 jobs: int = 1, follow_links: bool = False) -> list[Report]:
     """Say what is at *path*: one report, or one a layout of a data set's folder.
 
     Parameters
@@ -33,6 +34,8 @@ def inspect_path(path: Path, name: str | None = None, layout: str | None = None,
         Read every subject, not only the first that can be read.
     jobs : int
         Processes to read with.
+    follow_links : bool
+        Whether links that leave the data set's folder are meant.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def inspect_path(path: Path, name: str | None = None, layout: str | None = None,
     if path.name in STANDS_FOR_FOLDER and path.is_file():
         path = path.parent
     if path.is_file():
-        return _file(path, name, layout)
+        return _file(path, name, layout, follow_links)
     if path.name in ("signals", "trials") and (path.parent / "set.json").is_file():
         path = path.parent
     product = describe_product_folder(path) if name is None else None
@@ -54,14 +57,15 @@ def inspect_path(path: Path, name: str | None = None, layout: str | None = None,
     place = locate(path, name, layout) if name is None else place_of(path, name, layout)
     if place is None:
         raise _unknown(path)
-    return describe_place(place, everything, jobs)
+    return describe_place(replace(place, follow_links=follow_links), everything, jobs)
 
 
-def _file(path: Path, name: str | None, layout: str | None) -> list[Report]:
+def _file(path: Path, name: str | None, layout: str | None, follow_links: bool) -> list[Report]:
     """A file, and what its data set says of the subject it is named after (or of the set that is one file)."""
     place = locate(path, name, layout)
     if place is None:
         return [{"data": None, **describe_file(path)}]
+    place = replace(place, follow_links=follow_links)
     about = {"data": place.label, "set": place.dataset.name, "folder": str(place.root)}
     reports: list[Report] = []
     try:

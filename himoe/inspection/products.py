@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from himoe.datasets.texttable import read_names, read_text_table
 from himoe.errors import InputError, bad_input
 from himoe.faces.tracks import ABOUT_FILE, read_track
 from himoe.files import read_json
@@ -58,7 +59,8 @@ def describe_fold_table(path: Path) -> Report:
     """Who is tested when: rows a fold and role, and trials (``leaky``: windows) that stand in two roles of a fold."""
     import pandas as pd
 
-    table = pd.read_csv(path, dtype={"subject": str, "trial": str})
+    found = read_text_table(path, ("role", "subject", "trial"), ("fold",), (), ("window",))
+    table = pd.DataFrame({**found.texts, **found.numbers}).astype({"fold": int})
     keys = [name for name in ("subject", "trial", "window") if name in table]
     unit = ["subject", "trial"]
     roles = table.groupby(["fold", *unit])["role"].nunique()
@@ -174,9 +176,7 @@ def _ids(path: Path, column: str) -> list[str]:
 
 
 def _columns(path: Path) -> list[str]:
-    from himoe.datasets._annotations import read_table
-
     try:
-        return list(map(str, read_table(path, ()).columns))
+        return list(read_names(path)[0])
     except InputError:
         return []

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from himoe.datasets.base import Dataset
+from himoe.datasets.base import Dataset, doubts_of, notes_of
 from himoe.errors import InputError
 from himoe.progress import progress
 from himoe.recordings import Session, Signal, Trial
@@ -39,7 +39,7 @@ class SignalFacts:
 
     ``values`` and ``gaps`` count samples (over channels) and those among them that are NaN; ``constant`` and
     ``lost`` name channels that hold one value, or none, all through; ``digest`` tells equal samples (None if
-    nothing varies).
+    nothing varies); ``spread`` is the median over channels of their standard deviation (NaN if nothing varies).
     """
 
     form: Form
@@ -48,6 +48,7 @@ class SignalFacts:
     constant: tuple[str, ...]
     lost: tuple[str, ...]
     digest: str | None
+    spread: float = float("nan")
 
     @property
     def empty(self) -> bool:
@@ -90,6 +91,8 @@ class SubjectFacts:
     trials: tuple[TrialFacts, ...] = ()
     videos: tuple[VideoFacts, ...] = field(default=())
     error: str | None = None
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def read_subjects(
@@ -112,16 +115,21 @@ def _read(shared: tuple[Dataset, Path, Mapping[str, str]], subject: str) -> Subj
 def read_subject(dataset: Dataset, root: Path, options: Mapping[str, str], subject: str) -> SubjectFacts:
     """Read one subject whole; memory holds one session at a time."""
     trials: list[TrialFacts] = []
+    notes: list[str] = []
+    doubts: list[str] = []
     error = None
     try:
         for session in dataset.read(root, subject, options):
             trials += [_trial_facts(session, trial) for trial in session.trials]
+            notes += notes_of(session)
+            doubts += doubts_of(session)
     except InputError as problem:
         error = str(problem)
     except Exception as problem:  # a damaged file may fail in a way its reader does not know yet
         error = (f"{root}, subject {subject}: found data that its reader cannot handle ({type(problem).__name__}: "
                  f"{problem}), expected the published form; fetch the subject's files again.")
-    return SubjectFacts(subject, tuple(trials), tuple(_videos(dataset, root, subject)), error)
+    return SubjectFacts(subject, tuple(trials), tuple(_videos(dataset, root, subject)), error,
+                        tuple(notes), tuple(doubts))
 
 
 def _trial_facts(session: Session, trial: Trial) -> TrialFacts:
@@ -141,7 +149,8 @@ def signal_facts(signal: Signal) -> SignalFacts:
     varies = bool((~lost & ~constant).any())
     digest = hashlib.blake2b(data.tobytes(), digest_size=16).hexdigest() if varies else None
     form = Form(signal.ch_names, signal.sfreq_hz, signal.unit)
-    return SignalFacts(form, data.size, int(gaps.sum()), _names(signal, constant), _names(signal, lost), digest)
+    spread = float(np.median(np.nanstd(data[~lost & ~constant], axis=1, dtype=float))) if varies else float("nan")
+    return SignalFacts(form, data.size, int(gaps.sum()), _names(signal, constant), _names(signal, lost), digest, spread)
 
 
 def _names(signal: Signal, chosen: np.ndarray) -> tuple[str, ...]:

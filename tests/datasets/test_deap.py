@@ -350,11 +350,11 @@ def test_annotations_reach_the_trial_of_their_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda table: table.drop(columns="Arousal"), r"participant_ratings\.csv, column Arousal"),
-    (lambda table: table.drop(columns="Trial"), r"participant_ratings\.csv, column Trial"),
+    (lambda table: table.drop(columns="Arousal"), r"participant_ratings\.csv: found no column 'Arousal'"),
+    (lambda table: table.drop(columns="Trial"), r"participant_ratings\.csv: found no column 'Trial'"),
     (lambda table: table.assign(Valence=[5.0, 9.1]), r"column Valence: found 9\.1"),
     (lambda table: table.assign(Liking=[5.0, np.nan]), "column Liking: found a missing"),
-    (lambda table: table.assign(Liking=["5", "high"]), "column Liking: found text"),
+    (lambda table: table.assign(Liking=["5", "high"]), "row 2, column 'Liking': found 'high'"),
     (lambda table: table.assign(Experiment_id=[3, 3]), "column Experiment_id: found a number twice"),
     (lambda table: table.assign(Experiment_id=[3, 41]), "column Experiment_id: found a number twice or out"),
     (lambda table: table.assign(Trial=[1, 1.5]), r"column Trial, row 3: found 1\.5"),

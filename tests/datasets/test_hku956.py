@@ -143,10 +143,10 @@ def test_bad_ratings_are_named(root: Path) -> None:
     path = root / hku956.RATINGS
     text = path.read_text()
     path.write_text(text.replace("9.3", "very"))
-    with pytest.raises(InputError, match=r"line 2, valence_rating.*'very'"):
+    with pytest.raises(InputError, match=r"row 1, column 'valence_rating': found 'very'"):
         sessions(root)
     path.write_text(text.replace("arousal_rating", "arousal_score"))
-    with pytest.raises(InputError, match="columns"):
+    with pytest.raises(InputError, match="no column 'arousal_rating'"):
         hku956.DATASET.inspect(root, {})
 
 
