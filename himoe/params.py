@@ -28,13 +28,14 @@ CONTEXTS = ("none", "kernel")
 
 @dataclass(frozen=True)
 class SourceParams:
-    """Where one data set's raw files come from."""
+    """Where one data set's raw files come from; ``follow_links``: links that leave a local folder are meant."""
 
     source: str
     path: str | None = None
     layout: str | None = None
     redistribute: bool = False
     modalities: tuple[str, ...] | None = None
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         check(self.source in ("simulate", "local", "download"), "source", self.source, "simulate, local or download")
@@ -43,8 +44,9 @@ class SourceParams:
 
     @property
     def options(self) -> dict[str, str]:
-        """What a reader is told: the file layout, and which modalities to read (None = its usual ones)."""
+        """What a reader is told: the file layout, which modalities to read (None = its usual ones), about links."""
         options = {"layout": self.layout} if self.layout else {}
+        options |= {"links": "follow"} if self.follow_links else {}
         return options | ({"modalities": " ".join(self.modalities)} if self.modalities else {})
 
 

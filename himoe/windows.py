@@ -74,16 +74,17 @@ class ShardMeta:
 
 
 def window_starts(duration_s: float, params: WindowParams, where: str) -> np.ndarray:
-    """Start times (n,) in seconds of all windows that fit into a trial.
+    """Start times (n,) in seconds of all windows that fit into a trial; none if the trial is shorter than a window.
 
     Raises
     ------
     InputError
-        If the window is longer than the trial.
+        If the trial's length is no number from 0 on.
     """
+    if not 0 <= duration_s < float("inf"):
+        raise bad_input(f"{where}: duration", f"{duration_s:g} s", "seconds from 0 on", "correct the trial's length")
     if params.length_s > duration_s + 1e-9:
-        raise bad_input(f"{where}: windows.length_s", f"{params.length_s:g} s",
-                        f"at most the trial's {duration_s:g} s", "shorten the window or leave the trial out")
+        return np.zeros(0)
     count = int(np.floor((duration_s - params.length_s) / params.step_s + 1e-9)) + 1
     return np.arange(count) * params.step_s
 
@@ -133,12 +134,17 @@ def continuous_label(annotations: Annotations, dimension: str, starts_s: np.ndar
 def window_table(
     recordings: Sequence[Recording], meta: ShardMeta, params: WindowParams
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """All windows of some trials: id, label and completeness columns, and (n, C, W) arrays by modality."""
+    """All windows of some trials: id, label and completeness columns, and (n, C, W) arrays by modality.
+
+    A trial shorter than a window gives none; InputError if that leaves nothing.
+    """
     frames: list[pd.DataFrame] = []
     parts: dict[str, list[np.ndarray]] = {m: [] for m in meta.modalities}
     for recording in recordings:
         where = f"{meta.set} subject {recording.subject} trial {recording.trial}"
         starts_s = window_starts(recording.duration_s, params, where)
+        if not len(starts_s):
+            continue
         columns: dict[str, Any] = {
             "subject": recording.subject, "session": recording.session, "trial": recording.trial,
             "stimulus": recording.stimulus,
@@ -151,6 +157,9 @@ def window_table(
             columns[f"completeness_{modality}"] = completeness(windows)
             parts[modality].append(windows)
         frames.append(pd.DataFrame(columns))
+    if not frames:
+        raise bad_input(f"{meta.set}: windows.length_s", f"{params.length_s:g} s and {len(recordings)} shorter trials",
+                        "at least one trial as long", "shorten the window or leave the subject out")
     return pd.concat(frames, ignore_index=True), {m: np.concatenate(p) for m, p in parts.items()}
 
 
@@ -218,16 +227,23 @@ def read_meta(path: Path) -> ShardMeta:
     """
     try:
         metadata = pq.read_schema(require_file(path)).metadata or {}
-    except pa.ArrowInvalid as error:
-        raise bad_input(path, f"no Parquet file ({error})", "a window shard",
-                        "remove it and run the window stage again") from error
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
     if METADATA_KEY not in metadata:
         raise bad_input(path, "no 'himoe' schema metadata", "a window shard", "give a shard of the window stage")
-    values = json.loads(metadata[METADATA_KEY])
+    try:
+        values = json.loads(metadata[METADATA_KEY])
+        _ = values["version"], values["dimensions"], values["scale"], values["thresholds"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
     if values["version"] != FORMAT_VERSION:
         raise bad_input(path, f"shard format {values['version']}", f"{FORMAT_VERSION}", "run the window stage again")
     return ShardMeta(**{**values, "dimensions": tuple(values["dimensions"]), "scale": tuple(values["scale"]),
                         "thresholds": tuple(values["thresholds"])})
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return bad_input(path, f"no Parquet file ({error})", "a window shard", "remove it and run the window stage again")
 
 
 def read_shard(
@@ -242,7 +258,10 @@ def read_shard(
     modalities = tuple(meta.modalities) if modalities is None else tuple(modalities)
     shapes = {m: meta.shape(m) for m in modalities}
     plain = [*ID_COLUMNS, *meta.dimensions, *(f"completeness_{m}" for m in meta.modalities)]
-    table = pq.read_table(path, columns=[*plain, *modalities], memory_map=True)
+    try:
+        table = pq.read_table(path, columns=[*plain, *modalities], memory_map=True)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
     arrays = {m: _as_array(table.column(m), shapes[m]) for m in modalities}
     return table.select(plain).to_pandas(), arrays, meta
 

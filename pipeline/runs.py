@@ -85,12 +85,12 @@ def digests(data: RunData) -> list[bytes]:
 
 
 def read_folds(path: Path) -> pd.DataFrame:
-    """Read a fold table; ids stay text."""
+    """Read a fold table; ids stay text, also one such as NA."""
     why = path.with_suffix(".txt")
     if why.is_file():
         raise bad_input(path, "no such fold table", "one the data allows",
                         f"choose another protocol ({why.read_text(encoding='utf-8').strip()})")
-    table = pd.read_csv(require_file(path), dtype={"subject": str, "trial": str})
+    table = pd.read_csv(require_file(path), dtype={"subject": str, "trial": str}, keep_default_na=False)
     missing = {"fold", "role", "subject", "trial"} - set(table)
     if missing:
         raise bad_input(path, f"no column {sorted(missing)}", "fold, role, subject, trial", "run the split stage again")

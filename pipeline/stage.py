@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from himoe.errors import InputError
 
+TODO = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room on the disk and run again")
 SCRATCH = Path(".himoe")  # finished folds of a run under way, memory maps; never an output
 
 
@@ -102,7 +104,7 @@ def jobs() -> int:
 
 
 def main(run: Callable[..., None]) -> None:
-    """Call a stage with the command line's arguments; bad input ends in one sentence and exit code 1."""
+    """Call a stage with the command line's arguments; bad input or a full disk ends in one sentence and exit code 1."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -110,4 +112,9 @@ def main(run: Callable[..., None]) -> None:
         run(*sys.argv[1:])
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        where = error.filename or "a file of this stage"
+        print(f"error: {where}: found {error.strerror or error}, expected a file that can be read or written; "
+              f"{TODO.get(error.errno or 0, 'check the disk and the permissions')}.", file=sys.stderr)
         raise SystemExit(1) from None

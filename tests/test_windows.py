@@ -53,9 +53,26 @@ def test_sixty_seconds_hold_29_windows() -> None:
     assert starts[-1] == 56.0
 
 
-def test_a_window_longer_than_the_trial_is_refused() -> None:
-    with pytest.raises(InputError, match=r"t: windows\.length_s: found 4 s, expected at most the trial's 3 s"):
-        window_starts(3.0, PARAMS, "t")
+@pytest.mark.parametrize("duration_s", [0.0, 3.0, 511 / 128, 3.9999])
+def test_a_trial_shorter_than_a_window_holds_none(duration_s: float) -> None:
+    assert window_starts(duration_s, PARAMS, "t").shape == (0,)
+    assert len(window_starts(4.0, PARAMS, "t")) == 1
+
+
+@pytest.mark.parametrize("duration_s", [-1.0, float("nan"), float("inf")])
+def test_a_trial_without_a_length_is_refused(duration_s: float) -> None:
+    with pytest.raises(InputError, match=r"t: duration: found .* expected seconds from 0 on"):
+        window_starts(duration_s, PARAMS, "t")
+
+
+def test_a_short_trial_is_left_out_and_the_others_stay() -> None:
+    whole, short = recording("t1"), recording("t2", duration_s=3.5)
+    index, arrays = window_table([short, whole, short], META, PARAMS)
+    alone, same = window_table([whole], META, PARAMS)
+    pd.testing.assert_frame_equal(index, alone)
+    np.testing.assert_array_equal(arrays["EEG"], same["EEG"])
+    with pytest.raises(InputError, match="found 4 s and 2 shorter trials, expected at least one trial as long"):
+        window_table([short, short], META, PARAMS)
 
 
 def test_a_fraction_of_a_sample_is_refused() -> None:
