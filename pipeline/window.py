@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
 
-from himoe.errors import bad_input
+from himoe.errors import InputError, bad_input
 from himoe.files import atomic_path, write_json
 from himoe.params import WindowParams, parse
 from himoe.progress import progress
@@ -35,12 +36,21 @@ def window(name: str, signals: str, out: str) -> None:
         short = dict(sorted(progress(done, f"window {name}", "subject", len(subjects))))
         short = {subject: trials for subject, trials in short.items() if trials}
         if not any(folder.glob("*.parquet")):
-            if short:
-                raise bad_input(f"{signals}: windows.length_s", f"{params.length_s:g} s",
-                                "at least one rated trial as long", "shorten the window")
-            raise bad_input(f"{signals}: labels ({meta.label_source})", "no trial that has one", "rated trials",
-                            "check windows.labels and the data set's ratings")
+            raise _nothing(name, signals, meta, short, params)
         say_left_out(name, folder, short, params.length_s)
+
+
+def _nothing(name: str, signals: str, meta: ShardMeta, short: Mapping[str, Mapping[str, float]],
+             params: WindowParams) -> InputError:
+    """Why there is no shard: every trial is short, or none of those that are long enough is rated."""
+    lengths_s = {f"subject {subject} trial {trial}": length_s
+                 for subject, trials in short.items() for trial, length_s in trials.items()}
+    if not lengths_s:
+        return bad_input(f"{signals}: labels ({meta.label_source})", "no trial that has one", "rated trials",
+                         "check windows.labels and the data set's ratings")
+    where, longest_s = max(lengths_s.items(), key=lambda pair: pair[1])
+    return bad_input(f"{name} {where}: windows.length_s", f"{params.length_s:g} s",
+                     f"at most the {longest_s:g} s of this longest trial that is left out", "shorten the window")
 
 
 def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
@@ -60,11 +70,12 @@ def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
     )
 
 
-def _subject(root: Path, subject: str, folder: Path, meta: ShardMeta, params: WindowParams) -> tuple[str, list[str]]:
-    """Write a subject's shards, of rated and of other trials; gives the trials that are too short for a window."""
+def _subject(root: Path, subject: str, folder: Path, meta: ShardMeta, params: WindowParams
+             ) -> tuple[str, dict[str, float]]:
+    """Write a subject's shards, of rated and of other trials; gives trials too short for one, and their lengths."""
     recordings = read_recordings(root, subject)
-    short = [one.trial for one in recordings
-             if not len(window_starts(one.duration_s, params, f"subject {subject} trial {one.trial}"))]
+    short = {one.trial: one.duration_s for one in recordings
+             if not len(window_starts(one.duration_s, params, f"subject {subject} trial {one.trial}"))}
     if len(short) == len(recordings):
         return subject, short
     index, arrays = window_table(recordings, meta, params)
@@ -78,7 +89,7 @@ def _subject(root: Path, subject: str, folder: Path, meta: ShardMeta, params: Wi
     return subject, short
 
 
-def say_left_out(name: str, folder: Path, short: dict[str, list[str]], length_s: float) -> None:
+def say_left_out(name: str, folder: Path, short: dict[str, dict[str, float]], length_s: float) -> None:
     """Count and name the trials that are shorter than a window: a warning, and ``left_out.json`` beside the shards."""
     if short:
         names = [f"{subject} {trial}" for subject, trials in short.items() for trial in trials]

@@ -43,7 +43,8 @@ def test_short_trials_are_left_out_and_a_person_of_short_trials_too(tmp_path: Pa
     for folder in ("trials", "signals"):
         (tmp_path / folder).mkdir()
     write_recordings(tmp_path, "mia", [recording("mia", f"t{k}", n) for k, n in enumerate(lengths)])
-    assert _subject(tmp_path, "mia", tmp_path, META, PARAMS) == ("mia", short)
+    left_out = {name: lengths[int(name[1:])] / 4 for name in short}
+    assert _subject(tmp_path, "mia", tmp_path, META, PARAMS) == ("mia", left_out)
     shards = list(tmp_path.glob("*.parquet"))
     assert len(shards) == (windows > 0)
     if shards:
@@ -56,9 +57,9 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         say_left_out("mine", tmp_path, {}, 4.0)
         assert (list(tmp_path.iterdir()), caplog.records) == ([], [])
-        say_left_out("mine", tmp_path, {"mia": ["t2"], "jo": [f"t{k}" for k in range(9)]}, 4.0)
+        say_left_out("mine", tmp_path, {"mia": {"t2": 3.5}, "jo": {f"t{k}": 1.0 for k in range(9)}}, 4.0)
     assert "mine: 10 trials are shorter than a window of 4 s and are left out: mia t2, jo t0, " in caplog.text
-    assert read_json(tmp_path / LEFT_OUT)["trials"]["mia"] == ["t2"]
+    assert read_json(tmp_path / LEFT_OUT)["trials"]["mia"] == {"t2": 3.5}
 
 
 # Damaged shards
@@ -150,7 +151,7 @@ def test_preprocess_keeps_notes_and_refuses_doubts(tmp_path: Path, monkeypatch: 
             return [session]
 
     monkeypatch.setattr(preprocess, "get_dataset", lambda *_: Form)
-    work = preprocess.Work("mine", tmp_path, {}, {}, tmp_path, tmp_path)
+    work = preprocess.Work("mine", tmp_path, {}, "usual", {}, tmp_path, tmp_path)
     if doubts:
         with pytest.raises(InputError, match=r"say time_origin\."):
             preprocess._subject(work, "mia", None)
