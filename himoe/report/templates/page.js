@@ -98,7 +98,7 @@ document.addEventListener("click", event => {
 const config = {background: "transparent", font: getComputedStyle(document.body).fontFamily, view: {stroke: null},
   axis: {labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", gridOpacity: 0.6, titlePadding: 8},
   axisXQuantitative: {tickCount: {expr: "max(2, floor(width / 80))"}, labelFlush: false, labelOverlap: "greedy"},
-  legend: {labelFontSize: 12, titleFontSize: 12}, text: {fontSize: 12}};
+  legend: {labelFontSize: 12, titleFontSize: 12}, rule: {color: "#000000"}, text: {fontSize: 12}};
 // A tooltip's lines, without those that have no value (an interval that was not computed).
 function tip(value, sanitize) {
   if (typeof value !== "object") return sanitize(value);
