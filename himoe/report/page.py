@@ -28,7 +28,7 @@ from himoe.tables.reading import READING, contradictions
 
 VEGA_LITE = "6.4"
 FIRST = "scores"  # the chart of the first screen
-COMMON = "Of most tables, unless one says otherwise"
+COMMON = "Notes of several tables, unless one says otherwise"
 SNIPPET = "window.vegaEmbed = vegaEmbed;"  # what the bundle gives to the page
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("make repro", "everything, from raw files to this page"),

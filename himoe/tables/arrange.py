@@ -5,6 +5,7 @@ Files keep the order and the columns that the builders give; only pages for read
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,14 +81,31 @@ def said_once(text: str) -> str:
 
 
 def common_notes(tables: Sequence[Table], least: int = 3) -> tuple[str, ...]:
-    """Notes that at least *least* tables have, in the order of their first place."""
-    every = [note for table in tables for note in table.notes]
-    return tuple(note for note in dict.fromkeys(every) if every.count(note) >= least)
+    """Notes that at least *least* tables have, in the order of their first place.
+
+    Of notes on one matter ("EEG: ...") that differ only the commonest, with what others add to it ("...; FACE: ...");
+    the rest stays with its tables.
+    """
+    counts = Counter(note for table in tables for note in table.notes)
+    often = [note for note, count in counts.items() if count >= least]
+    matters: dict[str, list[str]] = {}
+    for note in often:
+        matters.setdefault(note.partition(": ")[0] if ": " in note else note, []).append(note)
+    found = []
+    for notes in matters.values():
+        commonest = max(notes, key=lambda note: counts[note])
+        found.append(max((note for note in notes if _covers(note, commonest)), key=len))
+    return tuple(found)
 
 
 def without_notes(table: Table, said: Sequence[str]) -> Table:
-    """*table* without the notes *said* elsewhere."""
-    return replace(table, notes=tuple(note for note in table.notes if note not in said))
+    """*table* without the notes that are *said* elsewhere."""
+    return replace(table, notes=tuple(note for note in table.notes if not any(_covers(one, note) for one in said)))
+
+
+def _covers(one: str, other: str) -> bool:
+    """Whether *one* says all that *other* does, and perhaps more after a semicolon."""
+    return one == other or one.startswith(other.rstrip(".") + ";")
 
 
 def _constant_columns(table: Table) -> dict[int, str]:

@@ -60,7 +60,7 @@ def test_it_opens_clean_and_fits(opened: Opened, asked_for: Callable[[Any], list
     assert out == []
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900), (1920, 1080)])
 def test_the_first_screen_holds_badge_sentence_and_chart(opened: Opened, width: int, height: int) -> None:
     chrome = opened(width)
     boxes = chrome.execute_script(

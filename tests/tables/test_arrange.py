@@ -71,6 +71,17 @@ def test_notes_that_many_tables_have_are_said_once() -> None:
     assert without_notes(tables[0], common_notes(tables)).notes == ("only 0",)
 
 
+def test_of_notes_on_one_matter_only_the_commonest_is_common() -> None:
+    ends = ["EEG: bands."] * 4 + ["EEG: EEGNet."] * 3
+    tables = [Table(f"t{k}", "T", ("a",), (("x",),), (note,)) for k, note in enumerate(ends)]
+    assert common_notes(tables) == ("EEG: bands.",)
+    longer = [Table(f"u{k}", "T", ("a",), (("x",),), ("EEG: bands; FACE: a network.",)) for k in range(3)]
+    said = common_notes([*tables, *longer])
+    assert said == ("EEG: bands; FACE: a network.",)
+    assert [table.notes for table in (without_notes(tables[0], said), without_notes(tables[5], said))] == [
+        (), ("EEG: EEGNet.",)]
+
+
 def test_markdown_for_reading_has_constants_below_the_title_and_the_best_in_bold() -> None:
     lines = reading_markdown(rewritten(MADE, said_once)).splitlines()
     assert lines[0] == "### T: A (simulated)"

@@ -110,7 +110,7 @@ const specs = JSON.parse(document.getElementById("specs").textContent);
 const drawn = Object.entries(specs).map(([id, spec]) => {
   const element = document.getElementById(id);
   return vegaEmbed(element, spec, {mode: "vega-lite", renderer: "svg", actions: false, config,
-    tooltip: {formatTooltip: tip},
+    tooltip: {formatTooltip: tip, theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"},
     logLevel: 1})  // Vega also warns of its own defaults
     .then(result => { element.view = result.view; });
 });
