@@ -46,8 +46,11 @@ def scores(material: Material, task: str, name: str, title: str) -> Block | None
     colour = alt.Color("method:N", scale=look["colour"], legend=None)
     axis = "score, all test windows pooled"
     bars = base.mark_rule(strokeWidth=LINE_WIDTH).encode(x=x_axis("low", axis), x2="high:Q", y=rows, color=colour)
-    points = base.mark_point(filled=True, size=90, opacity=1).encode(
-        x=x_axis("score", axis), y=rows, color=colour, shape=alt.Shape("method:N", scale=look["shape"], legend=None),
+    hollow = alt.condition("indexof(datum.label, '(floor)') >= 0", alt.value("#FFFFFF"),
+                           alt.Fill("method:N", scale=look["colour"], legend=None))  # floors, as in print
+    points = base.mark_point(size=70, opacity=1, strokeWidth=2).encode(
+        x=x_axis("score", axis), y=rows, color=colour, fill=hollow,
+        shape=alt.Shape("method:N", scale=look["shape"], legend=None),
         tooltip=tips("label|method", "score#|score", "low#|95 % from", "high#|95 % to", "ceiling#|attainable"))
     text = base.mark_text(align="left", dx=8).encode(x=x_axis("high", axis), y=rows,
                                                      text=alt.Text("score:Q", format=".2f"))
@@ -58,7 +61,8 @@ def scores(material: Material, task: str, name: str, title: str) -> Block | None
     spec = finish(alt.layer(*([ceiling] if known else []), bars, points, text), name,
                   f"{title} with 95 % intervals", pickers, height=alt.Step(26), room=28)
     caption = ("Markers: all test windows pooled, averaged over dimensions and seeds; bars: 95 % intervals, people and "
-               "their trials resampled. Floors stand below the networks."
+               "their trials resampled. Floors are hollow and stand below the "
+               "networks."
                + (" Dashed: attainable with the simulator's true gains and lags known." if known else "")
                + f" Data: {provenance(frames.plain_runs(material.results, task))}.")
     return Block(name, title, caption, (spec,), frame.drop(columns=["method", "order"]), pickers,

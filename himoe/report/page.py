@@ -116,7 +116,8 @@ def build_readme(results: Results, comparisons: pd.DataFrame, tables: Mapping[st
     texts = [Markup(reading_markdown(without_notes(table, common))) for table in every]
     reading = [*READING, *([(COMMON, " ".join(common))] if common else [])]
     return _environment().get_template("readme.md").render(
-        banner=Markup(summary.banner(results)), contents=[(name, Markup(table.title)) for name, table in shown.items()],
+        banner=Markup(summary.banner(results)),
+        contents=[(name, Markup(table.title.split(": ")[0])) for name, table in shown.items()],
         headline=list(zip([Markup(say(text)) for text, _ in headline], texts, strict=False)),
         tables=list(zip(shown, texts[len(headline):], strict=True)),
         sentence=Markup(say(outcome.sentence(results, comparisons, settings))),

@@ -23,6 +23,7 @@ _NAMES = (*GROUPS, "What differs", "Emotion experts", "Verdict", "Table", "Score
 _MAIN = ("CCC", "ACC", "CCC, ours", "accuracy, ours", "r = 0.00", "Pooled CCC", "CCC valence", "ACC valence")
 _MINOR = ("Our data", "Run", "Trials", "Windows", "PCC", "PCC (paper)", "MAE", "MAE (paper)", "Power", "By fold",
           "EEG encoder", "Signal encoder", "Missing in training", "Attainable within-trial CCC")
+_RESULTS = ("Difference", "Not converged")  # what a table without a score of its own is there for
 _HIGHER = ("CCC", "Within-trial CCC", "PCC", "ACC", "accuracy", "F1", "r =", "Pooled")
 _TITLED = ("Set", "Our data")  # a title that names the data says it already
 _ORDERED = ("Emotion experts",)  # tables with such a column have an order of their own
@@ -54,7 +55,8 @@ def arrange(table: Table) -> Arranged:
     rows, groups = _sorted([tuple(row[j] for j in kept) for row in table.rows], columns, main)
     constants = tuple((table.columns[j], text) for j, text in constant.items()
                       if text != cell_text(None) and not (table.columns[j] in _TITLED and text in table.title))
-    return Arranged(columns, tuple(rows), constants, _best(rows, columns, groups), _ranks(columns, main))
+    best = _best(rows, columns, groups) if main is not None else frozenset()
+    return Arranged(columns, tuple(rows), constants, best, _ranks(columns, main))
 
 
 def rewritten(table: Table, say: Callable[[str], str]) -> Table:
@@ -165,7 +167,7 @@ def _ranks(columns: Sequence[str], main: int | None) -> tuple[int, ...]:
     """0 is the first column, 1 the main score; then names, the main score's paper column, the verdict, the rest."""
     def level(j: int) -> int:
         name = columns[j]
-        if j in (0, main):
+        if j in (0, main) or name in _RESULTS:
             return 0 if j == 0 else 1
         if main is not None and name in (f"{columns[main]} (paper)", columns[main].replace("ours", "paper")):
             return 3

@@ -35,6 +35,12 @@ def test_the_best_as_printed_are_marked_and_never_the_ceiling() -> None:
     assert marked == {("tie", "CCC"), ("high", "CCC"), ("high", "MAE")}  # the lowest error
 
 
+def test_numbers_that_are_no_race_have_no_best() -> None:
+    units = Table("t", "T", ("Action unit", "PCC valence"), (("AU1", Ours(0.1)), ("AU2", Ours(0.2))))
+    assert arrange(units).best == frozenset()
+    assert [line[0] for line in arrange(units).rows] == ["AU1", "AU2"]
+
+
 def test_constants_move_out_of_the_columns_and_the_method_stands_first() -> None:
     found = arrange(rewritten(MADE, said_once))
     assert found.columns == ("Method", "CCC", "CCC (paper)", "MAE")
