@@ -29,7 +29,7 @@ function showColumns(table, shown) {
 }
 function fit(table) {
   const box = table.closest(".scroll"), heads = [...table.tHead.rows[0].cells];
-  if (!box.clientWidth) return;
+  if (!box.clientWidth || matchMedia("print").matches) return;  // on paper every column would seem to fit
   const shown = heads.map(() => true), all = box.dataset.all === "true";
   const late = heads.map((head, j) => [Number(head.dataset.rank), j]).sort((a, b) => b[0] - a[0]);
   box.classList.remove("fits");
@@ -118,9 +118,9 @@ Promise.all(drawn).then(() => { document.documentElement.dataset.drawn = "true";
 
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details.open-in-print")) details.open = true;
-  for (const table of sortable) {
-    showColumns(table, [...table.tHead.rows[0].cells].map(() => true));
-    for (const row of table.tBodies[0].rows) delete row.cells[0].dataset.where;
-  }
+  // Paper takes as many columns as a screen of this width: its letters are that much smaller.
+  document.body.style.cssText = "width: 1500px; max-width: none";
+  fitAll();
+  document.body.style.cssText = "";
 });
 addEventListener("afterprint", fitAll);
