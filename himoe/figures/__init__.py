@@ -1,6 +1,7 @@
 """The figures of the paper and those beyond it, from our results, each as SVG and PNG.
 
-Published and our own numbers never share axes, and every title carries the data's provenance.
+Published and our own numbers never share a panel, but a scale where they can be compared; every title carries the
+data's provenance.
 A figure chooses its runs by what they are (set, protocol, task, modalities, method), never by their names.
 """
 

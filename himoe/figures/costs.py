@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from himoe.errors import bad_input
 from himoe.figures.chosen import all_methods, ceiling
-from himoe.figures.style import PAGE_IN, draw_ceiling, marker_style, new_figure, title, value_grid
+from himoe.figures.direct import name_points
+from himoe.figures.style import PAGE_IN, marker_style, title, value_grid
 from himoe.figures.values import float_of
 from himoe.palette import look
 from himoe.params import ReportParams
 from himoe.results import COST_COLUMNS, RunResult, plain_cost, provenance
 
+HEIGHT_IN, PANEL_IN = 3.5, (2.95, 2.5)
+
 
 def cost_against_score(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
-    """CCC of each method on the largest modality set against its cost; the legend gives its parameters.
+    """CCC of each method on the largest modality set against its cost, named beside its point.
 
     Methods without multiply-adds (fitted in closed form) stand in the panel of seconds alone.
     """
@@ -28,24 +32,40 @@ def cost_against_score(results: Mapping[str, RunResult], settings: ReportParams,
     points = cost_points(runs, cost)
     if points.empty:
         return None
-    figure = new_figure(PAGE_IN, 3.9)
-    left, right = figure.subplots(1, 2, sharey=True)
-    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr, call-arg]
+    figure = Figure(figsize=(PAGE_IN, HEIGHT_IN))
     known = points[points["multiply_adds"] > 0]
-    _panel(left, known, "multiply_adds", "Multiply-adds per window, one forward pass")
-    _panel(right, points[points["seconds_per_window"] > 0], "seconds_per_window",
-           "Seconds per window (one CPU thread, as measured)")
+    timed = points[points["seconds_per_window"] > 0]
+    for k, (part, column, label) in enumerate((
+            (known, "multiply_adds", "Multiply-adds per window, one forward pass"),
+            (timed, "seconds_per_window", "Seconds per window (one CPU thread, as measured)"))):
+        ax = figure.add_axes(((0.55 + k * (PANEL_IN[0] + 0.3)) / PAGE_IN, 0.45 / HEIGHT_IN, PANEL_IN[0] / PAGE_IN,
+                              PANEL_IN[1] / HEIGHT_IN))
+        _panel(ax, part, column, label)
+    left, right = figure.axes
+    span = pd.concat([known["ccc"], timed["ccc"]])
+    margin = 0.08 * max(float(span.max() - span.min()), 0.05)
+    for ax, part, column in ((left, known, "multiply_adds"), (right, timed, "seconds_per_window")):
+        ax.set_ylim(span.min() - margin, span.max() + margin)
+        name_points(ax, [(float(row[column]), float(row["ccc"]), _short(row)) for row in part.to_dict("records")],
+                    PANEL_IN)
+    left.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    right.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     left.set_ylabel("CCC, mean over dimensions")
-    for ax in (left, right):
-        draw_ceiling(ax, ceiling(runs.values()))
-    handles, labels = right.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=3, columnspacing=1.2, handletextpad=0.4)
+    right.tick_params(labelleft=False)
     first = next(iter(runs.values()))
-    absent = len(points) - len(known)
-    remark = f"; without a count of multiply-adds, on the right only: {absent}" if absent else ""
     title(figure, f"CCC against computing cost, {first.metrics['modality_set']}",
-          f"{provenance(runs.values())}{remark}")
+          "; ".join([provenance(runs.values()), "in brackets: parameters", *_remarks(points, runs)]))
     return figure
+
+
+def _remarks(points: pd.DataFrame, runs: Mapping[str, RunResult]) -> list[str]:
+    """Who stands in one panel alone or in none, and how far off the ceiling is (on the axis it would hide all else)."""
+    timed, counted = points["seconds_per_window"] > 0, points["multiply_adds"] > 0
+    texts = {"without a count of multiply-adds, on the right only": int((timed & ~counted).sum()),
+             "neither counted nor timed, not shown": int((~timed & ~counted).sum())}
+    remarks = [f"{text}: {count}" for text, count in texts.items() if count]
+    attainable = ceiling(runs.values())
+    return [*remarks, *([f"attainable: {attainable:.2f}"] if attainable is not None else [])]
 
 
 def cost_points(runs: Mapping[str, RunResult], cost: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +96,7 @@ def _panel(ax: Axes, points: pd.DataFrame, column: str, label: str) -> None:
         row = points.iloc[k]
         found = look(str(row["method"]), k)
         ax.plot([float(row[column])], [float(row["ccc"])], ls="", color=found.colour,
-                label=str(row["label"]) + _parameters(float(row["parameters"])), **marker_style(found, 6))
+                label=str(row["label"]) + _parameters(float(row["parameters"])), **marker_style(found, 5))
     ax.set_xscale("log")
     if len(points):  # whole decades, so that at least two ticks carry a number
         ax.set_xlim(10.0 ** np.floor(np.log10(points[column].min() / 1.2)),
@@ -84,6 +104,14 @@ def _panel(ax: Axes, points: pd.DataFrame, column: str, label: str) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(label)
     value_grid(ax, "both")
+
+
+def _short(row: Mapping[Hashable, Any]) -> str:
+    """A name with the parameters in thousands or millions."""
+    count = float(row["parameters"])
+    if np.isnan(count):
+        return str(row["label"])
+    return f"{row['label']} ({count / 1e6:.1f} M)" if count >= 1e6 else f"{row['label']} ({count / 1e3:.0f} k)"
 
 
 def _parameters(count: float) -> str:

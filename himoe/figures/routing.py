@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure
 
 from himoe.errors import bad_input
 from himoe.figures.chosen import OWN_METHOD, all_methods, ceiling, expert_runs
-from himoe.figures.style import COLUMN_IN, draw_ceiling, legend_below, new_figure, title, value_grid
+from himoe.figures.style import COLUMN_IN, PAGE_IN, draw_ceiling, legend_below, new_figure, title, value_grid
 from himoe.figures.values import float_of
 from himoe.palette import look
 from himoe.params import ReportParams
@@ -30,21 +31,57 @@ def figure4a(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.
     shown, left_out = shown_combinations(frame["combination"], len(modalities))
     n_experts = int(frame["expert"].max()) + 1
     rows = [max(len(modalities), 6), max(len(modalities) * n_experts, 8)]  # the colour bars' labels need room
-    figure = new_figure(COLUMN_IN, 2.2 + 0.105 * sum(rows))
-    fusion, experts = figure.subplots(2, 1, sharex=True, height_ratios=rows)
-    _heat(figure, fusion, _weights(frame, modalities, shown, [-1]), "Fusion weight")
-    _heat(figure, experts, _weights(frame, modalities, shown, list(range(n_experts))), "Expert weight")
+    figure = new_figure(PAGE_IN, 2.0 + 0.13 * rows[0] + 0.075 * rows[1])
+    fusion, experts = figure.subplots(2, 1, sharex=True, height_ratios=[1.7 * rows[0], rows[1]])
+    weights = _weights(frame, modalities, shown, [-1])
+    _heat(figure, fusion, weights, "Fusion weight", _fusion_scale(weights, shown))
+    _numbers(fusion, weights, shown)
+    _heat(figure, experts, _weights(frame, modalities, shown, list(range(n_experts))),
+          f"Expert weight (white: 1/{n_experts})", _expert_scale(frame, n_experts))
     fusion.set_yticks(range(len(modalities)), modalities)
     experts.set_yticks([n_experts * (m + 0.5) - 0.5 for m in range(len(modalities))], modalities)
     for m in range(1, len(modalities)):
-        experts.axhline(n_experts * m - 0.5, color="white", lw=1.0)
-    fusion.set_title("Weight of each modality in the fusion")
-    experts.set_title(f"Weight of each modality's {n_experts} experts (one row an expert)")
-    experts.set_xticks(range(len(shown)), shown, rotation=90, family="DejaVu Sans Mono", fontsize=6)
-    experts.set_xlabel(f"1 = present, 0 = absent, in the order\n{' '.join(modalities)}"
-                       + (f"\n({left_out} combinations not shown)" if left_out else ""))
+        experts.axhline(n_experts * m - 0.5, color="#555555", lw=0.8)
+    fusion.set_title("Weight of each modality in the fusion (numbers: modalities that are there)")
+    experts.set_title(f"Weight of each modality's {n_experts} experts (one row per expert), from their equal share")
+    experts.set_xticks(range(len(shown)), [in_words(combination, modalities) for combination in shown], rotation=90)
+    experts.set_xlabel("Modalities that are there" + (f" ({left_out} combinations not shown)" if left_out else ""))
     title(figure, "Mean routing weights by modality combination", f"{result.label}, {result.data}")
     return figure
+
+
+def in_words(combination: str, modalities: Sequence[str]) -> str:
+    """``"101"`` of EEG, ECG, EDA is ``"no ECG"``; all, one absent and one alone have words, others are listed."""
+    present = [name for name, bit in zip(modalities, combination, strict=True) if bit == "1"]
+    absent = [name for name in modalities if name not in present]
+    if not absent:
+        return f"all {len(modalities)}"
+    if len(present) == 1:
+        return f"{present[0]} only"
+    return f"no {absent[0]}" if len(absent) == 1 else "+".join(present)
+
+
+def _fusion_scale(weights: np.ndarray, shown: Sequence[str]) -> Normalize:
+    """From 0 to the largest weight among several: a modality alone has all of it, and would hide the rest."""
+    several = weights[:, [combination.count("1") > 1 for combination in shown]]
+    return Normalize(0.0, float(np.nanmax(several)) if np.isfinite(several).any() else 1.0)
+
+
+def _expert_scale(frame: pd.DataFrame, n_experts: int) -> Normalize:
+    """About the equal share, as wide as the means that are farthest from it."""
+    mean = frame[frame["expert"] >= 0].groupby(["combination", "modality", "expert"])["weight"].mean()
+    far = float((mean - 1 / n_experts).abs().max()) if len(mean) else 0.0
+    return CenteredNorm(1 / n_experts, far or 0.01)
+
+
+def _numbers(ax: Axes, weights: np.ndarray, shown: Sequence[str]) -> None:
+    """The fusion weight of each modality that is there, in its cell."""
+    high = _fusion_scale(weights, shown).vmax or 1.0
+    for row, column in np.argwhere(np.isfinite(weights)):
+        if shown[column][row] == "1":
+            value = weights[row, column]
+            ax.text(column, row, f"{value:.2f}".lstrip("0"), ha="center", va="center", fontsize=5.5,
+                    color="black" if value > 0.6 * high else "white")
 
 
 def shown_combinations(found: Sequence[str] | pd.Series, n_modalities: int,
@@ -83,10 +120,11 @@ def _weights(frame: pd.DataFrame, modalities: Sequence[str], shown: Sequence[str
     return mean.reindex(index=index, columns=list(shown)).to_numpy(float)
 
 
-def _heat(figure: Figure, ax: Axes, weights: np.ndarray, label: str) -> None:
-    high = np.nanmax(weights) if np.isfinite(weights).any() else 1.0
-    image = ax.imshow(weights, aspect="auto", cmap="cividis", vmin=0.0, vmax=high, interpolation="nearest")
-    bar = figure.colorbar(image, ax=ax, label=label, fraction=0.05, pad=0.02)
+def _heat(figure: Figure, ax: Axes, weights: np.ndarray, label: str, scale: Normalize) -> None:
+    diverging = isinstance(scale, CenteredNorm)
+    image = ax.imshow(weights, aspect="auto", cmap="PuOr" if diverging else "cividis", norm=scale,
+                      interpolation="nearest")
+    bar = figure.colorbar(image, ax=ax, label=label, fraction=0.03, pad=0.01, extend="neither" if diverging else "max")
     bar.outline.set_linewidth(0.4)  # type: ignore[operator]
     ax.tick_params(length=0)
     ax.tick_params(axis="x", labelbottom=ax.get_subplotspec().is_last_row())  # type: ignore[union-attr]

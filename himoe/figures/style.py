@@ -60,20 +60,21 @@ def title(figure: Figure, *lines: str) -> None:
     figure.suptitle("\n".join(wrapped(line, figure.get_figwidth() - 0.15) for line in lines), fontsize=TITLE_POINTS)
 
 
-def wrapped(text: str, width_in: float) -> str:
-    """*text* in lines that fit *width_in* inches in the title's font; words are never cut."""
+def wrapped(text: str, room_in: float) -> str:
+    """*text* in lines that fit *room_in* inches in the title's font; words are never cut."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _width_in(longer) <= width_in:
+        if lines and width_in(longer) <= room_in:
             lines[-1] = longer
         else:
             lines.append(word)
     return "\n".join(lines)
 
 
-def _width_in(text: str) -> float:
-    font = FontProperties(family=STYLE["font.family"], size=TITLE_POINTS)
+def width_in(text: str, points: float = TITLE_POINTS) -> float:
+    """How wide *text* is in the figures' font."""
+    font = FontProperties(family=STYLE["font.family"], size=points)
     return text_to_path.get_text_width_height_descent(text, font, False)[0] / 72
 
 
@@ -117,6 +118,7 @@ def width_of(n_columns: int) -> float:
 
 
 def panel_grid(n_panels: int, columns: int) -> tuple[int, int]:
-    """Rows and columns of a grid for *n_panels* small panels, at most *columns* wide."""
-    across = min(n_panels, columns)
+    """Rows and columns of a grid for *n_panels* small panels, at most *columns* wide; no panel alone in a row."""
+    widths = [across for across in range(min(n_panels, columns), 1, -1) if n_panels % across != 1]
+    across = widths[0] if widths else min(n_panels, columns)
     return -(-n_panels // across), across

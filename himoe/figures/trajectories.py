@@ -83,6 +83,7 @@ def _remarks(runs: Mapping[str, RunResult]) -> list[str]:
     else:
         band = f"line: mean, band: range over {max(seeds.values())} seeds"
         band += f" ({listed(single)}: one seed, no band)" if single else ""
+        band += "; not a confidence interval"
     constant = runs[OWN_METHOD].metrics["label_source"] == "trial"
     return [band] + (["one rating a trial, so the truth is a constant"] if constant else [])
 

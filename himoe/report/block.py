@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import altair as alt
@@ -44,6 +44,14 @@ class Block:
     legend: tuple[tuple[str, str, Look], ...] = ()  # key, label, look
     toggles: bool = False  # whether the legend hides methods
     files: tuple[str, ...] = field(default=())  # where the full numbers are
+
+    def rewritten(self, say: Callable[[str], str]) -> Block:
+        """The block with *say* applied to its pickers, data and specifications; its caption stays."""
+        pickers = tuple(replace(picker, values=tuple(say(value) if isinstance(value, str) else value
+                                                     for value in picker.values)) for picker in self.pickers)
+        data = self.data.map(lambda value: say(value) if isinstance(value, str) else value)
+        specs = tuple(json.loads(say(json.dumps(spec, ensure_ascii=False))) for spec in self.specs)
+        return replace(self, specs=specs, data=data.rename(columns=say), pickers=pickers)
 
 
 def inline(frame: pd.DataFrame, name: str) -> alt.InlineData:

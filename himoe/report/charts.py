@@ -26,6 +26,11 @@ from himoe.results import provenance
 WRAPPED_LABEL = "containerSize()[0] < 560 ? split(replace(datum.label, ' (', '|('), '|') : datum.label"
 
 
+def _label_axis() -> alt.Axis:
+    """Whole names of methods down the side."""
+    return alt.Axis(labelLimit=230, labelExpr=WRAPPED_LABEL, labelLineHeight=12, labelBaseline="middle")
+
+
 def scores(material: Material, task: str, name: str, title: str) -> Block | None:
     """Scores with intervals by method, one family and measure at a time; floors below, the ceiling as a dashed line."""
     frame = frames.score_frame(material.results, task)
@@ -37,13 +42,15 @@ def scores(material: Material, task: str, name: str, title: str) -> Block | None
     look = scales(list(methods(frame)))
     base = picked(alt.Chart(inline(frame.drop(columns="run"), name)), [picker.name for picker in pickers])
     place = alt.EncodingSortField(field="order", op="min", order="ascending")
-    rows = alt.Y("label:N", title=None, sort=place, axis=alt.Axis(
-        labelLimit=220, labelExpr=WRAPPED_LABEL, labelLineHeight=12, labelBaseline="middle"))
+    rows = alt.Y("label:N", title=None, sort=place, axis=_label_axis())
     colour = alt.Color("method:N", scale=look["colour"], legend=None)
     axis = "score, all test windows pooled"
     bars = base.mark_rule(strokeWidth=LINE_WIDTH).encode(x=x_axis("low", axis), x2="high:Q", y=rows, color=colour)
-    points = base.mark_point(filled=True, size=90, opacity=1).encode(
-        x=x_axis("score", axis), y=rows, color=colour, shape=alt.Shape("method:N", scale=look["shape"], legend=None),
+    hollow = alt.condition("indexof(datum.label, '(floor)') >= 0", alt.value("#FFFFFF"),
+                           alt.Fill("method:N", scale=look["colour"], legend=None))  # floors, as in print
+    points = base.mark_point(size=70, opacity=1, strokeWidth=2).encode(
+        x=x_axis("score", axis), y=rows, color=colour, fill=hollow,
+        shape=alt.Shape("method:N", scale=look["shape"], legend=None),
         tooltip=tips("label|method", "score#|score", "low#|95 % from", "high#|95 % to", "ceiling#|attainable"))
     text = base.mark_text(align="left", dx=8).encode(x=x_axis("high", axis), y=rows,
                                                      text=alt.Text("score:Q", format=".2f"))
@@ -54,7 +61,8 @@ def scores(material: Material, task: str, name: str, title: str) -> Block | None
     spec = finish(alt.layer(*([ceiling] if known else []), bars, points, text), name,
                   f"{title} with 95 % intervals", pickers, height=alt.Step(26), room=28)
     caption = ("Markers: all test windows pooled, averaged over dimensions and seeds; bars: 95 % intervals, people and "
-               "their trials resampled. Floors stand below the networks."
+               "their trials resampled. Floors are hollow and stand below the "
+               "networks."
                + (" Dashed: attainable with the simulator's true gains and lags known." if known else "")
                + f" Data: {provenance(frames.plain_runs(material.results, task))}.")
     return Block(name, title, caption, (spec,), frame.drop(columns=["method", "order"]), pickers,
@@ -88,21 +96,24 @@ def missing(material: Material) -> Block | None:
     layers = [*([ceiling] if frame["ceiling"].notna().any() else []), band, here, line, points]
     curves = finish(alt.layer(*layers), "missing", "CCC against missing rate by method", pickers, toggles=True)
     at_rate = base.transform_filter(near)
-    rows = sorted_labels("label", "ccc")
+    rows = sorted_labels("label", "ccc", _label_axis())
     bars = at_rate.mark_bar(height=alt.RelativeBandSize(band=0.7)).encode(
         x=x_axis("ccc", "CCC at the rate picked", zero=True), y=rows, color=colour,
         tooltip=tips("label|method", "ccc#|CCC", "sd#|SD over masks"))
-    text = at_rate.mark_text(align="left", dx=4).encode(x=x_axis("ccc", "CCC at the rate picked", zero=True), y=rows,
-                                                        text=alt.Text("ccc:Q", format=".3f"))
+    text = at_rate.transform_calculate(place="max(datum.ccc, 0)").mark_text(align="left", dx=4).encode(
+        x=x_axis("place", "CCC at the rate picked", zero=True), y=rows, text=alt.Text("ccc:Q", format=".3f"))
     ranking = finish(alt.layer(bars, text), "missing-ranking", "Methods ranked by CCC at the missing rate picked",
-                     pickers, toggles=True, height=alt.Step(22), room=48)
+                     pickers, toggles=True, height=alt.Step(26), room=48)
+    first = frame[(frame["family"] == pickers[0].values[0]) & (frame["measure"] == pickers[1].values[0])]
+    ends = first.sort_values("rate").groupby("method")["ccc"].last()
     used = [run for run in frames.plain_runs(material.results, "regression") if run.metrics["protocol"] == "trial"]
     caption = ("CCC, mean over dimensions, against the share of modalities dropped at random; the folds' own scores "
-               "averaged, bands are the SD over mask seeds. Every method sees the same masks. Below: the ranking at "
+               "averaged. Bands are the SD over mask seeds alone: other people would move a score much more, see the "
+               "intervals of the first chart. Every method sees the same masks. Below: the ranking at "
                "the rate picked. Dashed: attainable with nothing missing. Ours only; the paper's numbers are in Tables "
                f"3, 8 and 9. Data: {provenance(used)}.")
     return Block("missing", "CCC against missing rate", caption, (curves, ranking),
-                 frame.drop(columns=["method", "low", "high"]), pickers, legend(frame), True,
+                 frame.drop(columns=["method", "low", "high"]), pickers, legend(frame, ends), True,
                  ("runs/*/sweep.csv",))
 
 

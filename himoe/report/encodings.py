@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from himoe.palette import Look
@@ -41,10 +42,10 @@ def y_axis(field: str, title: str) -> alt.Y:
     return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False, nice=True))
 
 
-def sorted_labels(field: str, by: str, axis: alt.Axis | None = None) -> alt.Y:
+def sorted_labels(field: str, by: str, axis: alt.Axis) -> alt.Y:
     """Names down the side, the largest *by* on top."""
     return alt.Y(f"{field}:N", title=None, sort=alt.EncodingSortField(field=by, op="max", order="descending"),
-                 axis=axis or alt.Axis(labelLimit=190))
+                 axis=axis)
 
 
 def methods(frame: pd.DataFrame) -> dict[str, str]:
@@ -54,10 +55,13 @@ def methods(frame: pd.DataFrame) -> dict[str, str]:
     return {method: found[method] for method in sorted(found, key=ranked.index)}
 
 
-def legend(frame: pd.DataFrame) -> tuple[tuple[str, str, Look], ...]:
-    """Key, label and look of each method."""
+def legend(frame: pd.DataFrame, ends: pd.Series | None = None) -> tuple[tuple[str, str, Look], ...]:
+    """Key, label and look of each method; in the order of the lines, top first, where *ends* says where they end."""
     found = methods(frame)
-    return tuple(zip(found, found.values(), looks_of(list(found)), strict=True))
+    entries = list(zip(found, found.values(), looks_of(list(found)), strict=True))
+    if ends is not None:  # sorting is stable: methods that do not stand in the first view stay last
+        entries.sort(key=lambda entry: -float(ends.get(entry[0], -np.inf)))
+    return tuple(entries)
 
 
 def families(frame: pd.DataFrame, first: str = "") -> tuple[str, ...]:

@@ -201,7 +201,7 @@ def training_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
     parts = []
     for run in figure_runs(results, settings).values():
         history = run.part("history")
-        if history.empty:
+        if history["epoch"].nunique() < 2:  # fitted in one step
             continue
         by_epoch = history.groupby("epoch")
         for part, column in (("validation loss", "validation_loss"), ("training loss", "train_loss")):

@@ -35,12 +35,13 @@ def routing(material: Material) -> Block | None:
     cells = base.mark_rect().encode(
         x=alt.X("column:N", title=None, sort=None, axis=alt.Axis(orient="top", labelAngle=-45)),
         y=alt.Y("combination:N", title=None, sort=_ORDER, axis=alt.Axis(labelLimit=150)),
-        color=alt.Color("weight:Q", title="weight", scale=alt.Scale(scheme="viridis", zero=True),
+        color=alt.Color("weight:Q", title="weight", scale=alt.Scale(scheme="viridis", type="sqrt", zero=False),
                         legend=alt.Legend(orient="bottom", gradientLength=180)),
         tooltip=tips("combination|modalities that are there", "column|to", "weight#|weight"))
     spec = finish(cells, "routing", "Routing weights by modality combination", pickers, height=alt.Step(20))
     caption = ("Rows: which modalities are there. Fusion weights (Eq. 4) go over modalities, absent ones included with "
-               "their default code; a modality's gate (Eq. 2) goes over its experts. Means over test windows. "
+               "their default code; a modality's gate (Eq. 2) goes over its experts. Means over test windows; "
+               "colours by the root of the weight, as one modality alone has all of it. "
                f"Data: {material.figure_data}.")
     return Block("routing", "Hi-MoE's routing weights", caption, (spec,), frame.drop(columns=["size", "order"]),
                  pickers, files=("runs/*/routing.csv",))
@@ -66,8 +67,8 @@ def combinations(material: Material) -> Block | None:
                "for six modalities or fewer, else all, all but one, and single ones. "
                f"Data: {material.figure_data}.")
     return Block("combinations", "CCC by modality combination", caption, (spec,),
-                 frame.drop(columns=["method", "order"]), pickers, legend(frame), True,
-                 ("runs/*/combinations.csv",))
+                 frame.drop(columns=["method", "order"]), pickers,
+                 legend(frame, frame.groupby("method")["ccc"].first()), True, ("runs/*/combinations.csv",))
 
 
 def calibration(material: Material) -> Block | None:
@@ -114,8 +115,9 @@ def training(material: Material) -> Block | None:
     spec = finish(alt.layer(line, points), "training", "Loss by epoch and method", pickers, True)
     caption = ("Mean over the fits (folds and seeds) that had not stopped early by that epoch; so late epochs are "
                f"means over fewer fits. Closed-form methods have no epochs. Data: {material.figure_data}.")
+    ends = frame[frame["part"] == pickers[0].values[0]].sort_values("epoch").groupby("method")["loss"].last()
     return Block("training", "Training curves", caption, (spec,), frame.drop(columns="method"), pickers,
-                 legend(frame), True, ("runs/*/history.csv",))
+                 legend(frame, ends), True, ("runs/*/history.csv",))
 
 
 def cost(material: Material) -> Block | None:
@@ -127,16 +129,19 @@ def cost(material: Material) -> Block | None:
     look = scales(list(methods(frame)))
     base = shown(picked(alt.Chart(inline(frame, "cost")), ["measure"]))
     points = base.mark_point(filled=True, size=130, opacity=0.95).encode(
-        x=alt.X("cost:Q", title="cost of one forward pass (log scale)", scale=alt.Scale(type="log"),
+        x=alt.X("cost:Q", title="cost as picked above (log scale)", scale=alt.Scale(type="log"),
                 axis=alt.Axis(format="~s", tickCount=5)),
         y=y_axis("ccc", "CCC, mean over dimensions"), color=alt.Color("method:N", scale=look["colour"], legend=None),
         shape=alt.Shape("method:N", scale=look["shape"], legend=None),
         tooltip=tips("label|method", "cost#|cost", "measure|of", "ccc#|CCC"))
-    spec = finish(points, "cost", "CCC against cost by method", pickers, True)
+    right = "scale('x', datum.cost) > width / 2"  # a name stands where the panel has room for it
+    names = base.mark_text(align=alt.expr(f"{right} ? 'right' : 'left'"), dx=alt.expr(f"{right} ? -10 : 10")).encode(
+        x=alt.X("cost:Q"), y=y_axis("ccc", "CCC, mean over dimensions"), text="label:N")
+    spec = finish(alt.layer(points, names), "cost", "CCC against cost by method", pickers, True)
     caption = ("Multiply-adds and parameters are counted, seconds are measured on one CPU thread and differ between "
                f"machines. Closed-form methods have no multiply-adds. Data: {material.figure_data}.")
-    return Block("cost", "Cost against CCC", caption, (spec,), frame.drop(columns="method"), pickers, legend(frame),
-                 True, ("metrics/cost.csv",))
+    return Block("cost", "Cost against CCC", caption, (spec,), frame.drop(columns="method"), pickers,
+                 legend(frame, frame.groupby("method")["ccc"].first()), True, ("metrics/cost.csv",))
 
 
 def leaks(material: Material) -> Block | None:

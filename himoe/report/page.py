@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -21,11 +22,13 @@ from himoe.report.encodings import Material, main_family
 from himoe.report.frames import Results
 from himoe.report.looks import swatch
 from himoe.report.markup import html_frame, html_table
-from himoe.tables import Table, to_markdown
+from himoe.tables import Table
+from himoe.tables.arrange import common_notes, reading_markdown, rewritten, said_once, without_notes
 from himoe.tables.reading import READING, contradictions
 
 VEGA_LITE = "6.4"
 FIRST = "scores"  # the chart of the first screen
+COMMON = "Notes of several tables, unless one says otherwise"
 SNIPPET = "window.vegaEmbed = vegaEmbed;"  # what the bundle gives to the page
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("make repro", "everything, from raw files to this page"),
@@ -72,34 +75,53 @@ def build_page(results: Results, comparisons: pd.DataFrame, tables: Mapping[str,
     if not results:
         raise InputError("params.yaml: runs: found no runs, expected at least one; name one.")
     material = Material(results, cost, settings)
-    blocks = build_blocks(material)
+    simulated = [bool(run.metrics["simulated"]) for run in results.values()]
+    say = said_once if all(simulated) else str  # the badge says it for all
+    blocks = [block.rewritten(say) for block in build_blocks(material)]
     first = next((block for block in blocks if block.name == FIRST), None)
-    claims = tables.get("claims")
     return _environment().get_template("page.html").render(
         css=_asset("page.css"), js=_asset("page.js"), vega=_bundle(), specs=_script_json(blocks),
-        banner=summary.banner(results), simulated=any(run.metrics["simulated"] for run in results.values()),
-        sentence=outcome.sentence(results, comparisons, settings), first=first,
-        claims=html_table(claims) if claims else None, reading=READING,
-        headline=[(text, html_table(table)) for text, table
-                  in summary.headline(results, comparisons, main_family(material))],
-        data=html_table(summary.data_table(results)), blocks=[block for block in blocks if block is not first],
+        banner=summary.banner(results), simulated=any(simulated),
+        sentence=say(outcome.sentence(results, comparisons, settings)), first=first,
+        blocks=[block for block in blocks if block is not first],
         block_tables={block.name: html_frame(block.data, f"numbers-{block.name}", block.title) for block in blocks},
-        tables=[html_table(table) for name, table in tables.items() if name != "claims"],
-        differences=html_table(summary.difference_table(tables)), contradictions=contradictions(),
-        commands=commands, versions=dict(sorted(versions.items())), digests=digests or {})
+        contradictions=contradictions(), commands=commands, versions=dict(sorted(versions.items())),
+        digests=digests or {}, **_tables_shown(material, comparisons, tables, say))
+
+
+def _tables_shown(material: Material, comparisons: pd.DataFrame, tables: Mapping[str, Table],
+                  say: Callable[[str], str]) -> dict[str, Any]:
+    """The template's tables, each ready to print; a note of many of them is said once, among ``reading``."""
+    headline = summary.headline(material.results, comparisons, main_family(material))
+    texts = [say(text) for text, _ in headline]
+    plain = {"data": summary.data_table(material.results), **tables, "differences": summary.difference_table(tables)}
+    every = [rewritten(table, say) for table in [*(table for _, table in headline), *plain.values()]]
+    common = common_notes(every)
+    ready = [html_table(without_notes(table, common)) for table in every]
+    named = dict(zip(plain, ready[len(texts):], strict=True))
+    reading = [*READING, *([(COMMON, " ".join(common))] if common else [])]
+    return {"headline": list(zip(texts, ready, strict=False)), "claims": named.get("claims"),
+            "data": named["data"], "differences": named["differences"], "reading": reading,
+            "tables": [table for name, table in named.items() if name not in ("claims", "data", "differences")]}
 
 
 def build_readme(results: Results, comparisons: pd.DataFrame, tables: Mapping[str, Table], settings: ReportParams,
                  figures: Sequence[str] = ()) -> str:
     """The report as Markdown for a forge; *figures* are file stems in ``figures/``."""
+    say = said_once if all(run.metrics["simulated"] for run in results.values()) else str
     headline = summary.headline(results, comparisons)
     shown = {"data": summary.data_table(results), **tables, "differences": summary.difference_table(tables)}
+    every = [rewritten(table, say) for table in [*(table for _, table in headline), *shown.values()]]
+    common = common_notes(every)
+    texts = [Markup(reading_markdown(without_notes(table, common))) for table in every]
+    reading = [*READING, *([(COMMON, " ".join(common))] if common else [])]
     return _environment().get_template("readme.md").render(
-        banner=Markup(summary.banner(results)), contents=[(name, Markup(table.title)) for name, table in shown.items()],
-        headline=[(Markup(text), Markup(to_markdown(table))) for text, table in headline],
-        tables=[(name, Markup(to_markdown(table))) for name, table in shown.items()],
-        sentence=Markup(outcome.sentence(results, comparisons, settings)),
-        reading=[(Markup(term), Markup(text)) for term, text in READING],
+        banner=Markup(summary.banner(results)),
+        contents=[(name, Markup(table.title.split(": ")[0])) for name, table in shown.items()],
+        headline=list(zip([Markup(say(text)) for text, _ in headline], texts, strict=False)),
+        tables=list(zip(shown, texts[len(headline):], strict=True)),
+        sentence=Markup(say(outcome.sentence(results, comparisons, settings))),
+        reading=[(Markup(term), Markup(text)) for term, text in reading],
         contradictions=[Markup(text) for text in contradictions()], figures=list(figures),
         commands=[(Markup(command), text) for command, text in COMMANDS])
 

@@ -24,7 +24,9 @@ UNITS = {"uV": "µV", "uS": "µS", "degC": "°C"}
 SIDES = ("before", "after")
 RANGE_DB = 90.0  # of a spectrum shown below its peak
 SIDE_IN = (4.4, 3.3)  # one side's picture on the page
-ROW_IN, HEAD_IN, GAP_IN = 2.4, 0.4, 0.44  # one modality, the title, below each axis of the file
+ROW_IN, HEAD_IN, FOOT_IN = 1.15, 0.35, 0.2  # one modality, the title and the names of the axes, of the file
+# Left edge and width of lines and spectrum in the file, before and after filtering, as shares of the page.
+LINES_AT, SPECTRA_AT, SIDE_STEP = (0.072, 0.225), (0.352, 0.128), 0.512
 # Colours that follow the page's light or dark look (names as in quality.css).
 PAGE_COLOURS = {"#000000": "currentColor", "#0072b2": "var(--blue)"}
 
@@ -53,35 +55,48 @@ def set_figure(example: Mapping[str, Any], label: str) -> Figure:
     *label* names the data, with the word simulated where it is.
     """
     modalities = list(example["modalities"])
-    height = HEAD_IN + ROW_IN * len(modalities)
+    height = HEAD_IN + FOOT_IN + ROW_IN * len(modalities)
     with style():
         figure = Figure(figsize=(PAGE_IN, height))
         heading = (f"{label}: signals as recorded (left) and after filtering (right), subject {example['subject']}, "
                    f"trial {example['trial']}")
         figure.text(0.5, 1 - 0.1 / height, wrapped(heading, PAGE_IN - 0.2), ha="center", va="top",
                     fontsize=TITLE_POINTS)
-        tall = (ROW_IN - 2 * GAP_IN - 0.2) / 2  # of one axis, in inches
         for k, modality in enumerate(modalities):
-            bottom = height - HEAD_IN - (k + 1) * ROW_IN + GAP_IN
+            bottom = (height - HEAD_IN - (k + 1) * ROW_IN + 0.2) / height
             for j, side in enumerate(SIDES):
                 if example["modalities"][modality][side] is not None:
-                    spectra, lines = (figure.add_axes((0.08 + 0.5 * j, (bottom + i * (tall + GAP_IN)) / height, 0.39,
-                                                       tall / height)) for i in (0, 1))
-                    draw_side(lines, spectra, example["modalities"][modality], side, f"{modality}, ")
+                    lines, spectra = (figure.add_axes((left + SIDE_STEP * j, bottom, width, (ROW_IN - 0.58) / height))
+                                      for left, width in (LINES_AT, SPECTRA_AT))
+                    draw_side(lines, spectra, example["modalities"][modality], side, f"{modality}, ", small=True)
+                    last = modality == modalities[-1]
+                    lines.set_xlabel("time in the trial (s)" if last else "", labelpad=1)
+                    spectra.set_xlabel("frequency (Hz)" if last else "", labelpad=1)
     return figure
 
 
-def draw_side(lines: Axes, spectra: Axes, pictures: Mapping[str, Any], side: str, name: str = "") -> None:
-    """One side's lines and spectra; both sides share the axes of the spectra."""
+def draw_side(lines: Axes, spectra: Axes, pictures: Mapping[str, Any], side: str, name: str = "",
+              small: bool = False) -> None:
+    """One side's lines and spectra; both sides share the axes of the spectra. *small*: no legend, names coloured."""
     shown = pictures[side]
-    draw_lines(lines, shown, pictures["start_s"], pictures["length_s"])
+    unit = draw_lines(lines, shown, pictures["start_s"], pictures["length_s"])
     how = "as recorded" if side == "before" else "filtered"
-    lines.set_title(f"{name}{how}, {shown['sfreq_hz']:g} Hz", loc="left", pad=3)
-    draw_spectra(spectra, shown, [pictures[s] for s in SIDES if pictures[s] is not None])
+    between = "\n" if small else "; "
+    lines.set_title(f"{name}{how}, {shown['sfreq_hz']:g} Hz{between if unit else ''}{unit}", loc="left", pad=3)
+    draw_spectra(spectra, shown, [pictures[s] for s in SIDES if pictures[s] is not None], legend=not small)
+    if small:
+        if len(shown["channels"]) > 1:  # instead of a legend
+            for k, label in enumerate(lines.get_yticklabels()):
+                label.set_color(SERIES[k % len(SERIES)].colour)
+        spectra.set_ylabel("")
+        spectra.set_title("power (dB)", loc="left", pad=3)
 
 
-def draw_lines(ax: Axes, shown: Mapping[str, Any], start_s: float, length_s: float) -> None:
-    """Each channel about its median; several stand one below the other, a common step apart."""
+def draw_lines(ax: Axes, shown: Mapping[str, Any], start_s: float, length_s: float) -> str:
+    """Each channel about its median; several stand one below the other, a common step apart.
+
+    Gives what the axis measures, for the title: beside the axis a long name would be cut.
+    """
     unit = UNITS.get(shown["unit"], shown["unit"])
     rows = [(c["name"], np.array(c["time_s"], dtype=float), np.array(c["values"], dtype=float))
             for c in shown["channels"]]
@@ -89,20 +104,21 @@ def draw_lines(ax: Axes, shown: Mapping[str, Any], start_s: float, length_s: flo
     step = _round_up(max(spans, default=0.0)) or 1.0
     for k, (_, time_s, values) in enumerate(rows):
         ax.plot(time_s, values - k * step, color=SERIES[k % len(SERIES)].colour, lw=0.7)
+    ax.set_xlim(start_s, start_s + length_s)
+    ax.set_xlabel("time in the trial (s)", labelpad=1)
+    ax.locator_params(axis="x", nbins=6)
     if not spans:
         ax.text(0.5, 0.5, "nothing recorded", transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])
-    elif len(rows) > 1:
-        ax.set_yticks([-k * step for k in range(len(rows))], [name for name, _, _ in rows])
-        ax.set_ylabel(f"{step:g} {unit} a step")
-    else:
-        ax.set_ylabel(f"{rows[0][0]} ({unit})")
-        ax.locator_params(axis="y", nbins=4)
-    ax.set_xlim(start_s, start_s + length_s)
-    ax.set_xlabel("time in the trial (s)", labelpad=1)
+        return ""
+    if len(rows) > 1:
+        ax.set_yticks([-k * step for k in range(len(rows))], [name.replace("_", "\n") for name, _, _ in rows])
+        return f"{step:g} {unit} per step"
+    ax.locator_params(axis="y", nbins=4)
+    return f"{rows[0][0]} in {unit}"
 
 
-def draw_spectra(ax: Axes, shown: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> None:
+def draw_spectra(ax: Axes, shown: Mapping[str, Any], sides: Sequence[Mapping[str, Any]], legend: bool = True) -> None:
     """Power density of each channel on a log frequency axis; *sides* decide the limits."""
     channels = [c for side in sides for c in side["channels"] if c["power_db"]]
     for k, channel in enumerate(shown["channels"]):
@@ -124,7 +140,7 @@ def draw_spectra(ax: Axes, shown: Mapping[str, Any], sides: Sequence[Mapping[str
         if line < max(frequencies):
             ax.axvline(line, color="#808080", lw=0.7, ls=":")
     value_grid(ax)
-    if len(shown["channels"]) > 1:
+    if legend and len(shown["channels"]) > 1:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=4, handlelength=2.2, borderpad=0.1, borderaxespad=0.1,
                   columnspacing=1)
 

@@ -139,14 +139,16 @@ def test_missing_rates_draw_ours_and_published_apart(name: str, run: str, method
     expected = [scores.loc[scores["missing_rate"] == rate, "value"].mean() for rate in RATES]
     np.testing.assert_allclose(line(ours, "Hi-MoE").get_ydata(), expected, rtol=1e-12)
     np.testing.assert_allclose(line(ours, "Hi-MoE").get_xdata(), RATES)
-    assert len(ours.lines) == methods + 1
+    assert len([drawn_line for drawn_line in ours.lines if drawn_line.get_label() != "_end"]) == methods + 1
+    assert ours.get_ylim() == published.get_ylim()  # one scale, or the panels cannot be compared
     assert set(line(ours, "Attainable at r = 0, pooled").get_ydata()) == {ATTAINABLE["deap"]["ccc"]}
     values = [paper_value(table, "deap", "himoe", modalities, "ccc", "mean", rate) for rate in RATES]
     assert all(values)
     np.testing.assert_array_equal(line(published, "Hi-MoE (paper)").get_ydata(), [v.value for v in values if v])
-    assert "simulated" in ours.get_title()
-    assert "simulated" not in published.get_title()
-    assert "not our results" in published.get_title()
+    headings = [ax.get_title(loc="left").replace("\n", " ") for ax in (ours, published)]
+    assert "simulated" in headings[0]
+    assert "simulated" not in headings[1]
+    assert "not our results" in headings[1]
     assert all(label.endswith("(paper)") for label in published.get_legend_handles_labels()[1])
     assert not any("paper" in label for label in ours.get_legend_handles_labels()[1])
 
@@ -159,6 +161,21 @@ def test_the_band_of_missing_rates_is_the_sd_over_mask_seeds(deap: Material) -> 
     low, high = band_at(ax, 0, 0.4)
     assert low == pytest.approx(np.mean(means) - np.std(means, ddof=1))
     assert high == pytest.approx(np.mean(means) + np.std(means, ddof=1))
+
+
+def test_names_stand_in_the_order_of_the_lines_ends(deap: Material) -> None:
+    ax = drawn("figure6", deap).axes[0]
+    named = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    ends = {str(found.get_label()): float(found.get_ydata()[-1]) for found in ax.lines if found.get_label() != "_end"}
+    assert sorted(named, key=lambda name: -named[name]) == sorted(ends, key=lambda name: -ends[name])
+
+
+def test_the_upright_bar_is_the_interval_over_people(deap: Material) -> None:
+    figure = drawn("figure6", deap)
+    metrics = deap[0]["deap-himoe"].metrics
+    bar = figure.axes[0].collections[-1].get_segments()[0]
+    assert bar[:, 1].tolist() == [metrics["ccc_low"], metrics["ccc_high"]]
+    assert "upright bar: Hi-MoE at r = 0, pooled, 95 % interval" in figure.get_suptitle().replace("\n", " ")
 
 
 def test_a_set_that_the_paper_lacks_has_no_published_panel(dreamer: Material) -> None:
@@ -184,11 +201,15 @@ def test_routing_shows_weights_in_place(deap: Material) -> None:
     columns = [label.get_text() for label in figure.axes[1].get_xticklabels()]
     assert fusion.shape == (7, 15)
     assert experts.shape == (21, 15)
-    assert columns[0] == "1111111"
-    column = columns.index("1101111")
+    assert columns[0] == "all 7"
+    assert columns[-1] == "TEMP only"
+    column = columns.index("no EMG")
     weights = frame[frame["combination"] == "1101111"].set_index(["modality", "expert"])["weight"]
     assert fusion[2, column] == weights["EMG", -1]
     assert experts[3 * 3 + 1, column] == weights["EDA", 1]
+    scale = figure.axes[1].images[0].norm
+    assert scale(1 / 3) == pytest.approx(0.5)  # the equal share is the middle of the colours
+    assert min(scale(experts.min()), 1 - scale(experts.max())) == pytest.approx(0.0, abs=1e-9)  # and they are used up
 
 
 def test_of_too_many_combinations_the_extremes_are_shown() -> None:
@@ -269,7 +290,7 @@ def test_an_incomplete_set_says_how_many_combinations_it_shows(deap: Material) -
 
 def test_calibration_has_a_panel_a_method_and_a_line_a_dimension(deap: Material) -> None:
     axes = drawn("calibration", deap).axes
-    assert len(axes) == 12  # nine of them used
+    assert len(axes) == 9  # none alone in a row
     ax = next(ax for ax in axes if ax.get_title() == "IANet (2024)")
     predictions = deap[0]["deap-ianet"].part("predictions")
     rows = predictions[predictions["dimension"] == "dominance"]
@@ -315,8 +336,9 @@ def test_cost_shows_methods_without_multiply_adds_by_seconds_alone(deap: Materia
     results, _, cost = deap
     figure = drawn("cost", deap)
     left, right = figure.axes
-    assert len(right.lines) == 9 + 1  # and the ceiling
-    assert len(left.lines) == 5 + 1
+    assert len(right.lines) == 9
+    assert len(left.lines) == 5
+    assert len(right.texts) == 9  # each point is named where it stands
     plain = cost[cost["variant"] == ""]
     rows = plain[(plain["modality_set"] == "EEG+PPS") & (plain["set"] == "deap")].set_index("method")
     label = f"Hi-MoE: {int(rows.loc['himoe', 'parameters']):,} parameters"
@@ -326,8 +348,18 @@ def test_cost_shows_methods_without_multiply_adds_by_seconds_alone(deap: Materia
     assert left.get_xscale() == right.get_xscale() == "log"
     for ax in (left, right):
         low, high = ax.get_xlim()
-        assert all(low < point.get_xdata()[0] < high for point in ax.lines if "Attainable" not in point.get_label())
+        assert all(low < point.get_xdata()[0] < high for point in ax.lines)
     assert "on the right only: 4" in figure.get_suptitle()
+    assert "not shown" not in figure.get_suptitle()
+
+
+def test_cost_says_how_many_were_neither_counted_nor_timed(deap: Material) -> None:
+    results, settings, cost = deap
+    networks = cost["multiply_adds"] > 0
+    figure = drawn("cost", (results, settings, cost.assign(
+        seconds_per_window=cost["seconds_per_window"].where(networks))))
+    assert "not shown: 4" in figure.get_suptitle().replace("\n", " ")
+    assert "right only" not in figure.get_suptitle()
 
 
 def test_cost_needs_its_columns_and_rows(deap: Material) -> None:

@@ -43,7 +43,7 @@ def choose(chrome: Any, selector: str, value: Any) -> None:
         "e.dispatchEvent(new Event('input', {bubbles: true})); setTimeout(done, 200);", selector, value)
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, 1280, 1920])
 def test_it_opens_clean_and_fits(opened: Opened, asked_for: Callable[[Any], list[str]], width: int) -> None:
     chrome = opened(width)
     assert [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"] == []
@@ -60,7 +60,7 @@ def test_it_opens_clean_and_fits(opened: Opened, asked_for: Callable[[Any], list
     assert out == []
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900), (1920, 1080)])
 def test_the_first_screen_holds_badge_sentence_and_chart(opened: Opened, width: int, height: int) -> None:
     chrome = opened(width)
     boxes = chrome.execute_script(
@@ -78,6 +78,62 @@ def test_the_first_screen_holds_badge_sentence_and_chart(opened: Opened, width: 
         "+ document.querySelector('#chart-scores .mark-text').innerHTML")
 
 
+WIDE = ("return [...document.querySelectorAll('.scroll')].filter(b => b.clientWidth && b.scrollWidth > b.clientWidth)"
+        ".map(b => b.getAttribute('aria-label'))")
+SHOWN = ("return [...document.querySelectorAll('#table-scores thead th')].filter(h => !h.hidden)"
+         ".map(h => h.textContent)")
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_tables_are_as_wide_as_the_page_and_a_button_shows_the_rest(opened: Opened, width: int) -> None:
+    chrome = opened(width)
+    chrome.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    chrome.execute_async_script("setTimeout(arguments[0], 300)")
+    assert chrome.execute_script(WIDE) == []
+    few = chrome.execute_script(SHOWN)
+    assert few[0] == "Method"
+    assert "CCC" in few
+    button = chrome.find_element("css selector", ".scroll:has(#table-scores) + button.more")
+    assert button.get_attribute("aria-expanded") == "false"
+    chrome.execute_script("arguments[0].click()", button)
+    every = chrome.execute_script(SHOWN)
+    assert len(every) > len(few)
+    assert button.get_attribute("aria-expanded") == "true"
+    assert chrome.execute_script("return document.scrollingElement.scrollWidth <= window.innerWidth")
+    stays = chrome.execute_script(  # the first column stays where it is while the others move
+        "const box = document.getElementById('table-scores').closest('.scroll'), cell = box.querySelector('tbody th');"
+        "const before = cell.getBoundingClientRect().left; box.scrollLeft = 200;"
+        "return [before, cell.getBoundingClientRect().left, box.scrollLeft]")
+    assert stays[0] == stays[1]
+    assert stays[2] > 0
+    chrome.execute_script("arguments[0].click()", button)
+    assert chrome.execute_script(SHOWN) == few
+
+
+def test_heads_stay_in_view_while_the_page_scrolls(opened: Opened) -> None:
+    chrome = opened(1280)
+    top = chrome.execute_script(
+        "const rows = document.getElementById('table-scores').tBodies[0].rows;"
+        "rows[rows.length - 1].scrollIntoView({block: 'center', behavior: 'instant'});"
+        "return document.querySelector('#table-scores thead th').getBoundingClientRect().top")
+    assert -1 <= top <= 1
+
+
+def test_a_row_whose_race_has_no_column_names_it(opened: Opened) -> None:
+    chrome = opened(390)
+    named = chrome.execute_script("return document.querySelector('#table-scores tbody th').dataset.where")
+    assert "EEG" in named
+
+
+def test_tooltips_leave_out_what_is_not_known(opened: Opened) -> None:
+    chrome = opened(1280)
+    text = chrome.execute_script("return tip({method: 'A <b>', low: null, high: 'null', CCC: '0.4'},"
+                                 " text => text.replace('<', '&lt;'))")
+    assert "null" not in text
+    assert "A &lt;b>" in text
+    assert "0.4" in text
+
+
 def test_every_chart_draws_marks_of_its_data(opened: Opened) -> None:
     chrome = opened(1280)
     marks = chrome.execute_script(
@@ -92,7 +148,7 @@ def test_tables_sort_both_ways_by_number(opened: Opened) -> None:
     column = [h.text.strip() for h in head].index("CCC")
     before = texts(chrome, "table-scores", column)
     states = []
-    for sign in (1, -1):
+    for sign in (-1, 1):  # the first click brings the largest to the top
         chrome.execute_script("arguments[0].click()", head[column])
         cells = texts(chrome, "table-scores", column)
         values = [float(cell.split()[0]) for cell in cells if cell not in ("—", "undefined")]
@@ -102,7 +158,7 @@ def test_tables_sort_both_ways_by_number(opened: Opened) -> None:
         assert sorted(cells) == sorted(before)
         states.append(chrome.execute_script("return arguments[0].closest('th').getAttribute('aria-sort')",
                                             head[column]))
-    assert states == ["ascending", "descending"]
+    assert states == ["descending", "ascending"]
 
 
 def test_sorting_goes_by_value_not_by_digits_and_works_from_the_keyboard(opened: Opened) -> None:
@@ -116,7 +172,7 @@ def test_sorting_goes_by_value_not_by_digits_and_works_from_the_keyboard(opened:
         ".map(r => r.cells[arguments[0]].dataset.key ?? r.cells[arguments[0]].textContent)", column)
     values = [float(key) for key in keys if key]
     assert len({len(str(int(value))) for value in values}) > 1  # by digits the order would be another one
-    assert values == sorted(values)
+    assert values == sorted(values, reverse=True)
 
 
 def test_the_legend_hides_a_method_everywhere_in_its_block(opened: Opened) -> None:

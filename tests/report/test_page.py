@@ -81,6 +81,27 @@ def test_simulated_data_is_said_loudly_everywhere(made: Any) -> None:
     captions = re.findall(r'<p class="caption">(.*?)</p>', made.page, re.DOTALL)
     assert len(captions) == len(BLOCKS)
     assert all("(simulated)" in caption for caption in captions)
+    assert made.page.count("(simulated)") < 150  # the badge says it once; titles and captions name the data
+    assert "(simulated)" not in "".join(re.findall(r"<tbody>(.*?)</tbody>", made.page, re.DOTALL))
+    assert "(simulated)" not in re.search(r'id="specs">(.*?)</script>', made.page, re.DOTALL)[1]  # type: ignore[index]
+
+
+def test_beside_real_data_every_cell_keeps_the_mark(made: Any) -> None:
+    run = made.results["deap-himoe"]
+    said = {"simulated": False, "data": "Clinic"}
+    real = replace(run, metrics={**run.metrics, **said}, info={**run.info, **said})
+    results = {"clinic": real, "deap-mean": made.results["deap-mean"]}
+    page = build_page(results, made.comparisons.iloc[:0], {}, made.cost, SETTINGS, {})
+    assert "<td>DEAP (simulated)</td>" in page or '<th scope="row">DEAP (simulated)</th>' in page
+
+
+def test_notes_are_three_lines_and_what_is_common_is_said_once(made: Any) -> None:
+    page = re.sub(r"Where the paper contradicts itself:.*?</ul>", "", made.page, flags=re.DOTALL)
+    for notes in (re.findall(r"<li>(.*?)</li>", text)
+                  for text in re.findall(r'<ul class="note">(.*?)</ul>', page, re.DOTALL)):
+        assert sum(-(-len(note) // 150) for note in notes) <= 3
+    every = re.findall(r"<li>([^<]{25,})</li>", made.page)
+    assert max(every.count(note) for note in every) <= 2
 
 
 def test_real_data_has_no_loud_banner(tmp_path: Path) -> None:
@@ -168,7 +189,7 @@ def test_cells_know_what_they_are_sorted_by() -> None:
                                          (PaperValue(0.9, True), -3), (Ours(None), math.nan)))
     cells = [cell for row in html_table(table).rows for cell in row]
     assert [(cell.kind, cell.key) for cell in cells] == [
-        ("ours", "0.25"), ("text", "+0.041"), ("none", ""), ("text", "needs FACE"), ("paper", "0.9"), ("text", "-3.0"),
+        ("ours", "0.25"), ("text", "+0.041"), ("none", ""), ("text", "needs FACE"), ("paper", "0.9"), ("text", "-3"),
         ("ours", ""), ("text", "")]
     assert (cells[0].text, cells[0].tail) == ("0.250", "± 0.500")
 

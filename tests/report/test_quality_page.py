@@ -209,7 +209,7 @@ def test_the_figure_shows_a_signal_that_was_lost() -> None:
     figure = set_figure(found.examples, "Toy (simulated)")
     assert "Toy (simulated)" in figure.texts[0].get_text()
     assert len(figure.axes) == 2  # nothing after filtering
-    assert [item.get_text() for item in figure.axes[1].texts] == ["nothing recorded"]
+    assert [item.get_text() for item in figure.axes[0].texts] == ["nothing recorded"]
 
 
 @pytest.mark.parametrize("name,match", [("toy/quality.json", r"quality\.json"), ("toy/set.json", "simulated")])
@@ -265,7 +265,7 @@ def test_its_table_sorts_by_number(shown: Callable[[int], Any]) -> None:
     chrome.execute_script("arguments[0].click()", head)
     cells = chrome.execute_script(
         "return [...document.querySelector('#table-quality-toy').tBodies[0].rows].map(r => r.cells[3].dataset.key)")
-    assert [float(cell) for cell in cells] == [0.0, 0.0, 0.25, 0.25, 0.5, 0.5]
+    assert [float(cell) for cell in cells] == [0.5, 0.5, 0.25, 0.25, 0.0, 0.0]
 
 
 CONTRAST = """
