@@ -5,7 +5,7 @@ Legend: B sequences, T time steps (windows), M modalities, C channels, W samples
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -81,6 +81,13 @@ class Batch:
     def with_present(self, present: Tensor) -> Batch:
         """The same batch with fewer modalities present (never more than there were)."""
         return replace(self, present=present & self.present)
+
+
+def join_batches(batches: Sequence[Batch]) -> Batch:
+    """Batches of sequences of equal length, one after another."""
+    return Batch({m: torch.cat([batch.x[m] for batch in batches]) for m in batches[0].x},
+                 *(torch.cat([getattr(batch, name) for batch in batches])
+                   for name in ("present", "y", "valid", "subject", "stimulus")))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Legend: n windows, k tested windows, M modalities, D dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from himoe.batches import SEQUENCES, Batch, Normaliser, chunks, make_sequences
+from himoe.batches import SEQUENCES, Batch, Normaliser, chunks, join_batches, make_sequences
 from himoe.folds import role_rows
 from himoe.masks import drop
 from himoe.methods import build_method
@@ -47,15 +47,16 @@ class EncodedFold:
         flat = [place.reshape(-1) for place in self.places]
         return np.concatenate([np.empty(0, dtype=int), *(rows[rows >= 0] for rows in flat)])
 
+    def mask(self, kept: np.ndarray, place: np.ndarray) -> Tensor:
+        """A mask (n, M) over the store's rows, for a batch whose rows are *place* (B, T)."""
+        flat = place.reshape(-1)
+        return torch.from_numpy(kept[np.maximum(flat, 0)] & (flat >= 0)[:, None]).unflatten(0, place.shape)
+
     @torch.no_grad()
     def outputs(self, kept: np.ndarray) -> list[Output]:
         """What the method gives, batch by batch, under a mask (n, M) over the store's rows."""
-        found = []
-        for (batch, code), place in zip(self.batches, self.places, strict=True):
-            flat = place.reshape(-1)
-            mask = torch.from_numpy(kept[np.maximum(flat, 0)] & (flat >= 0)[:, None]).unflatten(0, place.shape)
-            found.append(self.method.decode(code, batch.with_present(mask)))
-        return found
+        return [self.method.decode(code, batch.with_present(self.mask(kept, place)))
+                for (batch, code), place in zip(self.batches, self.places, strict=True)]
 
     def flatten(self, outputs: list[Output]) -> np.ndarray:
         """Predictions (k, D) of :meth:`outputs`, padding left out."""
@@ -66,6 +67,18 @@ class EncodedFold:
     def predict(self, kept: np.ndarray) -> np.ndarray:
         """Predictions (k, D) under a mask (n, M)."""
         return self.flatten(self.outputs(kept))
+
+    @torch.no_grad()
+    def predict_each(self, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Predictions (k, D) under each of several masks (n, M), which are as one larger batch."""
+        found: list[list[np.ndarray]] = [[] for _ in masks]
+        for (batch, code), place in zip(self.batches, self.places, strict=True):
+            each = join_batches([batch.with_present(self.mask(kept, place)) for kept in masks])
+            prediction = self.method.decode(torch.cat([code] * len(masks)), each).prediction
+            for parts, part in zip(found, prediction.chunk(len(masks)), strict=True):
+                parts.append(part.flatten(0, 1).numpy()[place.reshape(-1) >= 0])
+        none = np.empty((0, len(self.method.spec.task.dimensions)))
+        return [np.concatenate([none, *parts]) for parts in found]
 
 
 @torch.no_grad()

@@ -262,7 +262,7 @@ class TrainingParams:
     ema: float = 0.98
     device: str = "auto"
     memory_gib: float = 1.0
-    models_at_once: int = 3
+    models_at_once: int = 6
     search: SearchParams = field(default_factory=SearchParams)
 
     def __post_init__(self) -> None:

@@ -39,12 +39,13 @@ OPTIONAL_SCORES: dict[str, list[str]] = {"predictions_missing": [], "action_unit
 
 
 def task_groups(tasks: Sequence[FoldTask], at_once: int) -> list[list[FoldTask]]:
-    """Tasks in groups of at most *at_once*, as equal as can be.
+    """Tasks in groups of at most *at_once*, as equal as can be; two where there are two tasks, to keep two cores busy.
 
     They do not depend on what is finished or how many workers there are, because a model's rounding depends on what it
     was fitted with.
     """
-    cuts = np.linspace(0, len(tasks), -(-len(tasks) // at_once) + 1).round().astype(int)
+    count = max(-(-len(tasks) // at_once), min(2, len(tasks)))
+    cuts = np.linspace(0, len(tasks), count + 1).round().astype(int)
     return [list(tasks[first:last]) for first, last in itertools.pairwise(cuts)]
 
 

@@ -299,7 +299,7 @@ def test_every_task_has_its_own_key() -> None:
 
 
 @pytest.mark.parametrize(("count", "at_once", "sizes"),
-                         [(12, 6, [6, 6]), (4, 6, [4]), (7, 3, [2, 3, 2]), (5, 1, [1] * 5)])
+                         [(12, 6, [6, 6]), (4, 6, [2, 2]), (7, 3, [2, 3, 2]), (5, 1, [1] * 5), (1, 6, [1])])
 def test_groups_are_equal_and_in_order(count: int, at_once: int, sizes: list[int]) -> None:
     tasks = [FoldTask(fold, 0) for fold in range(count)]
     groups = task_groups(tasks, at_once)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from himoe.noise import Dropout
 
+LOWEST = -1e30  # of a score: softmax makes it 0
+
 
 def n_heads(features: int) -> int:
     """The largest of 4, 2, 1 that divides *features*."""
@@ -107,9 +109,12 @@ class GroupedAttention(nn.Module):
         n_groups, n_sequences = len(query), usable.shape[1]
         asked, = self._split(self.query(query) * self.width**-0.5, n_sequences)
         key, value = self._split(self.key_value(source), n_sequences)
+        # The mask is one more feature, 1 in each query and 0 or very low in a key: adding it to all scores costs more.
+        lowest = torch.where(usable, 0.0, LOWEST).expand(n_groups, -1, -1).repeat_interleave(self.heads, 1)
+        key = torch.cat([key, lowest.reshape(*key.shape[:2], 1).to(key.dtype)], -1)
+        asked = torch.cat([asked, asked.new_ones(*asked.shape[:2], 1)], -1)
         scores = torch.bmm(asked, key.transpose(1, 2)).view(n_groups, n_sequences, self.heads, -1, key.shape[1])
-        lowest = torch.where(usable, 0.0, torch.finfo(scores.dtype).min)
-        weights = self.drop(torch.softmax(scores + lowest[..., None, None, :], -1))
+        weights = self.drop(torch.softmax(scores, -1))
         answer = torch.bmm(weights.flatten(0, 2), value).view(*scores.shape[:-1], self.width)
         answer = self.out(answer.transpose(2, 3).reshape(query.shape))
         some = usable.any(-1, keepdim=True).repeat_interleave(scores.shape[3], 1)

@@ -4,7 +4,7 @@ The paper's: one primary modality, the others auxiliary; cross-modal transformer
 low-rank fusion (redundancy); a second cross-modal transformer per auxiliary that enhances the primary; self-attention
 over the enhanced primaries, concatenated; its output and the auxiliaries, concatenated, decide. Our reading: one block
 in each transformer, rank 4, a pair of auxiliaries per transformer, the enhanced primaries concatenated by features;
-a layer norm before the low-rank fusion's product and factors that start near 1, without which a product of six factors
+no dropout of attention weights; a layer norm before the low-rank fusion's product and factors that start near 1, without which a product of six factors
 explodes; an answer at each step.
 
 Legend: B sequences, T time steps, M modalities, A auxiliary modalities, F features, G groups (blocks of equal shape
@@ -14,6 +14,7 @@ with weights of their own, run as one), N rows, J factors, R rank.
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import torch
 import torch.nn.functional as functional
@@ -35,7 +36,7 @@ def cross_modal_transformers(groups: int, features: int, dropout: float) -> Grou
     In each, the target's tokens ask the source's; target and source have layer norms of their own.
     """
     return GroupedLayer(groups, features, dropout, widening=WIDENING, activation=functional.gelu, source_norm=True,
-                        out_bias=False)
+                        out_bias=False, attention_dropout=False)
 
 
 class LowRankFusion(nn.Module):
@@ -61,7 +62,9 @@ class LowRankFusion(nn.Module):
         z = torch.where(present[..., None], functional.layer_norm(z, z.shape[-1:]), 0.0)
         factors = torch.baddbmm(self.constant_GJRO.flatten(0, 1).flatten(1)[:, None], z.flatten(0, 1),
                                 self.factor_GJFRO.flatten(0, 1).flatten(2))
-        product_GNRO = factors.unflatten(0, z.shape[:2]).prod(1).unflatten(-1, self.constant_GJRO.shape[2:])
+        # One by one: the gradient of torch's prod takes care of zeros and is many times slower.
+        product = reduce(torch.mul, factors.unflatten(0, z.shape[:2]).unbind(1))
+        product_GNRO = product.unflatten(-1, self.constant_GJRO.shape[2:])
         return torch.einsum("gnro,gr->gno", product_GNRO, self.rank_GR) + self.bias_GF[:, None]
 
 
