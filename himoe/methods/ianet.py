@@ -3,9 +3,9 @@
 The paper's: one primary modality, the others auxiliary; cross-modal transformers among the auxiliaries (incongruity);
 low-rank fusion (redundancy); a second cross-modal transformer per auxiliary that enhances the primary; self-attention
 over the enhanced primaries, concatenated; its output and the auxiliaries, concatenated, decide. Our reading: one block
-in each transformer, rank 4, a pair of auxiliaries per transformer, the enhanced primaries concatenated by features;
-no dropout of attention weights; a layer norm before the low-rank fusion's product and factors that start near 1, without which a product of six factors
-explodes; an answer at each step.
+in each transformer, rank 4, a pair of auxiliaries per transformer, the enhanced primaries concatenated by features; no
+dropout of attention weights; a layer norm before the low-rank fusion's product and factors that start near 1, without
+which a product of six factors explodes; an answer at each step.
 
 Legend: B sequences, T time steps, M modalities, A auxiliary modalities, F features, G groups (blocks of equal shape
 with weights of their own, run as one), N rows, J factors, R rank.
