@@ -30,16 +30,16 @@ RAW, FACES, SIGNALS, WINDOWS, FEATURES, FOLDS = (f"data/{name}/{SET}" for name i
 PICTURE = "figure2"
 # What is said, the script, its arguments; as dvc.yaml has them.
 STEPS = (
-    ("what the runs ask for", "plan", ("settings/protocols",)),
+    ("what the runs ask for", "plan", ("settings/protocols", "settings/lines.json")),
     ("simulated raw files", "download", (SET, RAW)),
     ("faces (there are no videos here)", "face", (SET, RAW, FACES)),
     ("filtered trials", "preprocess", (SET, RAW, FACES, SIGNALS)),
     ("windows", "window", (SET, SIGNALS, WINDOWS)),
     ("features", "features", (SET, WINDOWS, FEATURES)),
     ("folds, whole trials held out", "split", (SET, WINDOWS, FOLDS, f"settings/protocols/{SET}.txt")),
-    ("settings", "settings", ("settings/runs",)),
+    ("settings", "settings", ("settings/lines.json", "settings/runs")),
 )
-LAST = ("scores and tests", "evaluate", ("runs", "metrics/runs", "metrics/comparisons.csv"))
+LAST = ("scores and tests", "evaluate", ("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv"))
 
 
 def demo() -> None:

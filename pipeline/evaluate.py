@@ -16,11 +16,11 @@ from himoe.workers import map_forked
 from pipeline.stage import jobs, main, stage_params
 
 
-def evaluate(runs: str, metrics: str, comparisons: str) -> None:
-    """Write one file a run into the folder *metrics* (``.../runs``), and the table *comparisons* beside it."""
+def evaluate(runs: str, lines: str, metrics: str, comparisons: str) -> None:
+    """Write one file for each run of *lines* into the folder *metrics* (``.../runs``), and the table *comparisons*."""
     params = stage_params("evaluate")
     bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
-    names = list(params["runs"])
+    names = list(read_json(Path(lines)))
     with atomic_path(Path(metrics)) as folder:
         folder.mkdir(parents=True)
         found = map_forked(_metrics, (Path(runs), bootstrap), names, jobs())

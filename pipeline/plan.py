@@ -1,7 +1,9 @@
 """Stage ``plan``: what the runs ask for, checked before anything is made or removed.
 
-It leaves one file per data set: the protocols that its runs need, one a line. The split stage refuses one that the
-data does not allow, and so before DVC has removed the outputs of a run.
+It leaves one file per data set: the protocols that its runs need, one per line. The split stage refuses one that the
+data does not allow, and so before DVC has removed the outputs of a run. It also leaves the runs' lines in one file:
+stages that need them depend on that, because DVC would write all lines into dvc.lock for each stage that declares them,
+and reads and writes all of dvc.lock at every stage.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from typing import Any
 
 import himoe
 from himoe.errors import bad_input
-from himoe.files import atomic_path, write_text
+from himoe.files import atomic_path, write_json, write_text
 from himoe.params import RunParams, parse
 from pipeline.code import defines_method
 from pipeline.stage import main, stage_params
 
 
-def plan(out: str) -> None:
-    """Check every run's line and ``missing_rate``; write the folder *out*, the protocols needed by set."""
+def plan(out: str, runs: str) -> None:
+    """Check every run's line and ``missing_rate``; write the folder *out*, protocols by set, and the file *runs*."""
     params = stage_params("plan")
     check_rate(params["missing_rate"])
     folder = Path(himoe.__file__).parent / "methods"
@@ -34,6 +36,7 @@ def plan(out: str) -> None:
         made.mkdir(parents=True)
         for name in params["sets"]:
             write_text(made / f"{name}.txt", "".join(sorted(wanted[name])))
+    write_json(Path(runs), params["runs"])
 
 
 def check_rate(rate: Any) -> float:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from himoe.errors import bad_input
-from himoe.files import atomic_path, write_json
+from himoe.files import atomic_path, read_json, write_json
 from himoe.params import AlignmentParams, MissingParams, ModelParams, TrainingParams, WindowParams, parse
 from pipeline.stage import main, stage_params
 
 
-def settings(out: str) -> None:
-    """Check the parameters that every run shares and write them, with its line, to *out*/<run>.json."""
+def settings(runs: str, out: str) -> None:
+    """Check the parameters that every run shares and write them, with its line from *runs*, to *out*/<run>.json."""
     params = stage_params("settings")
     profile, reference = params["profile"], reference_of(params)
     if set(reference) != {"model", "alignment"}:
@@ -35,7 +35,7 @@ def settings(out: str) -> None:
               "windows": params["windows"], "profiles": {profile: {"training": training}}}
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
-        for name, line in params["runs"].items():
+        for name, line in read_json(Path(runs)).items():
             write_json(folder / f"{name}.json", {**shared, "runs": {name: line}})
 
 

@@ -180,7 +180,7 @@ def test_a_new_method_runs_no_existing_training_again(tmp_path: Path) -> None:
     ("himoe/report/templates/page.css", {"report", "quality"}),
     ("pipeline/split.py", {"split"}),
     ("himoe/beats.py", {"features"}),  # training reads what it wrote
-    ("pipeline/settings.py", {"cost", "settings"}),
+    ("pipeline/settings.py", {"settings"}),
     ("himoe/faces/network.py", {"face"}),
     ("pipeline/lock_check.py", set()),
 ])

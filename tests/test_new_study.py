@@ -75,7 +75,7 @@ def prepare(work: Path, params: dict[str, Any]) -> None:
     """What the study's stages do up to the folds, in this process."""
     study.prepare(ROOT, work, params)
     with inside(work):
-        plan("settings/protocols")
+        plan("settings/protocols", "settings/lines.json")
         download("wrist", "data/raw/wrist")
         no_faces(Path(), "wrist")
         preprocess("wrist", "data/raw/wrist", "data/faces/wrist", "data/signals/wrist")
@@ -103,11 +103,11 @@ def test_one_command_and_the_next_one_give_a_table_without_the_paper(
     params["profiles"]["embedded"]["training"]["epochs"] = 1  # the rest is as the user would have it
     prepare(work, params)
     with inside(work):
-        settings("settings/runs")
+        settings("settings/lines.json", "settings/runs")
         for name in params["runs"]:
             train(name, "data/windows/wrist", "data/features/wrist", "data/folds/wrist/trial.csv", f"runs/{name}",
                   f"settings/runs/{name}.json")
-        evaluate("runs", "metrics/runs", "metrics/comparisons.csv")
+        evaluate("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv")
     shown = write_page(work, target, params)
     page = (target / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# Wristbands of our group (real, local files)\n")

@@ -193,7 +193,8 @@ def test_a_changed_run_runs_alone_with_what_follows(project: Path) -> None:
     params = tiny_params()
     params["runs"]["deap-mean"]["modalities"] = "EDA"
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "train@deap-mean", "evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "settings", "train@deap-mean",
+                                                                      "evaluate"}
     assert stale(project) == REPORTED - {"evaluate"}
     assert read_json(project / "runs" / "deap-mean" / "run.json")["modality_set"] == "EDA"
     assert {name: (project / "runs" / name / "predictions.parquet").read_bytes() for name in others} == others
@@ -204,7 +205,8 @@ def test_a_new_run_is_one_line_and_runs_alone_with_what_follows(project: Path) -
     params = tiny_params()
     params["runs"]["deap-mean_subject"] = tiny_run("mean_subject")
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "train@deap-mean_subject", "evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "settings", "train@deap-mean_subject",
+                                                                      "evaluate"}
     assert stale(project) == REPORTED - {"evaluate"}
     assert (project / "metrics" / "runs" / "deap-mean_subject.json").is_file()
 
@@ -213,7 +215,7 @@ def test_a_run_taken_out_leaves_the_metrics(project: Path) -> None:
     params = tiny_params()
     del params["runs"]["deap-mean"]
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "evaluate"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "settings", "evaluate"}
     assert {path.stem for path in (project / "metrics" / "runs").iterdir()} == {"deap-himoe", "deap-late_fusion",
                                                                                    "face-himoe"}
 

@@ -101,7 +101,8 @@ def test_one_table_of_filters_for_all_sets_without_its_key_is_refused(tmp_path: 
 
 def test_a_bad_setting_of_all_runs_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project", lambda p: p["reference"]["model"].update(dropout=1.5))
-    refused(stage(project, "settings", "settings/runs"), "params.yaml", "model.dropout", "1.5", "[0, 1)")
+    refused(stage(project, "settings", "settings/lines.json", "settings/runs"), "params.yaml", "model.dropout", "1.5",
+            "[0, 1)")
     nothing_left(project / "settings" / "runs")
 
 
@@ -209,7 +210,9 @@ def test_a_report_of_nothing_is_refused(tmp_path: Path, script: str) -> None:
 
 def test_an_evaluation_of_a_run_that_is_not_trained_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project", lambda p: p.update(runs={"deap-mean": p["runs"]["deap-mean"]}))
-    refused(stage(project, "evaluate", "runs", "metrics/runs", "metrics/comparisons.csv"), "runs/deap-mean/")
+    (project / "lines.json").write_text('{"deap-mean": {}}', encoding="utf-8")
+    refused(stage(project, "evaluate", "runs", "lines.json", "metrics/runs", "metrics/comparisons.csv"),
+            "runs/deap-mean/")
     nothing_left(project / "metrics" / "runs")
     nothing_left(project / "metrics" / "comparisons.csv")
 
@@ -298,7 +301,7 @@ def test_a_protocol_that_a_run_needs_and_the_data_does_not_allow_is_refused_at_t
 def test_what_the_runs_ask_for_is_checked_before_anything_is_made(tmp_path: Path, change: Change,
                                                                   words: tuple[str, ...]) -> None:
     project = workbench(tmp_path / "project", change)
-    refused(stage(project, "plan", "settings/protocols"), *words)
+    refused(stage(project, "plan", "settings/protocols", "settings/lines.json"), *words)
     nothing_left(project / "settings" / "protocols")
 
 

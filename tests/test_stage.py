@@ -5,6 +5,7 @@ Then the stages ``settings`` and ``face`` one by one.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -198,15 +199,16 @@ def test_bad_input_ends_in_one_sentence_and_exit_code_1(monkeypatch: pytest.Monk
 # --- settings: what the runs of the tables share ------------------------------------------------------------------
 
 def enter(project: Path, monkeypatch: pytest.MonkeyPatch, change: Any = None) -> Path:
-    """The tiny project, changed, as working directory."""
+    """The tiny project, changed, as working directory, with its runs' lines as the stage ``plan`` leaves them."""
     workbench(project, change)
     monkeypatch.chdir(project)
+    Path("lines.json").write_text(json.dumps(read_yaml(Path("params.yaml"))["runs"]), encoding="utf-8")
     return project
 
 
 def test_settings_are_the_shared_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(tmp_path / "project", monkeypatch)
-    settings("settings/runs")
+    settings("lines.json", "settings/runs")
     params = tiny_params()
     training = {"training": params["profiles"]["embedded"]["training"]}
     assert sorted(path.stem for path in Path("settings/runs").iterdir()) == sorted(params["runs"])
@@ -221,7 +223,7 @@ def test_a_profile_may_change_the_model(tmp_path: Path, monkeypatch: pytest.Monk
         params["profiles"]["embedded"]["model"] = {"eeg_encoder": "power"}
 
     enter(tmp_path / "project", monkeypatch, change)
-    settings("runs")
+    settings("lines.json", "runs")
     found = read_json(Path("runs/deap-himoe.json"))["reference"]
     assert found == {**tiny_params()["reference"], "model": {**tiny_params()["reference"]["model"],
                                                              "eeg_encoder": "power"}}
@@ -236,7 +238,7 @@ def test_a_run_follows_the_settings_and_its_own_line(tmp_path: Path, monkeypatch
 
     project = enter(tmp_path / "project", monkeypatch, change)
     write_store(project / "windows", make_store(1, 2))
-    settings("settings")
+    settings("lines.json", "settings")
     config, params = run_config("train@deap-himoe", "deap-himoe", Path("windows"), Path("settings/deap-himoe.json"))
     assert (config.model.features, config.model.face_units, config.model.emotion_experts) == (24, 5, 3)
     assert (config.training.epochs, config.training.seeds, config.missing.rates) == (1, (4, 6), (0.0, 0.4))
@@ -263,7 +265,7 @@ def test_a_bad_setting_is_refused_with_its_place(tmp_path: Path, monkeypatch: py
                                                  words: tuple[str, ...]) -> None:
     enter(tmp_path / "project", monkeypatch, change)
     with pytest.raises(InputError) as error:
-        settings("settings/runs")
+        settings("lines.json", "settings/runs")
     assert "\n" not in str(error.value)
     assert all(word in str(error.value) for word in ("params.yaml", *words)), error.value
     assert not Path("settings").exists()

@@ -274,7 +274,7 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
     shared = "settings/runs"
     table, page = f"{folds}/trial.csv", ("reports/index.html", "reports/README.md", "reports/figures")
     steps: dict[str, tuple[str, ...]] = {
-        "plan": ("settings/protocols",),
+        "plan": ("settings/protocols", "settings/lines.json"),
         "download@deap": ("deap", "data/raw/deap"),
         "face@deap": ("deap", "data/raw/deap", "data/faces/deap"),
         "preprocess@deap": ("deap", "data/raw/deap", "data/faces/deap", "data/signals/deap"),
@@ -283,12 +283,12 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
         "split@deap": ("deap", windows, folds, "settings/protocols/deap.txt"),
         "train_main": ("main", windows, features, table, "main/run"),
         "evaluate_main": (windows, features, table, "main/run", "main/evaluation", "metrics/main.json"),
-        "settings": (shared,),
+        "settings": ("settings/lines.json", shared),
         **{f"train@deap-{method}": (f"deap-{method}", windows, features, table, f"runs/deap-{method}",
                                     f"{shared}/deap-{method}.json")
            for method in ("himoe", "late_fusion", "mean")},
-        "evaluate": ("runs", "metrics/runs", "metrics/comparisons.csv"),
-        "cost": ("data/windows", "data/features", "metrics/cost.csv"),
+        "evaluate": ("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv"),
+        "cost": ("data/windows", "data/features", shared, "metrics/cost.csv"),
         "quality": ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality"),
         "tables": ("runs", "metrics", "reports/tables"),
         "figures": ("runs", "metrics", "reports/figures"),
