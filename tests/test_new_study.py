@@ -45,6 +45,12 @@ modalities:
 """
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages run in this process: the workers of an earlier test are still in that test's folder."""
+    monkeypatch.setenv("HIMOE_JOBS", "1")
+
+
 def write_wristbands(root: Path, people: Sequence[str] = PEOPLE, trials: int = 4, unrated: Sequence[str] = (),
                      seconds: int = 24) -> Path:
     """A folder of recordings whose skin conductance follows arousal; *unrated* people have empty cells."""
@@ -89,7 +95,6 @@ def test_one_command_and_the_next_one_give_a_table_without_the_paper(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, work = write_wristbands(tmp_path / "wristbands"), tmp_path / "work"
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("HIMOE_JOBS", "1")
     code, said, err = run(capsys, "study", "new", folder)
     target = tmp_path / "wristbands-study"
     assert (code, err) == (0, "")
@@ -167,9 +172,7 @@ def test_rates_and_bands_are_those_that_the_sensor_can_hold(rate_hz: float, wind
     assert bool(said) == (chosen["EDA"].band_hz[1] != usual.band_hz[1])
 
 
-def test_a_band_that_does_not_fit_names_its_table_in_the_parameters(tmp_path: Path,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HIMOE_JOBS", "1")  # workers of another test are in another folder
+def test_a_band_that_does_not_fit_names_its_table_in_the_parameters(tmp_path: Path) -> None:
     folder = write_wristbands(tmp_path / "wristbands", PEOPLE[:1], seconds=8)
     params = read_study(ROOT / "params.yaml", ROOT)[1]
     params["sets"] = {"wrist": {"source": "local", "path": str(folder), "layout": None, "redistribute": True}}
@@ -214,7 +217,6 @@ def test_studies_of_one_name_in_two_places_have_working_copies_of_their_own(tmp_
 def test_people_without_ratings_are_named_kept_for_prediction_and_left_out_of_the_folds(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, listed: bool) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("HIMOE_JOBS", "1")
     folder, work = write_wristbands(tmp_path / "wristbands", trials=3, unrated=["dora"], seconds=8), tmp_path / "work"
     if not listed:
         table = pd.read_csv(folder / "ratings.csv")
@@ -237,9 +239,8 @@ def test_people_without_ratings_are_named_kept_for_prediction_and_left_out_of_th
         assert read_shard(folder / "unrated" / "dora.parquet")[0]["valence"].isna().all()
 
 
-def test_single_trials_without_a_rating_are_in_no_fold_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_trials_without_a_rating_are_in_no_fold_either(tmp_path: Path) -> None:
     """Nothing can be trained, validated or scored on them."""
-    monkeypatch.setenv("HIMOE_JOBS", "1")
     folder, work = write_wristbands(tmp_path / "wristbands", seconds=8), tmp_path / "work"
     table = pd.read_csv(folder / "ratings.csv")
     table.loc[table["trial"] == "t1", ["valence", "arousal"]] = np.nan
