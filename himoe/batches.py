@@ -5,7 +5,7 @@ Legend: B sequences, T time steps (windows), M modalities, C channels, W samples
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from himoe.windows import ModalityShape, WindowArray, WindowStore
 __all__ = ["SEQUENCES", "Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "chunks",
            "codes", "label_matrix", "make_sequences", "shuffle_between_trials"]
 
-SEQUENCES = 64  # a batch, when nothing is learned
+SEQUENCES = 32  # a batch, when nothing is learned; larger ones outgrow a processor's cache
 CLIP = 10.0  # SDs; a burst or a rail must not dominate a batch
 READY_BYTES = 64 * 2**20  # a modality's windows up to this size are normalised once rather than batch by batch
 
@@ -75,19 +75,21 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on *device*."""
-        return Batch({m: v.to(device) for m, v in self.x.items()}, self.present.to(device), self.y.to(device),
-                     self.valid.to(device), self.subject.to(device), self.stimulus.to(device))
+        return combine(lambda parts: parts[0].to(device), [self])
+
+    def rest(self) -> tuple[Tensor, ...]:
+        """All but the windows, in the order in which a batch is made of them."""
+        return self.present, self.y, self.valid, self.subject, self.stimulus
 
     def with_present(self, present: Tensor) -> Batch:
         """The same batch with fewer modalities present (never more than there were)."""
         return replace(self, present=present & self.present)
 
 
-def join_batches(batches: Sequence[Batch]) -> Batch:
-    """Batches of sequences of equal length, one after another."""
-    return Batch({m: torch.cat([batch.x[m] for batch in batches]) for m in batches[0].x},
-                 *(torch.cat([getattr(batch, name) for batch in batches])
-                   for name in ("present", "y", "valid", "subject", "stimulus")))
+def combine(how: Callable[[list[Tensor]], Tensor], batches: Sequence[Batch]) -> Batch:
+    """One batch of several: *how* makes each of its tensors from theirs."""
+    return Batch({m: how([batch.x[m] for batch in batches]) for m in batches[0].x},
+                 *(how(list(parts)) for parts in zip(*(batch.rest() for batch in batches), strict=True)))
 
 
 @dataclass(frozen=True)

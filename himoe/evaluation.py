@@ -75,8 +75,8 @@ def sweep_table(config: RunConfig, data: RunData, task: FoldTask, encoded: Encod
     draws = {seed: evaluation_draws(data.store.index, config.run.modalities, seed) for seed in mask_seeds}
     for rate in rates:
         drawn = draws if rate > 0 else {mask_seeds[0]: draws[mask_seeds[0]]}  # at 0 nothing is masked: all are equal
-        each = encoded.predict_each([masked_present(data, draw, rate) for draw in drawn.values()])
-        for seed, predicted in zip(drawn, each, strict=True):
+        for seed, draw in drawn.items():
+            predicted = encoded.predict(masked_present(data, draw, rate))
             sweep += [(config.name, rate, seed, task.seed, task.fold, *score)
                       for score in scores_of(config, data, rows, predicted, trials)]
             if rate in keep:

@@ -5,15 +5,15 @@ Legend: n windows, k tested windows, M modalities, D dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from himoe.batches import SEQUENCES, Batch, Normaliser, chunks, join_batches, make_sequences
+from himoe.batches import SEQUENCES, Batch, Normaliser, chunks, make_sequences
 from himoe.folds import role_rows
 from himoe.masks import drop
 from himoe.methods import build_method
@@ -68,18 +68,6 @@ class EncodedFold:
         """Predictions (k, D) under a mask (n, M)."""
         return self.flatten(self.outputs(kept))
 
-    @torch.no_grad()
-    def predict_each(self, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Predictions (k, D) under each of several masks (n, M), which are as one larger batch."""
-        found: list[list[np.ndarray]] = [[] for _ in masks]
-        for (batch, code), place in zip(self.batches, self.places, strict=True):
-            each = join_batches([batch.with_present(self.mask(kept, place)) for kept in masks])
-            prediction = self.method.decode(torch.cat([code] * len(masks)), each).prediction
-            for parts, part in zip(found, prediction.chunk(len(masks)), strict=True):
-                parts.append(part.flatten(0, 1).numpy()[place.reshape(-1) >= 0])
-        none = np.empty((0, len(self.method.spec.task.dimensions)))
-        return [np.concatenate([none, *parts]) for parts in found]
-
 
 @torch.no_grad()
 def encode_fold(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, Tensor]) -> EncodedFold:
@@ -97,8 +85,7 @@ def encode_fold(config: RunConfig, data: RunData, task: FoldTask, tensors: Mappi
         for name, values in method.look_inside(batch).items():
             inside.setdefault(name, []).append(values.flatten(0, 1).numpy()[part.reshape(-1) >= 0])
         # Codes carry all a method needs: the raw windows are let go.
-        batches.append((Batch({m: v[..., :0] for m, v in batch.x.items()}, batch.present, batch.y, batch.valid,
-                              batch.subject, batch.stimulus), code))
+        batches.append((replace(batch, x={m: v[..., :0] for m, v in batch.x.items()}), code))
         places.append(part)
     return EncodedFold(method, batches, places, {name: np.concatenate(parts) for name, parts in inside.items()})
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from himoe.batches import Batch
+from himoe.batches import Batch, combine
 from himoe.methods.base import Method
 from himoe.noise import noise_keys, step_keys
 
@@ -31,9 +31,7 @@ def stack_batches(batches: Sequence[Batch], at_least: int = 0) -> Batch:
     """
     size = max(at_least, *(len(batch.present) for batch in batches))
     padded = [batch if len(batch.present) == size else _pad(batch, size - len(batch.present)) for batch in batches]
-    return Batch({m: torch.stack([batch.x[m] for batch in padded]) for m in padded[0].x},
-                 *(torch.stack([getattr(batch, name) for batch in padded])
-                   for name in ("present", "y", "valid", "subject", "stimulus")))
+    return combine(torch.stack, padded)
 
 
 def _pad(batch: Batch, count: int) -> Batch:
@@ -75,8 +73,8 @@ class Stacked:
         if not self.together:
             return {name: loss[None] for name, loss in self._call(
                 {k: v[0] for k, v in self.parameters.items()}, {k: v[0] for k, v in self.buffers.items()},
-                {m: x[0] for m, x in batch.x.items()}, *(part[0] for part in _rest(batch))).items()}
-        return vmap(self._call)(self.parameters, self.buffers, dict(batch.x), *_rest(batch))
+                {m: x[0] for m, x in batch.x.items()}, *(part[0] for part in batch.rest())).items()}
+        return vmap(self._call)(self.parameters, self.buffers, dict(batch.x), *batch.rest())
 
     def _call(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: dict[str, Tensor],
               *rest: Tensor) -> dict[str, Tensor]:
@@ -101,10 +99,6 @@ class Stacked:
         self.parameters = {k: v.detach()[places].requires_grad_() for k, v in self.parameters.items()}
         self.buffers = {k: v[places] for k, v in self.buffers.items()}
         self.seeds = self.seeds[places]
-
-
-def _rest(batch: Batch) -> tuple[Tensor, ...]:
-    return batch.present, batch.y, batch.valid, batch.subject, batch.stimulus
 
 
 class Average(Stacked):

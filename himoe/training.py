@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -46,7 +46,7 @@ def choose_device(name: str) -> torch.device:
         raise InputError("training.device: found 'cuda' but no CUDA device, expected one; set it to auto or cpu.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":  # worker i of n takes GPU i mod n
+    if name == "cuda":  # processes are spread over the GPUs by their ids
         return torch.device("cuda", os.getpid() % torch.cuda.device_count())
     return torch.device(name)
 
@@ -73,7 +73,11 @@ def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask]) -> li
     device = choose_device(config.training.device)
     with threadpool_limits(1):
         steps = steps_per_epoch(config, data)
-        materials = [gather(config, data, task, device, steps) for task in tasks]
+        folds: dict[int, Material] = {}
+        for task in tasks:
+            if task.fold not in folds:
+                folds[task.fold] = gather(config, data, task, device, steps)
+        materials = [replace(folds[task.fold], task=task) for task in tasks]
         if not method_class(config.run.method).gradient:
             found = [_fit_closed(material) for material in materials]
         else:
@@ -327,8 +331,9 @@ class Fit:
         """Every model's emotion loss over its known validation labels, batches weighted by their number of labels."""
         total, count = torch.zeros(len(self.materials)), torch.zeros(len(self.materials))
         longest = max(len(material.sequences["validation"]) for material in self.materials)
-        for first in range(0, longest, SEQUENCES):
-            batch = stack_batches([material.batch(material.sequences["validation"][first:first + SEQUENCES])
+        size = max(1, SEQUENCES // len(self.materials))
+        for first in range(0, longest, size):
+            batch = stack_batches([material.batch(material.sequences["validation"][first:first + size])
                                    for material in self.materials])
             known = torch.isfinite(batch.y).flatten(1).sum(1)
             total += self.average.losses(batch.to(self.device))["emotion"].cpu() * known

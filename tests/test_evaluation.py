@@ -178,9 +178,9 @@ def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.
     for method in ("himoe", "late_fusion"):
         config, data, models = trained(method=method)
         masks: list[np.ndarray] = []
-        real = evaluation.EncodedFold.predict_each
-        monkeypatch.setattr(evaluation.EncodedFold, "predict_each",
-                            lambda self, kept, masks=masks, real=real: (masks.extend(kept), real(self, kept))[1])
+        real = evaluation.EncodedFold.predict
+        monkeypatch.setattr(evaluation.EncodedFold, "predict",
+                            lambda self, kept, masks=masks, real=real: (masks.append(kept), real(self, kept))[1])
         score(config, data, models, 0.0)
         monkeypatch.undo()
         seen[method] = masks
