@@ -27,13 +27,14 @@ PLACE = Path("reports/demo")
 SET, PROTOCOL = "deap", "trial"
 RAW, FACES, SIGNALS, WINDOWS, FEATURES, FOLDS = (f"data/{name}/{SET}" for name in (
     "raw", "faces", "signals", "windows", "features", "folds"))
+FILTERS = "settings/filters"
 PICTURE = "figure2"
 # What is said, the script, its arguments; as dvc.yaml has them.
 STEPS = (
-    ("what the runs ask for", "plan", ("settings/protocols", "settings/lines.json")),
+    ("what the runs ask for", "plan", ("settings/protocols", FILTERS, "settings/lines.json")),
     ("simulated raw files", "download", (SET, RAW)),
     ("faces (there are no videos here)", "face", (SET, RAW, FACES)),
-    ("filtered trials", "preprocess", (SET, RAW, FACES, SIGNALS)),
+    ("filtered trials", "preprocess", (SET, RAW, FACES, f"{FILTERS}/{SET}.json", SIGNALS)),
     ("windows", "window", (SET, SIGNALS, WINDOWS)),
     ("features", "features", (SET, WINDOWS, FEATURES)),
     ("folds, whole trials held out", "split", (SET, WINDOWS, FOLDS, f"settings/protocols/{SET}.txt")),

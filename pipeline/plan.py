@@ -1,9 +1,9 @@
 """Stage ``plan``: what the runs ask for, checked before anything is made or removed.
 
-It leaves one file per data set: the protocols that its runs need, one per line. The split stage refuses one that the
-data does not allow, and so before DVC has removed the outputs of a run. It also leaves the runs' lines in one file:
-stages that need them depend on that, because DVC would write all lines into dvc.lock for each stage that declares them,
-and reads and writes all of dvc.lock at every stage.
+It leaves two files per data set: the protocols that its runs need, one per line, and the filters of its modalities. The
+split stage refuses a protocol that the data does not allow, and so before DVC has removed the outputs of a run. It also
+leaves the runs' lines in one file. Stages depend on these files, because DVC would write all lines and all tables into
+dvc.lock for each stage that declares them, and reads and writes all of dvc.lock at every stage.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from himoe.errors import bad_input
 from himoe.files import atomic_path, write_json, write_text
 from himoe.params import RunParams, parse
 from pipeline.code import defines_method
+from pipeline.filters import filter_table, table_name
 from pipeline.stage import main, stage_params
 
 
-def plan(out: str, runs: str) -> None:
-    """Check every run's line and ``missing_rate``; write the folder *out*, protocols by set, and the file *runs*."""
+def plan(out: str, filters: str, runs: str) -> None:
+    """Check runs and filters; write the folders *out* (protocols) and *filters*, by set, and the file *runs*."""
     params = stage_params("plan")
     check_rate(params["missing_rate"])
     folder = Path(himoe.__file__).parent / "methods"
@@ -36,7 +37,18 @@ def plan(out: str, runs: str) -> None:
         made.mkdir(parents=True)
         for name in params["sets"]:
             write_text(made / f"{name}.txt", "".join(sorted(wanted[name])))
+    with atomic_path(Path(filters)) as made:
+        made.mkdir(parents=True)
+        for name in params["sets"]:
+            write_json(made / f"{name}.json", chosen_filters(params, name))
     write_json(Path(runs), params["runs"])
+
+
+def chosen_filters(params: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Rates and bands of a set's modalities, checked, with the name of the table that they stand in."""
+    table = table_name(params["preprocess"], params["profiles"][params["profile"]]["preprocess"], name)
+    filter_table(params["preprocess"][table], table)
+    return {"table": table, "filters": params["preprocess"][table]}
 
 
 def check_rate(rate: Any) -> float:

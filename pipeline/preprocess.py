@@ -16,18 +16,18 @@ from himoe.datasets import get_dataset
 from himoe.datasets.base import notes_of, require_no_doubt
 from himoe.datasets.fetch import read_provenance
 from himoe.datasets.links import FOLLOW
-from himoe.errors import bad_input
 from himoe.faces.tracks import FaceAbout, attach_face, face_facts, read_about
 from himoe.facts import merge_facts, session_facts
-from himoe.files import atomic_path
+from himoe.files import atomic_path, read_json
 from himoe.params import FilterParams, SourceParams, parse
 from himoe.progress import progress
 from himoe.quality import SubjectQuality, write_quality
 from himoe.recording_files import merge_descriptions, write_description, write_recordings
-from himoe.recordings import Recording, check_modality
+from himoe.recordings import Recording
 from himoe.signals import band_notes, preprocess_session, reference_notes
 from himoe.simulate.attainable import WINDOWS, attainable
 from himoe.simulate.request import TRUTH_FILE
+from pipeline.filters import filter_table
 from pipeline.stage import jobs, main, stage_params
 
 log = logging.getLogger(__name__)
@@ -46,21 +46,22 @@ class Work:
     folder: Path
 
 
-def preprocess(name: str, raw: str, faces: str, out: str) -> None:
-    """Clean every subject of data set *name* from *raw*, with the face tracks in *faces*, into *out*."""
+def preprocess(name: str, raw: str, faces: str, filters: str, out: str) -> None:
+    """Clean every subject of data set *name* from *raw*, with the face tracks in *faces*, into *out*.
+
+    *filters* is the file of rates and bands that the stage ``plan`` wrote for the set.
+    """
     params = stage_params(f"preprocess@{name}")
     source = parse(SourceParams, params["sets"][name], f"sets.{name}")
     options = source.options | FOLLOW  # what the download stage has let in, some of it as links
-    profile = params["profile"]
-    choice = params["profiles"][profile]["preprocess"]
-    table = table_name(params["preprocess"], choice, name)
-    filters = filter_table(params["preprocess"][table], table)
+    chosen = read_json(Path(filters))
+    table = filter_table(chosen["filters"], chosen["table"])
     root = Path(raw)
     dataset = get_dataset(name, root)
     subjects = dataset.inspect(root, options).subjects
     about = read_about(Path(faces))
     with atomic_path(Path(out)) as folder:
-        work = Work(name, root, options, table, filters, Path(faces), folder)
+        work = Work(name, root, options, chosen["table"], table, Path(faces), folder)
         done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(
             delayed(_subject)(work, subject, about) for subject in subjects)
         parts = list(progress(done, f"preprocess {name}", "subject", len(subjects)))
@@ -69,9 +70,8 @@ def preprocess(name: str, raw: str, faces: str, out: str) -> None:
         facts = merge_facts([session for part in parts for session in part.facts], dataset.scale)
         write_quality(folder, [part.quality for part in parts])
         provenance = {**read_provenance(root), "facts": facts, "face": about.label if about else None,
-                      "bands": [*band_notes(facts["modalities"], filters),
-                                                                            *reference_notes(facts["modalities"])],
-                      "attainable": ceiling(root, filters)}
+                      "bands": [*band_notes(facts["modalities"], table), *reference_notes(facts["modalities"])],
+                      "attainable": ceiling(root, table)}
         notes = [note.replace(f"{root}{os.sep}", "") for part in parts for note in part.notes]
         if notes:  # what reading found and did
             log.warning("%s: %d notes on reading, see set.json; the first: %s", name, len(notes), notes[0])
@@ -93,23 +93,6 @@ def ceiling(root: Path, filters: Mapping[str, FilterParams]) -> dict[str, Any] |
     labels = "continuous" if all("ccc" in scores for scores in sets.values()) else "trial"
     return {"length_s": WINDOWS.length_s, "step_s": WINDOWS.step_s, "labels": labels, "eeg_high_hz": high_hz,
             "sets": sets}
-
-
-def table_name(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> str:
-    """The table of rates and bands chosen for a set, else that of ``default``."""
-    if not isinstance(choice, Mapping):
-        raise bad_input("params.yaml: profiles.*.preprocess", repr(choice), "tables by set, such as {default: quick}",
-                        "write it as a mapping")
-    table = choice.get(name) or choice.get("default", "")
-    if table not in tables:
-        raise bad_input(f"params.yaml: profiles.*.preprocess.{name if name in choice else 'default'}", repr(table),
-                        " or ".join(tables), "correct the name")
-    return table
-
-
-def filter_table(values: Mapping[str, Any], table: str) -> dict[str, FilterParams]:
-    """Rates and bands by modality, as the table of that name holds them."""
-    return {check_modality(m): parse(FilterParams, entry, f"preprocess.{table}.{m}") for m, entry in values.items()}
 
 
 @dataclass(frozen=True)

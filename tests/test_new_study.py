@@ -81,10 +81,10 @@ def prepare(work: Path, params: dict[str, Any]) -> None:
     """What the study's stages do up to the folds, in this process."""
     study.prepare(ROOT, work, params)
     with inside(work):
-        plan("settings/protocols", "settings/lines.json")
+        plan("settings/protocols", "settings/filters", "settings/lines.json")
         download("wrist", "data/raw/wrist")
         no_faces(Path(), "wrist")
-        preprocess("wrist", "data/raw/wrist", "data/faces/wrist", "data/signals/wrist")
+        preprocess("wrist", "data/raw/wrist", "data/faces/wrist", "settings/filters/wrist.json", "data/signals/wrist")
         window("wrist", "data/signals/wrist", "data/windows/wrist")
         features("wrist", "data/windows/wrist", "data/features/wrist")
         split("wrist", "data/windows/wrist", "data/folds/wrist", "settings/protocols/wrist.txt")

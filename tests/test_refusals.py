@@ -62,9 +62,20 @@ def nothing_left(folder: Path) -> None:
     assert not folder.parent.exists() or [p.name for p in folder.parent.iterdir() if p.name.startswith(".")] == []
 
 
+PLAN = ("settings/protocols", "settings/filters", "settings/lines.json")
+
+
+def clean(project: Path, name: str) -> subprocess.CompletedProcess[str]:
+    """What the stage ``plan`` says where it refuses, else what ``preprocess`` says."""
+    planned = stage(project, "plan", *PLAN)
+    return planned if planned.returncode else stage(
+        project, "preprocess", name, f"data/raw/{name}", f"data/faces/{name}", f"settings/filters/{name}.json",
+        f"data/signals/{name}")
+
+
 def preprocess(project: Path, name: str = "deap") -> subprocess.CompletedProcess[str]:
     no_faces(project, name)
-    return stage(project, "preprocess", name, f"data/raw/{name}", f"data/faces/{name}", f"data/signals/{name}")
+    return clean(project, name)
 
 
 def test_a_truncated_bdf_is_refused(tmp_path: Path, raw_deap: Path) -> None:
@@ -78,8 +89,7 @@ def test_a_truncated_bdf_is_refused(tmp_path: Path, raw_deap: Path) -> None:
 def test_cleaning_without_what_the_face_stage_leaves_is_refused(tmp_path: Path, raw_deap: Path) -> None:
     project = workbench(tmp_path / "project")
     place_raw(project, raw_deap)
-    refused(stage(project, "preprocess", "deap", "data/raw/deap", "data/faces/deap", "data/signals/deap"),
-            "data/faces/deap/faces.json", "missing")
+    refused(clean(project, "deap"), "data/faces/deap/faces.json", "missing")
     nothing_left(project / "data" / "signals" / "deap")
 
 
@@ -301,7 +311,7 @@ def test_a_protocol_that_a_run_needs_and_the_data_does_not_allow_is_refused_at_t
 def test_what_the_runs_ask_for_is_checked_before_anything_is_made(tmp_path: Path, change: Change,
                                                                   words: tuple[str, ...]) -> None:
     project = workbench(tmp_path / "project", change)
-    refused(stage(project, "plan", "settings/protocols", "settings/lines.json"), *words)
+    refused(stage(project, "plan", *PLAN), *words)
     nothing_left(project / "settings" / "protocols")
 
 

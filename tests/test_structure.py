@@ -274,10 +274,11 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
     shared = "settings/runs"
     table, page = f"{folds}/trial.csv", ("reports/index.html", "reports/README.md", "reports/figures")
     steps: dict[str, tuple[str, ...]] = {
-        "plan": ("settings/protocols", "settings/lines.json"),
+        "plan": ("settings/protocols", "settings/filters", "settings/lines.json"),
         "download@deap": ("deap", "data/raw/deap"),
         "face@deap": ("deap", "data/raw/deap", "data/faces/deap"),
-        "preprocess@deap": ("deap", "data/raw/deap", "data/faces/deap", "data/signals/deap"),
+        "preprocess@deap": ("deap", "data/raw/deap", "data/faces/deap", "settings/filters/deap.json",
+                            "data/signals/deap"),
         "window@deap": ("deap", "data/signals/deap", "windows-of-deap"),
         "features@deap": ("deap", windows, features),
         "split@deap": ("deap", windows, folds, "settings/protocols/deap.txt"),
