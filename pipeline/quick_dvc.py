@@ -1,0 +1,49 @@
+"""``python -m pipeline.quick_dvc ARGUMENTS``: DVC, which reads dvc.lock quickly and replaces it whole.
+
+DVC 3.67 puts each stage's entry into dvc.lock with a parser that keeps comments (there are none): half a second per
+stage at 4,000 lines, a tenth of that with the other parser. And it writes over the file: a kill in that moment leaves
+half of it, with which DVC does not start again. Plain ``dvc`` leaves the same bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from himoe.files import atomic_path
+
+LOCK = "dvc.lock"
+
+
+def improve(dvcfile: Any) -> None:
+    """Give DVC's module *dvcfile* another way to change dvc.lock; one that has no such function stays as it is."""
+    from dvc.utils.serialize import dump_yaml, load_yaml
+
+    usual = getattr(dvcfile, "modify_yaml", None)
+    if usual is None:
+        return
+
+    @contextmanager
+    def modify_yaml(path: str, fs: Any = None) -> Iterator[Any]:
+        place = Path(path)
+        if place.name != LOCK:
+            with usual(path, fs=fs) as data:
+                yield data
+            return
+        data = load_yaml(path) if place.exists() else {}
+        yield data
+        with atomic_path(place) as copy:
+            dump_yaml(str(copy), data)
+
+    dvcfile.modify_yaml = modify_yaml
+
+
+if __name__ == "__main__":
+    from dvc import dvcfile
+    from dvc.cli import main
+
+    improve(dvcfile)
+    raise SystemExit(main(sys.argv[1:]))
