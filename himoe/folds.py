@@ -57,7 +57,8 @@ def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: in
     unit = HELD_OUT.get(protocol, "trial")
     n_folds = params.folds
     if protocol == "loso":
-        n_folds = params.people or trials["subject"].nunique()
+        n_people = int(trials["subject"].nunique())
+        n_folds = min(params.people or n_people, n_people)
     if protocol == "session":
         n_folds = _count_sessions(trials)
     if protocol == "trial":

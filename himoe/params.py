@@ -149,7 +149,7 @@ class WindowParams:
 
 @dataclass(frozen=True)
 class SplitParams:
-    """Folds; ``people`` = groups of people for ``loso`` (None = one person a fold)."""
+    """Folds; ``people`` = at most so many groups of people for ``loso`` (None = one person a fold)."""
 
     folds: int
     validation: float

@@ -55,6 +55,13 @@ def test_loso_groups_people() -> None:
     assert sorted(tested) == [2, 2, 3]
 
 
+def test_more_groups_than_people_are_one_person_each() -> None:
+    index = windows(4, 6, 2)
+    one_by_one = make_folds(index, "loso", SplitParams(2, 0.2), 0)
+    pd.testing.assert_frame_equal(make_folds(index, "loso", SplitParams(2, 0.2, people=5), 0), one_by_one)
+    assert one_by_one["fold"].nunique() == 4
+
+
 def test_session_tests_one_day_after_training_on_the_others() -> None:
     index = windows(4, 9, 2)
     index["session"] = index["trial"].map(lambda name: f"d{int(name[1:]) % 3}")
