@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from toysets import file_bytes, make_config, make_data, make_store, with_face, write_feature_store, write_store
 
 from himoe import running
+from himoe.checksums import SUMS
 from himoe.encoders.action_units import AU_NAMES
 from himoe.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
 from himoe.files import read_json
@@ -58,7 +59,7 @@ def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
     one, two = file_bytes(tmp_path / "out1"), file_bytes(tmp_path / "out2")
     assert sorted(one) == sorted(
         [f"fold-0{f}_seed-{s}/weights.safetensors" for f in (0, 1) for s in (0, 1)] + TABLES
-        + ["history.csv", "search.csv", "run.json"])
+        + ["history.csv", "search.csv", "run.json", SUMS])
     assert one == two
 
 
@@ -69,6 +70,7 @@ def test_without_scoring_only_models_are_written(tmp_path: Path, done: list[str]
     assert len(done) == 8  # models kept without scores do not serve a run that is scored
     models, scored = file_bytes(tmp_path / "models"), file_bytes(tmp_path / "scored")
     assert set(scored) - set(models) == set(TABLES)
+    assert set(models.pop(SUMS).splitlines()) < set(scored[SUMS].splitlines())
     assert models == {name: scored[name] for name in models}
 
 
@@ -205,6 +207,7 @@ def test_windows_on_disk_give_the_same_weights_as_in_memory(method: str, tmp_pat
         outputs.append(file_bytes(tmp_path / f"out-{memory_gib}"))
     for content in outputs:
         content.pop("run.json")  # it names memory_gib
+        content.pop(SUMS)  # and this one run.json's digest
     assert outputs[0] == outputs[1]
 
 
