@@ -13,9 +13,9 @@ from himoe.files import require_file, sha256, write_text
 SUMS = "SHA256SUMS"
 
 
-def write_sums(folder: Path) -> None:
-    """List the digests of all files below *folder*."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+def write_sums(folder: Path, pattern: str = "**/*") -> None:
+    """List the digests of the files below *folder* that match *pattern*."""
+    files = sorted(path for path in folder.glob(pattern) if path.is_file() and path.name != SUMS)
     write_text(folder / SUMS, "".join(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files))
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from himoe.checksums import checked, write_sums
 from himoe.errors import InputError
 from himoe.files import atomic_path, read_json, write_json
 from himoe.recordings import DIMENSIONS, Annotations, Recording, Signal
@@ -129,10 +130,11 @@ def merge_descriptions(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:
-    """Write the set's description, ``set.json``."""
+    """Write the set's description, ``set.json``, and the checksums of the folder's JSON files."""
     write_json(folder / "set.json", description)
+    write_sums(folder, "*.json")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read the set's description, ``set.json``."""
-    return read_json(folder / "set.json")
+    """Read the set's description, ``set.json``; InputError if it is not as it was written."""
+    return read_json(checked(folder / "set.json", REMAKE))

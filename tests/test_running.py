@@ -20,12 +20,14 @@ from himoe.checksums import SUMS
 from himoe.encoders.action_units import AU_NAMES
 from himoe.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
 from himoe.files import read_json
+from himoe.folds import audit_folds
 from himoe.inference import encode_fold
 from himoe.methods import build_method
 from himoe.metrics import ccc
-from himoe.params import RunConfig
+from himoe.params import BootstrapParams, RunConfig
 from himoe.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
 from himoe.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
+from himoe.summary import run_metrics
 from himoe.training import fit_task
 from pipeline.train import folder_digest
 
@@ -225,6 +227,21 @@ def test_predictions_hold_every_window_once_a_seed(tmp_path: Path) -> None:
     assert (table["fold"] == tested.loc[list(zip(table["subject"], table["trial"], strict=True))].to_numpy()).all()
 
 
+def test_one_fold_of_later_trials_is_scored_on_them_alone(tmp_path: Path) -> None:
+    config, data = problem(protocol="sequential", epochs=1)
+    assert audit_folds(data.store.index, data.folds, "sequential") == []
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    sweep = pd.read_csv(tmp_path / "out" / "sweep.csv")
+    assert set(table["trial"]) == {"v04", "v05"}  # of six
+    found = run_metrics(read_json(tmp_path / "out" / "run.json"), sweep, table, 0.0, BootstrapParams(50, 0))
+    assert (found["folds"], found["n_people"], found["n_trials"]) == (1, 4, 8)
+    assert found["ccc_low"] <= found["ccc"] <= found["ccc_high"]
+    once = run_metrics(read_json(tmp_path / "out" / "run.json"), sweep[sweep["seed"] == 0], table[table["seed"] == 0],
+                       0.0, BootstrapParams(50, 0))
+    assert once["ccc_sd"] is None  # one fold and one seed have no spread
+
+
 def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(tmp_path: Path, done: list[str]) -> None:
     config, data = problem()
     train_run(config, data, tmp_path / "whole", tmp_path / "kept", INPUTS, 1)
@@ -241,6 +258,19 @@ def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(tmp_pat
     train_run(config, data, tmp_path / "resumed", again, INPUTS, 1)
     assert done == ["fold-00_seed-0", "fold-01_seed-0", "fold-01_seed-1"]
     assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "history.csv", "predictions.parquet", SUMS])
+def test_a_damaged_kept_task_is_fitted_again(file: str, tmp_path: Path, done: list[str]) -> None:
+    config, data = problem()
+    train_run(config, data, tmp_path / "whole", tmp_path / "kept", INPUTS, 1)
+    finished = sorted((tmp_path / "kept").iterdir())
+    (finished[2] / file).write_bytes(b"")  # as a power cut may leave it
+    done.clear()
+    train_run(config, data, tmp_path / "again", tmp_path / "kept", INPUTS, 1)
+    assert "fold-01_seed-0" in done
+    assert "fold-00_seed-0" not in done
+    assert file_bytes(tmp_path / "again") == file_bytes(tmp_path / "whole")
 
 
 def test_a_task_that_dies_half_way_is_not_kept(
