@@ -35,29 +35,35 @@ def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: in
     Parameters
     ----------
     index : DataFrame
-        One row a window: subject, session, trial, stimulus, window. Its order does not matter.
+        One row per window: subject, session, trial, stimulus, window. Its order matters to ``sequential`` only.
     protocol : str
         ``trial``: each subject's trials are dealt evenly over the folds, whole trials move together.
         ``session``: everybody's visits of one name are held out, one name a fold (train on one day, test on
         another). ``loso``: people are held out (one a fold, or ``params.people`` groups).
-        ``stimulus``: clips are held out. ``leaky``: windows are shuffled, whatever trial they are of.
+        ``stimulus``: clips are held out. ``sequential``: one fold; of each person's trials of a session the first
+        ``params.sequential`` train, the last of which validate, and the rest is tested, in the order of *index* (as
+        Zheng & Lu 2015 do with SEED: clips 1-9, then 10-15). ``leaky``: windows are shuffled, whatever trial they are
+        of.
     params : SplitParams
     seed : int
 
     Raises
     ------
     InputError
-        If there are more folds than trials (people, clips) to deal, or only one session.
+        If there are more folds than trials (people, clips) to deal, only one session, or too few trials in one.
     """
     if protocol not in PROTOCOLS:
         raise bad_input("protocol", repr(protocol), " or ".join(PROTOCOLS), "correct the name")
     if protocol == "leaky":
         return _leaky_folds(index, params, seed)
+    if protocol == "sequential":
+        return _sequential_fold(index, params)
     trials = index[[*TRIAL_KEYS, "session", "stimulus"]].drop_duplicates().sort_values(TRIAL_KEYS, ignore_index=True)
     unit = HELD_OUT.get(protocol, "trial")
     n_folds = params.folds
     if protocol == "loso":
-        n_folds = params.people or trials["subject"].nunique()
+        n_people = int(trials["subject"].nunique())
+        n_folds = min(params.people or n_people, n_people)
     if protocol == "session":
         n_folds = _count_sessions(trials)
     if protocol == "trial":
@@ -128,6 +134,22 @@ def _validation_rows(
     return rows[np.isin(units[rows], held)]
 
 
+def _sequential_fold(index: pd.DataFrame, params: SplitParams) -> pd.DataFrame:
+    """The one fold that tests what comes last in each person's session."""
+    trials = _in_order(index)
+    role = np.full(len(trials), "test", dtype=object)
+    for names, part in trials.groupby(["subject", "session"], sort=True):
+        rows = part.index.to_numpy()
+        if len(rows) < len(ROLES):
+            raise bad_input(f"protocol 'sequential': subject and session {names}", f"{len(rows)} trials",
+                            "at least 3: to train, to validate, to test", "choose another protocol")
+        before = min(max(2, round(params.sequential * len(rows))), len(rows) - 1)
+        validating = min(max(1, round(params.validation * before)), before - 1)
+        role[rows[:before]] = "train"
+        role[rows[before - validating:before]] = "validation"
+    return _sorted(trials[TRIAL_KEYS].assign(fold=0, role=role)[["fold", "role", *TRIAL_KEYS]])
+
+
 def _leaky_folds(index: pd.DataFrame, params: SplitParams, seed: int) -> pd.DataFrame:
     rows = index[[*TRIAL_KEYS, "window"]].sort_values([*TRIAL_KEYS, "window"], ignore_index=True)
     if params.folds > len(rows):
@@ -162,9 +184,11 @@ def audit_folds(
 ) -> list[str]:
     """Every way in which a fold table leaks or is incomplete; an empty list is a proof that it does not.
 
-    Checks: no trial stands in two roles of one fold; every trial of *index* is tested exactly once; no
-    person (``loso``), session name (``session``) or clip (``stimulus``) stands on both sides; with *content*
-    (one digest a window, see :func:`content_digests`) no two windows with the same samples stand on both sides.
+    Checks: no trial stands in two roles of one fold; every trial of *index* has a role in each fold, and is tested
+    exactly once (``sequential``: in its one fold no trial that is tested comes before one that trains or validates,
+    within a person's session, in the order of *index*); no person (``loso``), session name (``session``) or clip
+    (``stimulus``) stands on both sides; with *content* (one digest a window, see :func:`content_digests`) no two
+    windows with the same samples stand on both sides.
     """
     problems = []
     for fold in sorted(folds["fold"].unique()):
@@ -187,11 +211,37 @@ def audit_folds(
         unknown = len(table) - len(table.merge(index[TRIAL_KEYS].drop_duplicates(), on=TRIAL_KEYS))
         if unknown:
             problems.append(f"fold {fold}: {unknown} rows name trials that the windows do not have")
+        left_out = len(index) - sum(map(len, sides.values()))
+        if left_out > 0:
+            problems.append(f"fold {fold}: {left_out} windows have no role")
+    if protocol == "sequential":
+        return problems + _out_of_order(index, folds)
     tested = np.concatenate([role_rows(index, folds, int(k), "test") for k in folds["fold"].unique()])
     times = np.bincount(tested, minlength=len(index))
     if (times != 1).any():
         problems.append(f"{int((times != 1).sum())} windows are not tested exactly once")
     return problems
+
+
+def _out_of_order(index: pd.DataFrame, folds: pd.DataFrame) -> list[str]:
+    """Where a sequential table has more than one fold, or a person's session does not go train, validation, test."""
+    n_folds = len(folds["fold"].unique())
+    if n_folds != 1:
+        return [f"{n_folds} folds instead of one"]
+    problems = []
+    trials = _in_order(index).merge(folds, on=TRIAL_KEYS)
+    for (subject, session), part in trials.groupby(["subject", "session"], sort=True):
+        places = part["role"].map(ROLES.index)
+        if not places.is_monotonic_increasing:
+            problems.append(f"subject {subject} session {session}: a later trial before an earlier one")
+        if set(places) != {0, 1, 2}:
+            problems.append(f"subject {subject} session {session}: no trial for one of {', '.join(ROLES)}")
+    return problems
+
+
+def _in_order(index: pd.DataFrame) -> pd.DataFrame:
+    """One row for each trial, in the order in which the windows stand: that of the recording."""
+    return index[[*TRIAL_KEYS, "session"]].drop_duplicates(TRIAL_KEYS, ignore_index=True)
 
 
 def _shared(index: pd.DataFrame, left: np.ndarray, right: np.ndarray, keys: list[str], what: str) -> list[str]:

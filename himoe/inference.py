@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor
 
 from himoe.batches import SEQUENCES, Batch, Normaliser, chunks, make_sequences
+from himoe.checksums import checked
+from himoe.errors import InputError, bad_input
 from himoe.folds import role_rows
 from himoe.masks import drop
 from himoe.methods import build_method
@@ -21,11 +24,43 @@ from himoe.methods.base import Method, Output
 from himoe.params import RunConfig
 from himoe.rundata import FoldTask, RunData, make_spec
 
+TRAIN_AGAIN = "train the run again"
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A task's tensors, from the ``weights.safetensors`` of a run; InputError if it is not as it was written."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(checked(path, TRAIN_AGAIN))
+    except (SafetensorError, ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise bad_input(path, f"no tensors ({error})", "weights as the train stage wrote them", TRAIN_AGAIN) from error
+
 
 def load_method(config: RunConfig, data: RunData, tensors: Mapping[str, Tensor]) -> tuple[Method, Normaliser]:
-    """A fitted method in evaluation mode, and its normaliser, from what a task's ``weights.safetensors`` holds."""
+    """A fitted method in evaluation mode, and its normaliser, from what a task's ``weights.safetensors`` holds.
+
+    Raises
+    ------
+    InputError
+        If tensors are missing, or of other shapes than the run's method and modalities have.
+    """
     method = build_method(config.run.method, make_spec(config, data))
-    method.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("normaliser.")})
+    people = int(data.subject.max()) + 1
+    wanted = {f"normaliser.{m}.{kind}": (people, data.store.meta.shape(m).channels)
+              for m in config.run.modalities for kind in ("mean", "spread")}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name.startswith("normaliser.")}
+    expected = f"the tensors of {config.run.method} on {'+'.join(config.run.modalities)} and {people} people"
+    if found != wanted:
+        raise bad_input(f"run {config.name}: weights", f"the normaliser's shapes {found}", f"{wanted}, {expected}",
+                        TRAIN_AGAIN)
+    try:
+        method.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in wanted})
+    except RuntimeError as error:
+        raise bad_input(f"run {config.name}: weights", error, expected, TRAIN_AGAIN) from error
     return method.eval(), Normaliser.from_tensors(tensors)
 
 

@@ -13,7 +13,7 @@ from himoe.parsing import parse as parse
 from himoe.recordings import check_modality
 
 TASKS = ("regression", "classification")
-PROTOCOLS = ("trial", "session", "loso", "stimulus", "leaky")
+PROTOCOLS = ("trial", "session", "loso", "stimulus", "sequential", "leaky")
 FACE_WEIGHTS = ("imagenet", "path", "random")
 FACE_DETECTORS = ("haar", "centre")
 LABELS = ("auto", "trial", "continuous")
@@ -149,16 +149,21 @@ class WindowParams:
 
 @dataclass(frozen=True)
 class SplitParams:
-    """Folds; ``people`` = groups of people for ``loso`` (None = one person a fold)."""
+    """Folds; ``people`` = at most so many groups of people for ``loso`` (None = one person a fold).
+
+    ``sequential``: share of each person's trials of a session that come before the tested ones.
+    """
 
     folds: int
     validation: float
     people: int | None = None
+    sequential: float = 0.6
 
     def __post_init__(self) -> None:
         check(self.folds >= 2, "split.folds", self.folds, "2 or more")
         check(0 < self.validation < 1, "split.validation", self.validation, "a share of training trials in (0, 1)")
         check(self.people is None or self.people >= 2, "split.people", self.people, "2 or more, or null")
+        check(0 < self.sequential < 1, "split.sequential", self.sequential, "a share of trials in (0, 1)")
 
 
 @dataclass(frozen=True)

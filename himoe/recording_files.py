@@ -16,10 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from himoe.checksums import checked, write_sums
 from himoe.errors import InputError
-from himoe.files import atomic_path, read_json, require_file, write_json
+from himoe.files import atomic_path, read_json, write_json
 from himoe.recordings import DIMENSIONS, Annotations, Recording, Signal
+from himoe.sealed import open_table, seal, write_table
 
+REMAKE = "remove the set's folder and run the preprocess stage again"
 SHOWN = 8  # channel names in a message
 SIGNAL_SCHEMA = pa.schema([
     ("subject", pa.string()), ("trial", pa.string()), ("modality", pa.string()), ("channel", pa.string()),
@@ -37,7 +40,7 @@ def write_recordings(folder: Path, subject: str, recordings: Iterable[Recording]
     modalities: dict[str, dict[str, Any]] = {}
     with (atomic_path(folder / "trials" / f"{subject}.parquet") as trial_path,
           atomic_path(folder / "signals" / f"{subject}.parquet") as signal_path):
-        with pq.ParquetWriter(signal_path, SIGNAL_SCHEMA, compression="none") as writer:
+        with pq.ParquetWriter(signal_path, SIGNAL_SCHEMA, compression="none", write_page_checksum=True) as writer:
             for recording in recordings:
                 trials.append(_trial_row(recording))
                 for modality, signal in recording.signals.items():
@@ -45,7 +48,8 @@ def write_recordings(folder: Path, subject: str, recordings: Iterable[Recording]
                 writer.write_table(_signal_rows(recording))
         if not trials:
             raise InputError(f"subject {subject}: found no trial, expected at least one; leave the subject out.")
-        pd.DataFrame(trials).to_parquet(trial_path, index=False)
+        seal(signal_path)
+        write_table(pa.Table.from_pandas(pd.DataFrame(trials), preserve_index=False), trial_path)
     return {"subject": subject, "modalities": modalities,
             "annotated": any(len(row["annotation_time_s"]) > 0 for row in trials)}
 
@@ -87,9 +91,9 @@ def _signal_rows(recording: Recording) -> pa.Table:
 
 
 def read_recordings(folder: Path, subject: str) -> list[Recording]:
-    """Read one subject's trials back, in the order they were written."""
-    trials = pd.read_parquet(require_file(folder / "trials" / f"{subject}.parquet"))
-    table = pq.read_table(require_file(folder / "signals" / f"{subject}.parquet"))
+    """Read one subject's trials back, in the order they were written; InputError if a file is damaged."""
+    trials = open_table(folder / "trials" / f"{subject}.parquet", "a table of trials", REMAKE).read().to_pandas()
+    table = open_table(folder / "signals" / f"{subject}.parquet", "a table of signals", REMAKE).read()
     signals: dict[str, dict[str, list[tuple[str, float, str, np.ndarray]]]] = {}
     names = table.drop_columns(["samples"]).to_pylist()
     for row, samples in zip(names, table.column("samples"), strict=True):
@@ -126,10 +130,11 @@ def merge_descriptions(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:
-    """Write the set's description, ``set.json``."""
+    """Write the set's description, ``set.json``, and the checksums of the folder's JSON files."""
     write_json(folder / "set.json", description)
+    write_sums(folder, "*.json")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read the set's description, ``set.json``."""
-    return read_json(folder / "set.json")
+    """Read the set's description, ``set.json``; InputError if it is not as it was written."""
+    return read_json(checked(folder / "set.json", REMAKE))

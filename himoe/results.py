@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from himoe.checksums import checked
 from himoe.errors import bad_input
 from himoe.files import read_json
 from himoe.paper import METHOD_LABELS, is_floor
@@ -305,7 +306,7 @@ def _evaluate(run: str) -> str:
 def _read_object(path: Path, what: str, todo: str) -> dict[str, Any]:
     if not path.is_file():
         raise bad_input(path, f"no file ({what})", "a stage's output", todo)
-    value = read_json(path)
+    value = read_json(checked(path, todo))
     if not isinstance(value, dict):
         raise bad_input(what, type(value).__name__, "a JSON object", todo)
     return value
@@ -314,6 +315,7 @@ def _read_object(path: Path, what: str, todo: str) -> dict[str, Any]:
 def _read_table(path: Path, columns: tuple[str, ...], todo: str, what: str) -> pd.DataFrame:
     if not path.is_file():
         raise bad_input(path, f"no file ({what})", "a stage's output", todo)
+    checked(path, todo)
     try:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)

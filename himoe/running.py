@@ -1,6 +1,7 @@
 """A whole run: its models as independent tasks in worker processes, each kept when it is finished.
 
-A finished task is kept under a key of all it depends on and reused only when that key still matches.
+A finished task is kept under a key of all it depends on and reused only when that key still matches and its files are
+as they were written.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from himoe.checksums import whole, write_sums
 from himoe.convergence import converged
 from himoe.evaluation import ACTION_UNIT_COLUMNS, Scores, join, score_task
 from himoe.facts import attainable_of
@@ -71,6 +73,7 @@ def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], 
             if score:
                 encoded = encode_fold(config, data, task, fitted.tensors)
                 write_scores(score_task(config, data, task, encoded, config.missing), folder)
+            write_sums(folder)
 
 
 def _rate(task: FoldTask) -> dict[str, float]:
@@ -81,7 +84,8 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
               score: bool = True) -> None:
     """Fit (and score) every task of a run and assemble the folder *out*.
 
-    Finished tasks stay in *kept* until the run is whole; a killed run starts again with those whose key matches.
+    Finished tasks stay in *kept* until the run is whole; a killed run starts again with those whose key matches and
+    whose files are as they were written.
     """
     tasks = run_tasks(config, data.folds)
     inputs = {**inputs, "scored": str(score)}
@@ -89,7 +93,7 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
     groups = task_groups(tasks, config.training.models_at_once if can_stack(method) else 1)
     places = {task: kept / f"{task.name}-{task_key(config, group, inputs)}" for group in groups for task in group}
     waiting = [(group, [places[task] for task in group]) for group in groups
-               if not all(places[task].is_dir() for task in group)]
+               if not all(whole(places[task]) for task in group)]
     for _ in progress(_results(config, data, waiting, jobs, score), config.name, "group of models", len(waiting)):
         pass
     with atomic_path(out) as folder:
@@ -104,6 +108,7 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
             write_scores(join(read_scores(places[task]) for task in tasks), folder)
         history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
         write_json(folder / "run.json", describe(config, data) | converged(history, trained_by_gradient(config)))
+        write_sums(folder)
 
 
 def write_scores(scores: Scores, folder: Path) -> None:

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from himoe.disk_array import DiskArray
 from himoe.errors import InputError, bad_input
-from himoe.files import atomic_path, require_file, require_folder
+from himoe.files import atomic_path, require_folder
 from himoe.params import WindowParams
 from himoe.recordings import Annotations, Recording
+from himoe.sealed import SealedFile, open_table, write_table
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"himoe"
@@ -199,9 +199,9 @@ def write_shard(path: Path, index: pd.DataFrame, arrays: Mapping[str, np.ndarray
         table = table.append_column(modality, column)
     table = table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(meta)).encode()})
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, row_group_size=ROW_GROUP, write_batch_size=16, compression="none",
-                       use_dictionary=["subject", "session", "trial", "stimulus"], write_statistics=False,
-                       store_schema=True)
+        write_table(table, temporary, row_group_size=ROW_GROUP, write_batch_size=16, compression="none",
+                    use_dictionary=["subject", "session", "trial", "stimulus"], write_statistics=False,
+                    store_schema=True)
 
 
 def folder_meta(folder: Path) -> ShardMeta:
@@ -223,27 +223,30 @@ def read_meta(path: Path) -> ShardMeta:
     Raises
     ------
     InputError
-        If the file is not a Parquet shard of this format.
+        If the file is not a Parquet shard of this format, or was changed.
     """
-    try:
-        metadata = pq.read_schema(require_file(path)).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+    return _meta(open_shard(path))
+
+
+def open_shard(path: Path) -> SealedFile:
+    """Open a shard whose footer is as it was written; InputError if it is not."""
+    return open_table(path, "a window shard as the window stage wrote it",
+                      "remove it and run the stage that makes it again")
+
+
+def _meta(file: SealedFile) -> ShardMeta:
+    path, metadata = file.path, file.metadata
     if METADATA_KEY not in metadata:
         raise bad_input(path, "no 'himoe' schema metadata", "a window shard", "give a shard of the window stage")
     try:
         values = json.loads(metadata[METADATA_KEY])
         _ = values["version"], values["dimensions"], values["scale"], values["thresholds"]
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
+        raise bad_input(path, f"a damaged description ({error})", file.what, file.todo) from error
     if values["version"] != FORMAT_VERSION:
         raise bad_input(path, f"shard format {values['version']}", f"{FORMAT_VERSION}", "run the window stage again")
     return ShardMeta(**{**values, "dimensions": tuple(values["dimensions"]), "scale": tuple(values["scale"]),
                         "thresholds": tuple(values["thresholds"])})
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return bad_input(path, f"no Parquet file ({error})", "a window shard", "remove it and run the window stage again")
 
 
 def read_shard(
@@ -254,14 +257,12 @@ def read_shard(
     The arrays are views of the file's buffers where Arrow allows (read-only, ``torch.from_numpy`` shares
     them); a missing window's values are 0 and its completeness is 0.
     """
-    meta = read_meta(path)
+    file = open_shard(path)
+    meta = _meta(file)
     modalities = tuple(meta.modalities) if modalities is None else tuple(modalities)
     shapes = {m: meta.shape(m) for m in modalities}
     plain = [*ID_COLUMNS, *meta.dimensions, *(f"completeness_{m}" for m in meta.modalities)]
-    try:
-        table = pq.read_table(path, columns=[*plain, *modalities], memory_map=True)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+    table = file.read([*plain, *modalities])
     arrays = {m: _as_array(table.column(m), shapes[m]) for m in modalities}
     return table.select(plain).to_pandas(), arrays, meta
 
@@ -296,7 +297,7 @@ class WindowStore:
         """
         paths = shard_paths(folder)
         meta = read_meta(paths[0])
-        counts = [pq.read_metadata(path).num_rows for path in paths]
+        counts = [open_shard(path).rows for path in paths]
         shapes = {m: meta.shape(m) for m in modalities}
         n_bytes = sum(counts) * sum(s.channels * s.samples * 4 for s in shapes.values())
         arrays = {m: _allocate(sum(counts), s, None if n_bytes <= memory_gib * 2**30 else scratch / f"{m}.f32")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from himoe.files import atomic_path, read_json, require_file, write_json, write_text
+from himoe.checksums import checked
+from himoe.files import atomic_path, read_json, write_json, write_text
 from himoe.params import BootstrapParams, parse
 from himoe.progress import progress
 from himoe.results import load_results
@@ -34,9 +35,10 @@ def evaluate(runs: str, lines: str, metrics: str, comparisons: str) -> None:
 def _metrics(shared: tuple[Path, BootstrapParams], name: str) -> dict[str, object]:
     runs, bootstrap = shared
     folder = runs / name
-    sweep = pd.read_csv(require_file(folder / "sweep.csv"), float_precision="round_trip")
-    predictions = pd.read_parquet(require_file(folder / "predictions.parquet"))
-    return run_metrics(read_json(folder / "run.json"), sweep, predictions, 0.0, bootstrap)
+    todo = f"make it again with `dvc repro --force --single-item train@{name}`"
+    sweep = pd.read_csv(checked(folder / "sweep.csv", todo), float_precision="round_trip")
+    predictions = pd.read_parquet(checked(folder / "predictions.parquet", todo))
+    return run_metrics(read_json(checked(folder / "run.json", todo)), sweep, predictions, 0.0, bootstrap)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
+from himoe.checksums import checked, write_sums
 from himoe.errors import bad_input
 from himoe.evaluation import Scores, join, score_task
 from himoe.files import atomic_path, read_json, remove, write_json
-from himoe.inference import encode_fold
+from himoe.inference import encode_fold, read_weights
 from himoe.metrics import task_metrics
 from himoe.params import BootstrapParams, RunConfig, parse
 from himoe.rundata import FoldTask, RunData, run_tasks
@@ -37,13 +36,14 @@ def evaluate_main(windows: str, features: str, folds: str, weights: str, out: st
     if len(scores.predictions) == 0:
         raise bad_input("params.yaml: missing_rate", rate, f"one of the trained rates {config.missing.rates}",
                         "add it to missing.rates or train with training.missing: sampled")
-    info = read_json(Path(weights) / "run.json")
+    info = read_json(checked(Path(weights) / "run.json", "train the run again"))
     found = run_metrics(info, scores.sweep, scores.predictions, rate, bootstrap)
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
         write_scores(scores, folder)
         write_json(folder / "run.json", info)
         write_json(folder / "metrics.json", found)
+        write_sums(folder)
     write_json(Path(metrics), headline(found))
     remove(SCRATCH / "maps" / "main")
 
@@ -58,7 +58,7 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _score(shared: tuple[RunConfig, RunData, Path, float], task: FoldTask) -> Scores:
     config, data, weights, rate = shared
-    encoded = encode_fold(config, data, task, load_file(weights / task.name / "weights.safetensors"))
+    encoded = encode_fold(config, data, task, read_weights(weights / task.name / "weights.safetensors"))
     return score_task(config, data, task, encoded, config.missing, rate)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from himoe.errors import InputError
 from himoe.figures.style import save
@@ -17,7 +16,7 @@ from himoe.recording_files import read_description
 from himoe.report.quality import Picture, SetQuality, build_quality_page, picture_caption
 from himoe.report.quality_pictures import set_figure, side_svgs
 from himoe.results import check_provenance
-from himoe.windows import read_meta, shard_paths
+from himoe.windows import open_shard, read_meta, shard_paths
 from himoe.workers import map_forked
 from pipeline.stage import jobs, main, stage_params
 
@@ -58,7 +57,7 @@ def window_indices(folder: Path) -> dict[str, pd.DataFrame]:
     indices = {}
     for path in shard_paths(folder):
         columns = [f"completeness_{modality}" for modality in read_meta(path).modalities]
-        indices[path.stem] = pq.read_table(path, columns=columns).to_pandas()
+        indices[path.stem] = open_shard(path).read(columns).to_pandas()
     return indices
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.errors import bad_input
-from himoe.files import read_json, require_file
-from himoe.folds import content_digests, require_honest
+from himoe.checksums import checked
+from himoe.errors import InputError, bad_input
+from himoe.files import read_json
+from himoe.folds import ROLES, content_digests, require_honest
 from himoe.params import (
     AlignmentParams,
     MissingParams,
@@ -90,8 +91,20 @@ def read_folds(path: Path) -> pd.DataFrame:
     if why.is_file():
         raise bad_input(path, "no such fold table", "one the data allows",
                         f"choose another protocol ({why.read_text(encoding='utf-8').strip()})")
-    table = pd.read_csv(require_file(path), dtype={"subject": str, "trial": str}, keep_default_na=False)
+    todo = "remove its folder and run the split stage again"
+    try:
+        table = pd.read_csv(checked(path, todo), dtype={"subject": str, "trial": str}, keep_default_na=False)
+    except ValueError as error:  # pandas' and Unicode's errors are ValueErrors
+        if isinstance(error, InputError):
+            raise
+        raise bad_input(path, f"no table ({error})", "fold, role, subject, trial", todo) from error
     missing = {"fold", "role", "subject", "trial"} - set(table)
     if missing:
-        raise bad_input(path, f"no column {sorted(missing)}", "fold, role, subject, trial", "run the split stage again")
+        raise bad_input(path, f"no column {sorted(missing)}", "fold, role, subject, trial", todo)
+    for column in {"fold", "window"} & set(table):
+        if not pd.api.types.is_integer_dtype(table[column]):
+            raise bad_input(f"{path}: {column}", "values that are no whole numbers", "whole numbers", todo)
+    unknown = sorted(set(table["role"].astype(str)) - set(ROLES))
+    if unknown:
+        raise bad_input(f"{path}: role", ", ".join(map(repr, unknown)), " or ".join(ROLES), todo)
     return table

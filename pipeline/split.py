@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from himoe.checksums import write_sums
 from himoe.errors import InputError, bad_input
 from himoe.files import atomic_path, require_file, write_text
 from himoe.folds import ROLES, make_folds, require_honest
@@ -51,6 +52,7 @@ def split(name: str, windows: str, out: str, plan: str = "") -> None:
             note = f"{name}: without a label, kept for prediction and left out of the folds: {unrated}."
             write_text(folder / "unrated.txt", f"{note}\n")
             print(note)
+        write_sums(folder)
 
 
 def require_wanted(name: str, folder: Path, wanted: Sequence[str]) -> None:

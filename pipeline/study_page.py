@@ -16,7 +16,7 @@ from himoe.results import RunResult, load_results, provenance
 
 PICTURE, FILE = "figure2", "predictions"  # predictions beside ratings, and how it is called here
 HELD_OUT = {"trial": "whole trials", "session": "days", "loso": "people", "stimulus": "clips",
-            "leaky": "nothing (leaky)"}
+            "sequential": "later trials", "leaky": "nothing (leaky)"}
 
 
 def write_page(work: Path, target: Path, params: Mapping[str, Any]) -> str:

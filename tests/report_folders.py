@@ -386,7 +386,7 @@ def _fold(run: dict[str, Any], subject: int, trial: int, window: int) -> int:
 
 
 def _folds(run: dict[str, Any]) -> int:
-    return {"loso": SUBJECTS, "session": SESSIONS.get(run["set"], 1)}.get(run["protocol"], FOLDS)
+    return {"loso": SUBJECTS, "sequential": 1, "session": SESSIONS.get(run["set"], 1)}.get(run["protocol"], FOLDS)
 
 
 def _skill(run: dict[str, Any], rng: np.random.Generator) -> float:

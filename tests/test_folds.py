@@ -55,6 +55,13 @@ def test_loso_groups_people() -> None:
     assert sorted(tested) == [2, 2, 3]
 
 
+def test_more_groups_than_people_are_one_person_each() -> None:
+    index = windows(4, 6, 2)
+    one_by_one = make_folds(index, "loso", SplitParams(2, 0.2), 0)
+    pd.testing.assert_frame_equal(make_folds(index, "loso", SplitParams(2, 0.2, people=5), 0), one_by_one)
+    assert one_by_one["fold"].nunique() == 4
+
+
 def test_session_tests_one_day_after_training_on_the_others() -> None:
     index = windows(4, 9, 2)
     index["session"] = index["trial"].map(lambda name: f"d{int(name[1:]) % 3}")
@@ -148,3 +155,67 @@ def test_a_person_on_both_sides_is_found_under_loso() -> None:
 def test_absent_windows_are_no_twins() -> None:
     digests = content_digests(np.zeros((3, 2, 4), np.float32), np.zeros(3, bool))
     assert len(set(digests)) == 3
+
+
+def in_sessions(sizes: dict[str, int]) -> pd.DataFrame:
+    """Windows of two people; trials of each session whose names do not sort in their order."""
+    rows = [(person, session, f"{session}t{(7 * t) % 16:02d}", f"v{t:02d}", w)
+            for person in ("s02", "s01") for session, count in sizes.items() for t in range(count) for w in range(2)]
+    return pd.DataFrame(rows, columns=["subject", "session", "trial", "stimulus", "window"])
+
+
+def test_sequential_is_the_split_of_seeds_authors() -> None:
+    index = in_sessions({"a": 15, "b": 15})
+    table = make_folds(index, "sequential", SplitParams(4, 0.15, sequential=0.6), 0)
+    assert set(table["fold"]) == {0}
+    assert audit_folds(index, table, "sequential") == []
+    clips = index.drop_duplicates(["subject", "trial"]).merge(table, on=["subject", "trial"])
+    for _, part in clips.groupby(["subject", "session"]):
+        shown = part.set_index("stimulus")["role"]
+        assert sorted(shown.index[shown == "test"]) == [f"v{t:02d}" for t in range(9, 15)]
+        assert list(shown.index[shown == "validation"]) == ["v08"]
+        assert (shown == "train").sum() == 8
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(3, 16), min_size=1, max_size=3), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_sequential_goes_train_validation_test_in_every_session(sizes: list[int], share: float, held: float) -> None:
+    index = in_sessions({"abc"[k]: size for k, size in enumerate(sizes)})
+    table = make_folds(index, "sequential", SplitParams(2, held, sequential=share), 0)
+    assert audit_folds(index, table, "sequential") == []
+    role = index.merge(table, on=["subject", "trial"])["role"].to_numpy()
+    for _, rows in index.groupby(["subject", "session"]).indices.items():
+        assert [name for k, name in enumerate(role[rows]) if k == 0 or role[rows][k - 1] != name] == [
+            "train", "validation", "test"]
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ("swapped", "subject s01 session a: a later trial before an earlier one"),
+    ("no test", "subject s02 session a: no trial for one of train, validation, test"),
+    ("left out", "fold 0: 2 windows have no role"),
+    ("two folds", "2 folds instead of one")])
+def test_the_auditor_sees_a_sequence_out_of_order(change: str, message: str) -> None:
+    index = in_sessions({"a": 9})
+    table = make_folds(index, "sequential", SplitParams(2, 0.2), 0)
+    own = {person: table.index[table["subject"] == person] for person in ("s01", "s02")}
+    role = table["role"].copy()
+    if change == "swapped":
+        first = own["s01"][(role[own["s01"]] == "train")][0]
+        last = own["s01"][(role[own["s01"]] == "test")][0]
+        role[first], role[last] = "test", "train"
+    elif change == "no test":
+        role[own["s02"]] = role[own["s02"]].replace("test", "validation")
+    table = table.assign(role=role)
+    if change == "left out":
+        table = table.drop(own["s01"][:1])
+    elif change == "two folds":
+        table = pd.concat([table, table.assign(fold=1)])
+    problems = audit_folds(index, table, "sequential")
+    assert any(message in problem for problem in problems), problems
+    with pytest.raises(InputError, match="not honest"):
+        require_honest(index, table, "sequential")
+
+
+def test_sequential_needs_three_trials_a_session() -> None:
+    with pytest.raises(InputError, match=r"session \('s01', 'b'\): found 2 trials, expected at least 3"):
+        make_folds(in_sessions({"a": 5, "b": 2}), "sequential", SplitParams(2, 0.2), 0)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from toysets import make_config, make_data, make_store
 
 from himoe.batches import Normaliser
+from himoe.errors import InputError
 from himoe.folds import role_rows
 from himoe.inference import EncodedFold, encode_fold, load_method, masked_present, prediction_frame
 from himoe.masks import evaluation_draws
@@ -121,6 +122,29 @@ def test_raw_windows_are_let_go_after_encoding() -> None:
     data = make_data(config, make_store())
     _, encoded = fitted(config, data)
     assert all(v.numel() == 0 for batch, _ in encoded.batches for v in batch.x.values())
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ("shape", "size mismatch"), ("missing", "Missing key"), ("more", "Unexpected key"),
+    ("normaliser", "the normaliser's shapes"), ("no modality", "the normaliser's shapes")])
+def test_weights_of_another_model_are_one_sentence(change: str, message: str) -> None:
+    config = make_config()
+    data = make_data(config, make_store())
+    weights = dict(fitted(config, data)[0])
+    name = next(key for key in weights if not key.startswith("normaliser.") and weights[key].ndim == 2)
+    if change == "shape":
+        weights[name] = weights[name][:, :-1]
+    elif change == "missing":
+        del weights[name]
+    elif change == "more":
+        weights["other.weight"] = torch.zeros(2)
+    elif change == "normaliser":
+        weights["normaliser.EDA.mean"] = weights["normaliser.EDA.mean"][:1]  # one that would fit everybody
+    else:
+        del weights["normaliser.EDA.spread"]
+    with pytest.raises(InputError, match=rf"^run toy-run: weights: found .*{message}.*train the run again") as caught:
+        load_method(config, data, weights)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_loaded_method_is_the_fitted_one_in_evaluation_mode(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from pipeline_helpers import (
     write_params,
 )
 
+from himoe.checksums import write_sums
 from himoe.encoders.action_units import AU_NAMES
 from himoe.files import read_json
 from himoe.windows import read_shard
@@ -271,11 +272,13 @@ def test_a_clone_killed_while_training_goes_on_and_ends_with_the_same_lock(built
     finished = kept / "weights.safetensors"
     marked = finished.read_bytes() + b"kept"  # what was finished is taken as it is
     finished.write_bytes(marked)
+    write_sums(kept)
     output = run_ok(clone, "dvc", "repro", "--allow-missing", "--single-item", "train@deap-himoe")
     assert stages_run(output) == {"train@deap-himoe"}
     fold = kept.name.rpartition("-")[0]
     assert (clone / "runs" / "deap-himoe" / fold / "weights.safetensors").read_bytes() == marked
     (clone / "runs" / "deap-himoe" / fold / "weights.safetensors").write_bytes(marked.removesuffix(b"kept"))
+    write_sums(clone / "runs" / "deap-himoe")
     run_ok(clone, "dvc", "commit", "-q", "--force", "train@deap-himoe")
     assert read_yaml(clone / "dvc.lock") == read_yaml(project / "dvc.lock")
     assert run_ok(project, "git", "status", "--porcelain") == ""

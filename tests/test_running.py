@@ -16,15 +16,18 @@ from safetensors.torch import load_file
 from toysets import file_bytes, make_config, make_data, make_store, with_face, write_feature_store, write_store
 
 from himoe import running
+from himoe.checksums import SUMS
 from himoe.encoders.action_units import AU_NAMES
 from himoe.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
 from himoe.files import read_json
+from himoe.folds import audit_folds
 from himoe.inference import encode_fold
 from himoe.methods import build_method
 from himoe.metrics import ccc
-from himoe.params import RunConfig
+from himoe.params import BootstrapParams, RunConfig
 from himoe.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
 from himoe.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
+from himoe.summary import run_metrics
 from himoe.training import fit_task
 from pipeline.train import folder_digest
 
@@ -58,7 +61,7 @@ def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
     one, two = file_bytes(tmp_path / "out1"), file_bytes(tmp_path / "out2")
     assert sorted(one) == sorted(
         [f"fold-0{f}_seed-{s}/weights.safetensors" for f in (0, 1) for s in (0, 1)] + TABLES
-        + ["history.csv", "search.csv", "run.json"])
+        + ["history.csv", "search.csv", "run.json", SUMS])
     assert one == two
 
 
@@ -69,6 +72,7 @@ def test_without_scoring_only_models_are_written(tmp_path: Path, done: list[str]
     assert len(done) == 8  # models kept without scores do not serve a run that is scored
     models, scored = file_bytes(tmp_path / "models"), file_bytes(tmp_path / "scored")
     assert set(scored) - set(models) == set(TABLES)
+    assert set(models.pop(SUMS).splitlines()) < set(scored[SUMS].splitlines())
     assert models == {name: scored[name] for name in models}
 
 
@@ -205,6 +209,7 @@ def test_windows_on_disk_give_the_same_weights_as_in_memory(method: str, tmp_pat
         outputs.append(file_bytes(tmp_path / f"out-{memory_gib}"))
     for content in outputs:
         content.pop("run.json")  # it names memory_gib
+        content.pop(SUMS)  # and this one run.json's digest
     assert outputs[0] == outputs[1]
 
 
@@ -220,6 +225,21 @@ def test_predictions_hold_every_window_once_a_seed(tmp_path: Path) -> None:
                                                          truth["arousal"]))
     tested = data.folds[data.folds["role"] == "test"].set_index(["subject", "trial"])["fold"]
     assert (table["fold"] == tested.loc[list(zip(table["subject"], table["trial"], strict=True))].to_numpy()).all()
+
+
+def test_one_fold_of_later_trials_is_scored_on_them_alone(tmp_path: Path) -> None:
+    config, data = problem(protocol="sequential", epochs=1)
+    assert audit_folds(data.store.index, data.folds, "sequential") == []
+    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    sweep = pd.read_csv(tmp_path / "out" / "sweep.csv")
+    assert set(table["trial"]) == {"v04", "v05"}  # of six
+    found = run_metrics(read_json(tmp_path / "out" / "run.json"), sweep, table, 0.0, BootstrapParams(50, 0))
+    assert (found["folds"], found["n_people"], found["n_trials"]) == (1, 4, 8)
+    assert found["ccc_low"] <= found["ccc"] <= found["ccc_high"]
+    once = run_metrics(read_json(tmp_path / "out" / "run.json"), sweep[sweep["seed"] == 0], table[table["seed"] == 0],
+                       0.0, BootstrapParams(50, 0))
+    assert once["ccc_sd"] is None  # one fold and one seed have no spread
 
 
 def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(tmp_path: Path, done: list[str]) -> None:
@@ -238,6 +258,19 @@ def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(tmp_pat
     train_run(config, data, tmp_path / "resumed", again, INPUTS, 1)
     assert done == ["fold-00_seed-0", "fold-01_seed-0", "fold-01_seed-1"]
     assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "history.csv", "predictions.parquet", SUMS])
+def test_a_damaged_kept_task_is_fitted_again(file: str, tmp_path: Path, done: list[str]) -> None:
+    config, data = problem()
+    train_run(config, data, tmp_path / "whole", tmp_path / "kept", INPUTS, 1)
+    finished = sorted((tmp_path / "kept").iterdir())
+    (finished[2] / file).write_bytes(b"")  # as a power cut may leave it
+    done.clear()
+    train_run(config, data, tmp_path / "again", tmp_path / "kept", INPUTS, 1)
+    assert "fold-01_seed-0" in done
+    assert "fold-00_seed-0" not in done
+    assert file_bytes(tmp_path / "again") == file_bytes(tmp_path / "whole")
 
 
 def test_a_task_that_dies_half_way_is_not_kept(

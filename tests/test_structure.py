@@ -30,7 +30,8 @@ from pipeline.stage import fill, read_yaml
 
 # A module imports from levels to its left, or from its own level.
 LEVELS = (
-    "errors files progress recordings parsing params disk_array workers metrics convergence adam noise",
+    "errors files sealed checksums progress recordings parsing params disk_array workers metrics convergence adam "
+    "noise",
     "datasets facts", "simulate",
     "signals windows unrated folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
     "encoders beats features feature_shards experts alignment", "methods",

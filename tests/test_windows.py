@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from toysets import make_meta
 
@@ -14,6 +15,7 @@ from himoe.disk_array import DiskArray
 from himoe.errors import InputError
 from himoe.params import WindowParams
 from himoe.recordings import Annotations, Recording, Signal
+from himoe.sealed import write_table
 from himoe.windows import (
     ModalityShape,
     WindowStore,
@@ -183,6 +185,9 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.parquet: found no Parquet file"):
         read_meta(tmp_path / "a.parquet")
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(InputError, match=r"b\.parquet: found no checksum"):
+        read_meta(tmp_path / "b.parquet")
+    write_table(pa.table({"x": [1]}), tmp_path / "b.parquet")
     with pytest.raises(InputError, match="schema metadata"):
         read_meta(tmp_path / "b.parquet")
 

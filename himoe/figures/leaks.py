@@ -19,6 +19,7 @@ from himoe.results import RunResult, provenance, select
 SHOWN = (OWN_METHOD, "features_ridge", "features_gbdt", "mean", "mean_subject", "mean_stimulus")
 SPLITS = {
     "trial": "Whole trials held out (trial)",
+    "sequential": "Later trials of each session held out (sequential)",
     "session": "Days held out (session)",
     "loso": "People held out (loso)",
     "stimulus": "Clips held out (stimulus)",

@@ -28,7 +28,7 @@ from himoe.results import RunResult, provenance
 
 PANELS = {"ccc": "CCC, mean over dimensions", "ccc_within": "Within-trial CCC"}
 HELD_OUT = {"trial": "whole trials held out", "session": "days held out", "loso": "people held out",
-            "stimulus": "clips held out", "leaky": "windows shuffled"}
+            "stimulus": "clips held out", "sequential": "later trials held out", "leaky": "windows shuffled"}
 
 
 def overview(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:

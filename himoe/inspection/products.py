@@ -154,8 +154,11 @@ def _schema(path: Path) -> Any:
     try:
         return pq.read_schema(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise bad_input(path, f"a file that is no Parquet table ({error})", "a complete Parquet file",
-                        "make it again") from error
+        raise _no_table(path, error) from error
+
+
+def _no_table(path: Path, error: Exception) -> InputError:
+    return bad_input(path, f"a file that is no Parquet table ({error})", "a complete Parquet file", "make it again")
 
 
 def _rows(path: Path) -> int:
@@ -172,7 +175,11 @@ def _trial_counts(path: Path) -> Report:
 def _ids(path: Path, column: str) -> list[str]:
     import pyarrow.parquet as pq
 
-    return sorted(set(pq.read_table(path, columns=[column]).column(column).to_pylist()))
+    try:
+        table = pq.read_table(path, columns=[column], page_checksum_verification=True)
+    except (OSError, ValueError) as error:
+        raise _no_table(path, error) from error
+    return sorted(set(table.column(column).to_pylist()))
 
 
 def _columns(path: Path) -> list[str]:

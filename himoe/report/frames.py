@@ -21,7 +21,7 @@ Results = Mapping[str, RunResult]
 HEADLINE_METRIC = {"regression": "ccc", "classification": "accuracy"}
 MEASURES = {"regression": {"CCC": "ccc", "within-trial CCC": "ccc_within"}, "classification": {"accuracy": "accuracy"}}
 HELD_OUT = {"trial": "whole trials held out", "session": "days held out", "loso": "people held out",
-            "stimulus": "clips held out",
+            "stimulus": "clips held out", "sequential": "later trials held out",
             "leaky": "windows shuffled (leaky)"}
 MAX_TRIALS = 24  # a page must stay small enough to mail
 BINS = 10

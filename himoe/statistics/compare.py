@@ -95,7 +95,7 @@ def compare_pair(reference: Windows, other: Windows, metric: str, bootstrap: Boo
       the level.
     - ``p_corrected``: corrected resampled t test over folds and seeds (:func:`corrected_t`); the ratio is the mean
       over folds of tested windows to all others, validation windows counted with training's. NaN without whole trials
-      in folds.
+      in folds, or with one fold.
 
     Raises
     ------
@@ -142,6 +142,8 @@ def _p_corrected(sums: tuple[TrialSums, TrialSums], reference: Windows, other: W
     if (fold < 0).any() or not np.array_equal(fold, other.fold):
         return math.nan
     windows = np.bincount(fold[reference.trial])
+    if len(windows) < 2:  # one fold: what it was trained on is in no table
+        return math.nan
     first, second = (TrialSums(sums[0].metric, (), values) for values in pair_replicates(*sums))
     scores = [mean_defined(part.scores(_one_hot(fold))) for part in (first, second)]  # (F, R)
     return corrected_t((scores[0] - scores[1]).ravel().tolist(),

@@ -46,7 +46,8 @@ Hi-MoE against it
 
 Held out
   trials (protocol trial): whole trials, each person's spread over the folds; people (loso); days (session); clips
-  (stimulus). Windows shuffled (leaky) put windows of one trial on both sides: only to measure the leak.
+  (stimulus); later trials (sequential): the end of each person's session, in the recording's order. Windows shuffled
+  (leaky) put windows of one trial on both sides: only to measure the leak.
 
 Missing in training
   sampled: one model, trained with missing rates drawn at random. matched: one model for each rate, as in the paper.

@@ -15,7 +15,7 @@ from himoe.tables.scores import tests_note
 from himoe.tables.table import Cell, Table
 
 SCORES = ("ccc", "ccc_within", "pcc", "mae", "accuracy", "f1", "f1_macro")
-_ORDER = ("trial", "session", "stimulus", "loso")
+_ORDER = ("trial", "sequential", "session", "stimulus", "loso")
 
 
 def supplement(inputs: Inputs, dataset: str) -> Table | None:
@@ -39,9 +39,11 @@ def supplement(inputs: Inputs, dataset: str) -> Table | None:
         lines += attainable_rows(columns, groups, Held_out=split_label, Task=lambda run: task_label(run.metrics))
     days = ("Days held out: trained on everybody's other sessions, tested on theirs of one day; the same clips may "
             "stand on both sides." if any(run.metrics["protocol"] == "session" for run in runs) else "")
+    later = ("Later trials held out: trained on the first part of each person's session, tested on the rest, in the "
+             "order of the recording." if any(run.metrics["protocol"] == "sequential" for run in runs) else "")
     name = SET_LABELS.get(dataset, dataset)
     return Table(dataset, f"Supplementary table. {name}, no scores in the paper: {provenance(runs)}", columns,
-                 tuple(lines), table_notes(runs, days, tests_note(runs, inputs)))
+                 tuple(lines), table_notes(runs, days, later, tests_note(runs, inputs)))
 
 
 def seed(inputs: Inputs) -> Table | None:

@@ -82,6 +82,11 @@ def test_too_few_people_and_shared_trials_have_no_p() -> None:
     assert not math.isnan(found.p_corrected)
     leaky = [frame.assign(fold=frame["window"] % 2) for frame in (first, second)]
     assert math.isnan(compare_pair(*map(arrange, leaky), "ccc", BootstrapParams(5, 0, swaps=9)).p_corrected)
+    one_fold = [frame.assign(fold=0) for frame in (first, second)]
+    found = compare_pair(*map(arrange, one_fold), "ccc", BootstrapParams(20, 0, swaps=99))
+    assert math.isnan(found.p_corrected)
+    assert found.low < found.difference < found.high
+    assert 0 < found.p <= 1
     assert compare_pair(arrange(first.head(0)), arrange(second.head(0)), "ccc", BOOTSTRAP).trials == 0
 
 

@@ -69,13 +69,16 @@ def test_comparisons_are_of_their_own_family(table: Build, reports: Reports) -> 
 def test_leaks_variants_and_shuffled_labels_stay_out(tmp_path: Path) -> None:
     attributes = {"set": "seed", "task": "classification", "classes": 3, "modalities": "EEG", "seeds": (0,)}
     runs = {"a": {}, "leaky": {"protocol": "leaky"}, "shuffled": {"shuffle_labels": True},
-            "experts4": {"variant": "experts4"}, "clips": {"protocol": "stimulus"}}
+            "experts4": {"variant": "experts4"}, "clips": {"protocol": "stimulus"},
+            "later": {"protocol": "sequential"}}
     for name, changes in runs.items():
         write_run(tmp_path, name, **{**attributes, **changes})
     read = finish_reports(tmp_path, list(runs))
     made = build_table("seed", *read, SETTINGS)
     assert made is not None
-    assert [row[0] for row in made.rows] == ["trials held out", "clips held out"]
+    assert [row[0] for row in made.rows] == ["trials held out", "later trials held out", "clips held out"]
+    assert any(note.startswith("Later trials held out: trained on the first part") for note in made.notes)
+    assert np.isnan(read[0]["later"].metrics.get("accuracy_sd") or np.nan)  # one fold, one seed: no spread
     assert build_table("seed", {"leaky": read[0]["leaky"]}, *read[1:], SETTINGS) is None
     assert build_table("amigos", *read, SETTINGS) is None
 
