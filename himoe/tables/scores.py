@@ -126,8 +126,9 @@ def _table(spec: ScoreTable, rows: Sequence[Row], inputs: Inputs, *own: str) -> 
     runs = unique_runs(rows)
     if not runs:
         return None
-    published = {(dimension, metric) for dimension, metric in
-                 paper_rows(spec.number)[["dimension", "metric"]].itertuples(index=False)}
+    numbers = paper_rows(spec.number)
+    numbers = numbers[numbers["dataset"].isin({row.dataset for row in rows})]  # no empty columns beside data of one's own
+    published = set(numbers[["dimension", "metric"]].itertuples(index=False, name=None))
     heads = []
     for dimension, metric in spec.cells:
         head = METRIC_LABELS[metric] if dimension == "mean" else f"{METRIC_LABELS[metric]} {dimension}"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from report_folders import SETTINGS, finish_reports, plain_runs, write_run
 
-from himoe.tables import Table, build_table
+from himoe.params import ReportParams
+from himoe.tables import TABLES, Table, build_table, to_markdown
 
 Build = Callable[..., Table]
 
@@ -80,3 +81,21 @@ def test_gaps_face_and_our_own_sets_are_counted(tmp_path: Path) -> None:
     assert "HKU956, paper" not in made.columns
     assert not any("those simulated" in note for note in made.notes)
     assert build_table("table1", {"nofacts": read[0]["nofacts"]}, *read[1:], SETTINGS) is None
+
+
+def test_data_that_the_paper_never_had_stands_beside_nothing_of_it(tmp_path: Path) -> None:
+    methods = ("himoe", "late_fusion", "mean")
+    for method in methods:
+        write_run(tmp_path, f"own-{method}", set="wrist", method=method, modalities="EDA+PPG", simulated=False)
+    read = finish_reports(tmp_path, [f"own-{method}" for method in methods])
+    settings = ReportParams("wrist", ("late_fusion",))
+    made = {name: table for name in TABLES if (table := build_table(name, *read, settings)) and name != "claims"}
+    assert {"table2", "table3", "table7", "scores"} <= set(made)
+    assert [name for name, table in made.items() if "the paper" in to_markdown(table).lower()] == []
+    assert made["table2"].title == "Table 2. Regression, average over dimensions: wrist"
+    assert made["table7"].columns == ("Fact", "wrist, as read")
+    write_run(tmp_path, "deap-himoe", method="himoe")  # one set of the paper's among them brings its numbers back
+    read = finish_reports(tmp_path, ["own-himoe", "deap-himoe"])
+    both = {name: build_table(name, *read, settings) for name in ("table2", "table7")}
+    assert [table.title.rpartition(", ")[2] for table in both.values() if table] == ["beside the paper's numbers",
+                                                                                     "beside the paper's facts"]
