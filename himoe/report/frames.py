@@ -211,7 +211,7 @@ def training_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
 
 
 COST_MEASURES = {"multiply_adds": "multiply-adds per window", "parameters": "parameters",
-                 "seconds_per_window": "seconds per window (one CPU thread)"}
+                 "seconds_per_window": "microseconds per window (one CPU thread)"}
 
 
 def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> pd.DataFrame:
@@ -224,7 +224,8 @@ def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> 
         for column, measure in COST_MEASURES.items():
             for value in pd.to_numeric(found[column]).dropna():
                 if value > 0 and run.metrics["ccc"] is not None:
-                    rows.append({"measure": measure, **_names(run), "cost": float(value), "ccc": run.metrics["ccc"]})
+                    shown = float(value) * (1e6 if column == "seconds_per_window" else 1.0)
+                    rows.append({"measure": measure, **_names(run), "cost": shown, "ccc": run.metrics["ccc"]})
     return pd.DataFrame(rows, columns=["measure", "method", "label", "cost", "ccc"])
 
 

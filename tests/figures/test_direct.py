@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himoe.figures.direct import spread_out
+from himoe.spacing import spread_out
 from himoe.figures.style import panel_grid
 
 
