@@ -18,7 +18,6 @@ from himoe.report.looks import looks_of
 from himoe.results import provenance
 from himoe.spacing import spread_out
 
-
 HEIGHT_PX, NAME_PX = 320, 14  # of a chart's panel, and of a line of names
 
 

@@ -138,8 +138,9 @@ def cost(inputs: Inputs) -> Table | None:
     return Table("cost", f"Compute cost{source}",
                  ("Set", "Method", "Modalities", "Parameters", "Multiply-adds per window", "µs per window",
                   "Our data", METRIC_LABELS["ccc"], "Attainable CCC"), tuple(lines),
-                 ("µs (millionths of a second): one forward pass measured on one CPU thread; they differ between machines, "
-                  "all other numbers do not. — = not counted (no network), or no regression run with whole trials held out.",
+                 ("µs (millionths of a second): one forward pass measured on one CPU thread; they differ between "
+                  "machines, all other numbers do not. — = not counted (no network), or no regression run with whole "
+                  "trials held out.",
                   *([_FACE_COST] if rows["modality_set"].str.contains("FACE").any() else []), front_note(shown)))
 
 

@@ -144,14 +144,14 @@ def largest_set(runs: Sequence[RunResult]) -> str | None:
 
 
 def title(number: int, text: str, runs: Sequence[RunResult]) -> str:
-    """The paper's number and our provenance; for data that the paper never had, nothing of the paper's stands beside."""
+    """The paper's number and our provenance."""
     if not runs:
         return f"Table {number}. {text}: published numbers only"
     return f"Table {number}. {text}: {provenance(runs)}{beside_the_paper('numbers', runs)}"
 
 
 def beside_the_paper(what: str, runs: Sequence[RunResult]) -> str:
-    """The end of a title that says that the paper's *what* stand beside ours; empty if the paper has none of the sets."""
+    """The end of a title: that the paper's *what* stand beside ours; empty where it never had the data of *runs*."""
     known = set(load_paper_datasets()["dataset"])
     return f", beside the paper's {what}" if any(run.metrics["set"] in known for run in runs) else ""
 

@@ -127,7 +127,7 @@ def _table(spec: ScoreTable, rows: Sequence[Row], inputs: Inputs, *own: str) -> 
     if not runs:
         return None
     numbers = paper_rows(spec.number)
-    numbers = numbers[numbers["dataset"].isin({row.dataset for row in rows})]  # no empty columns beside data of one's own
+    numbers = numbers[numbers["dataset"].isin({row.dataset for row in rows})]  # none beside data of one's own
     published = set(numbers[["dimension", "metric"]].itertuples(index=False, name=None))
     heads = []
     for dimension, metric in spec.cells:
