@@ -70,7 +70,7 @@ def _remarks(points: pd.DataFrame, runs: Mapping[str, RunResult]) -> list[str]:
 
 
 def cost_points(runs: Mapping[str, RunResult], cost: pd.DataFrame) -> pd.DataFrame:
-    """One row a run that was timed: method, label, ccc, parameters, multiply_adds, seconds_per_window.
+    """One row per run that was timed: method, label, ccc, parameters, multiply_adds, seconds_per_window.
 
     Raises
     ------

@@ -170,7 +170,7 @@ def trajectories(material: Material) -> Block | None:
     spec = finish(alt.layer(lines, dots, rule), "trajectories", "Predicted and true rating over time", pickers, True)
     runs = frames.shown_runs(material.results, material.settings).values()
     once = ("" if all(run.info["label_source"] == "continuous" for run in runs)
-            else " The truth is one rating a trial: it cannot move within it.")
+            else " The truth is one rating per trial: it cannot move within it.")
     caption = (f"Rating over time: thick, the truth; the others, predictions for windows of the test fold, means over "
                f"seeds. The trials are evenly spaced in the order of person and trial.{once} "
                f"Data: {material.figure_data}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -90,6 +91,6 @@ def tips(*columns: str) -> list[alt.Tooltip]:
     tips = []
     for column in columns:
         name, _, title = column.partition("|")
-        shape = {0: alt.Undefined, 1: ".4~g", 2: ".3~s"}[name.count("#")]
+        shape: Any = (alt.Undefined, ".4~g", ".3~s")[name.count("#")]
         tips.append(alt.Tooltip(f"{name.rstrip('#')}:{'Q' if '#' in name else 'N'}", title=title, format=shape))
     return tips

@@ -27,7 +27,8 @@ from himoe.tables.table import Cell, Ours, Table
 
 BINS = 10
 _FACE_COST = ("FACE: what turns a video's frames into features is not counted; it runs once, in a stage of its own "
-              "(EfficientNet-B0, 0.39 billion multiply-adds a frame of 224 pixels: Tan and Le 2019, arXiv 1905.11946).")
+              "(EfficientNet-B0, 0.39 billion multiply-adds per frame of 224 pixels: Tan and Le 2019, arXiv "
+              "1905.11946).")
 
 
 def combinations(inputs: Inputs) -> Table | None:

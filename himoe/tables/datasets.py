@@ -108,7 +108,7 @@ def _dimensions(facts: Facts) -> str:
 
 
 def _annotation(facts: Facts) -> str:
-    return {"trial": "one rating a trial", "continuous": "ratings over time"}.get(
+    return {"trial": "one rating per trial", "continuous": "ratings over time"}.get(
         facts["annotation"], str(facts["annotation"]))
 
 
@@ -120,8 +120,8 @@ def _range(low: float, high: float) -> str:
 FACTS: dict[str, tuple[str, Callable[[Facts], Cell] | None]] = {
     "subjects": ("Subjects", lambda facts: facts["subjects"]),
     "stimuli": ("Stimuli", None),
-    "trials": ("Trials a subject", _trials),
-    "sessions": ("Sessions a subject", lambda facts: facts["sessions"]),
+    "trials": ("Trials per subject", _trials),
+    "sessions": ("Sessions per subject", lambda facts: facts["sessions"]),
     "recordings": ("Recordings", lambda facts: facts["recordings"]),
     "modalities": ("Signals", _modalities),
     "face": ("Face video", _face),

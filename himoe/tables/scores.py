@@ -67,7 +67,7 @@ def table10(inputs: Inputs) -> Table | None:
 def table5(inputs: Inputs) -> Table | None:
     """People held out; the largest modality set that was run stands for the paper's ALL."""
     runs = select(inputs.results, protocol="loso", task="regression", variant="")
-    return _table(ScoreTable(5, "People held out, CCC a dimension", _LOSO),
+    return _table(ScoreTable(5, "People held out, CCC per dimension", _LOSO),
                   paper_ordered(5, runs, _largest_as("ALL", runs), _method), inputs)
 
 
