@@ -36,11 +36,11 @@ LEVELS = (
     "signals windows unrated folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
     "encoders beats features feature_shards experts alignment", "methods",
     "stacked", "rundata training inference evaluation costs running", "paper", "results",
-    "statistics summary palette cohorts", "tables", "figures", "report",
+    "statistics summary palette spacing cohorts", "tables", "figures", "report",
 )
 # What reads results and writes tables, figures and pages starts without torch.
 WITHOUT_TORCH = ("quality", "quality_examples", "inspection", "cli", "metrics", "convergence", "paper", "results",
-                 "statistics", "summary", "palette", "cohorts", "tables", "figures", "report")
+                 "statistics", "summary", "palette", "spacing", "cohorts", "tables", "figures", "report")
 SCRIPTS_WITHOUT_TORCH = ("code", "plan", "settings", "preprocess", "window", "features", "split", "evaluate", "quality",
                          "tables", "figures", "report")
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}

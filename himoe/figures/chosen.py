@@ -45,7 +45,7 @@ def own_modality_set(results: Mapping[str, RunResult], settings: ReportParams, *
 
 
 def by_method(runs: Iterable[RunResult]) -> dict[str, RunResult]:
-    """One run a method (the first), Hi-MoE first, the rest in their order."""
+    """One run per method (the first), Hi-MoE first, the rest in their order."""
     found: dict[str, RunResult] = {}
     for run in runs:
         found.setdefault(str(run.metrics["method"]), run)

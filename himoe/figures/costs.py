@@ -1,4 +1,4 @@
-"""What a score costs: CCC against multiply-adds and against seconds a window."""
+"""What a score costs: CCC against multiply-adds and against time per window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from himoe.errors import bad_input
 from himoe.figures.chosen import all_methods, ceiling
@@ -35,16 +35,17 @@ def cost_against_score(results: Mapping[str, RunResult], settings: ReportParams,
     figure = Figure(figsize=(PAGE_IN, HEIGHT_IN))
     known = points[points["multiply_adds"] > 0]
     timed = points[points["seconds_per_window"] > 0]
+    timed = timed.assign(microseconds=timed["seconds_per_window"] * 1e6)
     for k, (part, column, label) in enumerate((
             (known, "multiply_adds", "Multiply-adds per window, one forward pass"),
-            (timed, "seconds_per_window", "Seconds per window (one CPU thread, as measured)"))):
+            (timed, "microseconds", "µs per window (one CPU thread, as measured)"))):
         ax = figure.add_axes(((0.55 + k * (PANEL_IN[0] + 0.3)) / PAGE_IN, 0.45 / HEIGHT_IN, PANEL_IN[0] / PAGE_IN,
                               PANEL_IN[1] / HEIGHT_IN))
         _panel(ax, part, column, label)
     left, right = figure.axes
     span = pd.concat([known["ccc"], timed["ccc"]])
     margin = 0.08 * max(float(span.max() - span.min()), 0.05)
-    for ax, part, column in ((left, known, "multiply_adds"), (right, timed, "seconds_per_window")):
+    for ax, part, column in ((left, known, "multiply_adds"), (right, timed, "microseconds")):
         ax.set_ylim(span.min() - margin, span.max() + margin)
         name_points(ax, [(float(row[column]), float(row["ccc"]), _short(row)) for row in part.to_dict("records")],
                     PANEL_IN)
@@ -69,7 +70,7 @@ def _remarks(points: pd.DataFrame, runs: Mapping[str, RunResult]) -> list[str]:
 
 
 def cost_points(runs: Mapping[str, RunResult], cost: pd.DataFrame) -> pd.DataFrame:
-    """One row a run that was timed: method, label, ccc, parameters, multiply_adds, seconds_per_window.
+    """One row per run that was timed: method, label, ccc, parameters, multiply_adds, seconds_per_window.
 
     Raises
     ------
@@ -101,6 +102,7 @@ def _panel(ax: Axes, points: pd.DataFrame, column: str, label: str) -> None:
     if len(points):  # whole decades, so that at least two ticks carry a number
         ax.set_xlim(10.0 ** np.floor(np.log10(points[column].min() / 1.2)),
                     10.0 ** np.ceil(np.log10(points[column].max() * 1.2)))
+    ax.xaxis.set_major_formatter(EngFormatter(sep="\N{NO-BREAK SPACE}"))  # 100 k, 1 M
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(label)
     value_grid(ax, "both")

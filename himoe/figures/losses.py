@@ -1,4 +1,4 @@
-"""Training and validation loss by epoch, one small panel a method."""
+"""Training and validation loss by epoch, one small panel per method."""
 
 from __future__ import annotations
 

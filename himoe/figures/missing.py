@@ -38,7 +38,7 @@ def figure7(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.D
 
 
 def _figure(runs: Mapping[str, RunResult], table: int) -> Figure | None:
-    """One line a method; ``table``: the paper's table with the published curves, at the right on the same scale."""
+    """One line per method; ``table``: the paper's table with the published curves, at the right on the same scale."""
     if not runs:
         return None
     first = next(iter(runs.values())).metrics
@@ -58,9 +58,9 @@ def _figure(runs: Mapping[str, RunResult], table: int) -> Figure | None:
     if not rows.empty:
         ends.append(_published_curves(axes[1], rows))
         used = _modalities(str(rows["modalities"].iloc[0]))
-        _heading(axes[1], f"Published, not our results: the paper's Table {table}, {used}", widths[1] + rooms[1])
+        _heading(axes[1], f"Published, not our results: the paper's Table {table},", used, widths[1] + rooms[1])
     source = provenance(runs.values())
-    _heading(axes[0], f"Ours on {source}, {_modalities(str(first['modality_set']))}", widths[0] + rooms[0] - 0.2)
+    _heading(axes[0], f"Ours on {source},", _modalities(str(first["modality_set"])), widths[0] + rooms[0] - 0.2)
     _finish(axes, ends, widths, panel_in)
     title(figure, f"CCC under missing modalities, ours on {source}"
           + ("" if rows.empty else ", beside the paper's: one scale"), _remark(runs))
@@ -84,8 +84,9 @@ def _finish(axes: Sequence[Axes], ends: Sequence[Sequence[End]], widths: Sequenc
         ax.tick_params(labelleft=False)
 
 
-def _heading(ax: Axes, text: str, room_in: float) -> None:
-    ax.set_title(wrapped(text, room_in), loc="left")
+def _heading(ax: Axes, text: str, modalities: str, room_in: float) -> None:
+    """Whose numbers, and below it the modalities: a wrapped line would part them anywhere."""
+    ax.set_title(f"{wrapped(text, room_in)}\n{wrapped(modalities, room_in)}", loc="left")
 
 
 def _remark(runs: Mapping[str, RunResult]) -> str:

@@ -1,4 +1,4 @@
-"""Calibration: what was rated where a method predicted so much, one small panel a method."""
+"""Calibration: what was rated where a method predicted so much, one small panel per method."""
 
 from __future__ import annotations
 

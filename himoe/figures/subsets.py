@@ -66,7 +66,7 @@ def _modality_set(results: Mapping[str, RunResult], settings: ReportParams) -> s
 
 def _points(ax: Axes, runs: Mapping[str, RunResult], scores: Mapping[str, pd.DataFrame],
             shown: Sequence[str]) -> None:
-    """One point a combination and method, side by side; SD as a thin line."""
+    """One point per combination and method, side by side; SD as a thin line."""
     for k, (method, frame) in enumerate(scores.items()):
         aligned = frame.set_index("combination").reindex(list(shown))
         x = np.arange(len(shown)) + 0.22 * (k - (len(scores) - 1) / 2)

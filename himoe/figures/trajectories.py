@@ -20,7 +20,7 @@ MAX_TRIALS = 3
 
 
 def figure2(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
-    """Figure 2: valence and arousal over time, one column a test trial; None without a Hi-MoE run."""
+    """Figure 2: valence and arousal over time, one column per test trial; None without a Hi-MoE run."""
     return _figure(results, settings, ("valence", "arousal"))
 
 
@@ -85,7 +85,7 @@ def _remarks(runs: Mapping[str, RunResult]) -> list[str]:
         band += f" ({listed(single)}: one seed, no band)" if single else ""
         band += "; not a confidence interval"
     constant = runs[OWN_METHOD].metrics["label_source"] == "trial"
-    return [band] + (["one rating a trial, so the truth is a constant"] if constant else [])
+    return [band] + (["one rating per trial, so the truth is a constant"] if constant else [])
 
 
 def _panel(ax: Axes, runs: Mapping[str, RunResult], frames: Mapping[str, pd.DataFrame], trial: tuple[str, str],

@@ -25,7 +25,7 @@ def calibration_curve(predictions: pd.DataFrame, bins: int = BINS) -> pd.DataFra
     Returns
     -------
     DataFrame
-        Columns predicted, true, n; one row a bin that holds something, by increasing prediction.
+        Columns predicted, true, n; one row per bin that holds something, by increasing prediction.
     """
     rows = predictions[predictions["y_true"].notna()]
     predicted, true = rows["y_pred"].to_numpy(float), rows["y_true"].to_numpy(float)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import altair as alt
+import pandas as pd
 
 from himoe.palette import TRUTH_COLOUR, Look
 from himoe.recordings import DIMENSIONS
@@ -14,6 +15,7 @@ from himoe.report.encodings import (
     legend,
     main_family,
     methods,
+    name_places,
     sorted_labels,
     tips,
     x_axis,
@@ -23,6 +25,7 @@ from himoe.report.looks import LINE_WIDTH, looks_of, scales
 from himoe.results import provenance
 
 # Labels in two lines where the chart is narrow: what stands in brackets goes below.
+WIDE = "containerSize()[0] > 700"  # room for names beside lines
 WRAPPED_LABEL = "containerSize()[0] < 560 ? split(replace(datum.label, ' (', '|('), '|') : datum.label"
 
 
@@ -93,7 +96,8 @@ def missing(material: Material) -> Block | None:
         x=rate)
     ceiling = base.transform_filter("isValid(datum.ceiling)").transform_aggregate(
         ceiling="max(ceiling)").mark_rule(strokeDash=[5, 3], color="#808080").encode(y=y_axis("ceiling", "CCC"))
-    layers = [*([ceiling] if frame["ceiling"].notna().any() else []), band, here, line, points]
+    layers = [*([ceiling] if frame["ceiling"].notna().any() else []), band, here, line, points,
+              *_end_names(frame, colour)]
     curves = finish(alt.layer(*layers), "missing", "CCC against missing rate by method", pickers, toggles=True)
     at_rate = base.transform_filter(near)
     rows = sorted_labels("label", "ccc", _label_axis())
@@ -115,6 +119,24 @@ def missing(material: Material) -> Block | None:
     return Block("missing", "CCC against missing rate", caption, (curves, ranking),
                  frame.drop(columns=["method", "low", "high"]), pickers, legend(frame, ends), True,
                  ("runs/*/sweep.csv",))
+
+
+def _end_names(frame: pd.DataFrame, colour: alt.Color) -> list[alt.Chart]:
+    """Each method's name right of its line, tied to the line's end; only where the chart is wide enough for names."""
+    ends = frame.sort_values("rate").groupby(["family", "measure", "method"], sort=False).tail(1)
+    parts = []
+    for _, part in ends.groupby(["family", "measure"], sort=False):
+        race = frame[(frame["family"] == part["family"].iloc[0]) & (frame["measure"] == part["measure"].iloc[0])]
+        low, high = float(race[["low", "ccc"]].min().min()), float(race[["high", "ccc", "ceiling"]].max().max())
+        spare = 0.12 * max(high - low, 0.05)  # the axis ends at round numbers beyond its data
+        parts.append(part.assign(place=name_places(list(part["ccc"]), low - spare, high + spare)))
+    rows = pd.concat(parts)[["family", "measure", "method", "label", "rate", "ccc", "place"]]
+    base = shown(picked(alt.Chart(inline(rows, "missing-ends")), ["family", "measure"]).transform_filter(WIDE))
+    y = y_axis("place", "CCC")
+    ties = base.mark_rule(x2Offset=14).encode(x="rate:Q", x2=alt.X2Value("width"), y=y_axis("ccc", "CCC"), y2="place",
+                                              color=colour)
+    names = base.mark_text(align="left", dx=17).encode(x=alt.XValue("width"), y=y, text="label:N")
+    return [ties, names]
 
 
 def trajectories(material: Material) -> Block | None:
@@ -148,7 +170,7 @@ def trajectories(material: Material) -> Block | None:
     spec = finish(alt.layer(lines, dots, rule), "trajectories", "Predicted and true rating over time", pickers, True)
     runs = frames.shown_runs(material.results, material.settings).values()
     once = ("" if all(run.info["label_source"] == "continuous" for run in runs)
-            else " The truth is one rating a trial: it cannot move within it.")
+            else " The truth is one rating per trial: it cannot move within it.")
     caption = (f"Rating over time: thick, the truth; the others, predictions for windows of the test fold, means over "
                f"seeds. The trials are evenly spaced in the order of person and trial.{once} "
                f"Data: {material.figure_data}.")

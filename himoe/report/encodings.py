@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -15,6 +17,9 @@ from himoe.report import frames
 from himoe.report.frames import Results
 from himoe.report.looks import looks_of
 from himoe.results import provenance
+from himoe.spacing import spread_out
+
+HEIGHT_PX, NAME_PX = 320, 14  # of a chart's panel, and of a line of names
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ def x_axis(field: str, title: str, zero: bool = False, number: str | None = None
 def y_axis(field: str, title: str) -> alt.Y:
     """A quantitative y that need not hold zero."""
     return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False, nice=True))
+
+
+def name_places(values: Sequence[float], low: float, high: float) -> list[float]:
+    """Where names of points at *values* stand on an upright axis from *low* to *high*, so that none covers another."""
+    return spread_out(values, NAME_PX * (high - low) / HEIGHT_PX, low, high)
 
 
 def sorted_labels(field: str, by: str, axis: alt.Axis) -> alt.Y:
@@ -77,11 +87,10 @@ def main_family(material: Material) -> str:
 
 
 def tips(*columns: str) -> list[alt.Tooltip]:
-    """Tooltips written ``field|Title``; fields that end in #: numbers at four digits."""
+    """Tooltips written ``field|Title``; fields that end in #: numbers at four digits; in ##: counts, as 194k."""
     tips = []
     for column in columns:
         name, _, title = column.partition("|")
-        number = name.endswith("#")
-        tips.append(alt.Tooltip(f"{name.rstrip('#')}:{'Q' if number else 'N'}", title=title,
-                                format=".4~g" if number else alt.Undefined))
+        shape: Any = (alt.Undefined, ".4~g", ".3~s")[name.count("#")]
+        tips.append(alt.Tooltip(f"{name.rstrip('#')}:{'Q' if '#' in name else 'N'}", title=title, format=shape))
     return tips

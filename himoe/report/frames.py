@@ -1,6 +1,6 @@
 """The numbers behind the page's charts, as tidy frames; every one says which data it is from.
 
-Frames hold a row a mark. A score is the mean over dimensions unless a column ``dimension`` says otherwise.
+Frames hold one row per mark. A score is the mean over dimensions unless a column ``dimension`` says otherwise.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def missing_frame(results: Results) -> pd.DataFrame:
 
 
 def trajectory_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
-    """One row a window and dimension: trial, time_s, dimension, truth, and a column a method (its key).
+    """One row per window and dimension: trial, time_s, dimension, truth, and a column per method (its key).
 
     Predictions are means over seeds; ``time_s`` is the window's middle. At most ``MAX_TRIALS`` trials, evenly
     spaced in the order of person and trial.
@@ -127,7 +127,7 @@ def trajectory_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
 
 
 def trajectory_summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """The chart's text alternative: mean rating and each method's mean absolute error, a trial and dimension."""
+    """The chart's text alternative: mean rating and each method's mean absolute error, per trial and dimension."""
     methods = [name for name in frame.columns if name not in ("trial", "time_s", "dimension", "truth")]
     errors = {f"MAE {method_label(name)}": (frame[name] - frame["truth"]).abs() for name in methods}
     table = frame[["trial", "dimension", "truth"]].assign(**errors)
@@ -211,7 +211,7 @@ def training_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
 
 
 COST_MEASURES = {"multiply_adds": "multiply-adds per window", "parameters": "parameters",
-                 "seconds_per_window": "seconds per window (one CPU thread)"}
+                 "seconds_per_window": "microseconds per window (one CPU thread)"}
 
 
 def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> pd.DataFrame:
@@ -224,7 +224,8 @@ def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> 
         for column, measure in COST_MEASURES.items():
             for value in pd.to_numeric(found[column]).dropna():
                 if value > 0 and run.metrics["ccc"] is not None:
-                    rows.append({"measure": measure, **_names(run), "cost": float(value), "ccc": run.metrics["ccc"]})
+                    shown = float(value) * (1e6 if column == "seconds_per_window" else 1.0)
+                    rows.append({"measure": measure, **_names(run), "cost": shown, "ccc": run.metrics["ccc"]})
     return pd.DataFrame(rows, columns=["measure", "method", "label", "cost", "ccc"])
 
 

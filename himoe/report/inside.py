@@ -12,6 +12,7 @@ from himoe.report.encodings import (
     legend,
     main_family,
     methods,
+    name_places,
     sorted_labels,
     tips,
     x_axis,
@@ -127,20 +128,26 @@ def cost(material: Material) -> Block | None:
         return None
     pickers = (Picker("measure", "Cost", tuple(dict.fromkeys(frame["measure"]))),)
     look = scales(list(methods(frame)))
+    margin = 0.06 * max(float(frame["ccc"].max() - frame["ccc"].min()), 0.05)
+    span = (float(frame["ccc"].min()) - margin, float(frame["ccc"].max()) + margin)
+    frame = frame.assign(place=frame.groupby("measure")["ccc"].transform(lambda part: name_places(list(part), *span)))
     base = shown(picked(alt.Chart(inline(frame, "cost")), ["measure"]))
+    score = alt.Y("ccc:Q", title="CCC, mean over dimensions", scale=alt.Scale(domain=list(span), nice=False))
     points = base.mark_point(filled=True, size=130, opacity=0.95).encode(
         x=alt.X("cost:Q", title="cost as picked above (log scale)", scale=alt.Scale(type="log"),
                 axis=alt.Axis(format="~s", tickCount=5)),
-        y=y_axis("ccc", "CCC, mean over dimensions"), color=alt.Color("method:N", scale=look["colour"], legend=None),
+        y=score, color=alt.Color("method:N", scale=look["colour"], legend=None),
         shape=alt.Shape("method:N", scale=look["shape"], legend=None),
-        tooltip=tips("label|method", "cost#|cost", "measure|of", "ccc#|CCC"))
+        tooltip=tips("label|method", "cost##|cost", "measure|of", "ccc#|CCC"))
     right = "scale('x', datum.cost) > width / 2"  # a name stands where the panel has room for it
-    names = base.mark_text(align=alt.expr(f"{right} ? 'right' : 'left'"), dx=alt.expr(f"{right} ? -10 : 10")).encode(
-        x=alt.X("cost:Q"), y=y_axis("ccc", "CCC, mean over dimensions"), text="label:N")
-    spec = finish(alt.layer(points, names), "cost", "CCC against cost by method", pickers, True)
-    caption = ("Multiply-adds and parameters are counted, seconds are measured on one CPU thread and differ between "
+    names = base.mark_text(align=alt.expr(f"{right} ? 'right' : 'left'"), dx=alt.expr(f"{right} ? -13 : 13")).encode(
+        x=alt.X("cost:Q"), y=alt.Y("place:Q"), text="label:N")
+    ties = base.mark_rule(color="#808080", x2Offset=alt.expr(f"{right} ? -11 : 11")).encode(
+        x=alt.X("cost:Q"), x2="cost", y=score, y2="place")
+    spec = finish(alt.layer(ties, points, names), "cost", "CCC against cost by method", pickers, True)
+    caption = ("Multiply-adds and parameters are counted, times are measured on one CPU thread and differ between "
                f"machines. Closed-form methods have no multiply-adds. Data: {material.figure_data}.")
-    return Block("cost", "Cost against CCC", caption, (spec,), frame.drop(columns="method"), pickers,
+    return Block("cost", "Cost against CCC", caption, (spec,), frame.drop(columns=["method", "place"]), pickers,
                  legend(frame, frame.groupby("method")["ccc"].first()), True, ("metrics/cost.csv",))
 
 

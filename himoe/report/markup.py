@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from himoe.paper import PaperValue
 from himoe.tables import Ours, Table, cell_text
@@ -18,6 +19,7 @@ MAX_ROWS = 120  # of a chart's numbers on the page; the files have all
 NOTE_LINES, LINE_CHARACTERS = 3, 150  # of notes below a table, at the page's full width; the rest is folded
 WIDTHS = ((72, "w3"), (30, "w2"), (12, "w1"))  # a column's longest text from this on, and its class
 SHORT = 11  # characters of a head that stays on one line
+_JOINT = re.compile(r"(?<=\w)\+(?=[A-Z])")
 _LEADING_NUMBER = re.compile(r"[+−-]?\d+(\.\d+)?(e[+-]?\d+)?(?=$|[\s%\[,±])")
 
 
@@ -97,6 +99,11 @@ def html_frame(frame: pd.DataFrame, name: str, title: str) -> HtmlTable:
     return HtmlTable(name, title, tuple(map(str, frame.columns)), rows, (), max(0, len(frame) - MAX_ROWS))
 
 
+def breakable(text: str) -> Markup:
+    """*text* for HTML; names joined by ``+`` may be parted there, so that no line has to end inside a word."""
+    return Markup(_JOINT.sub("+<wbr>", escape(text)))
+
+
 def _cell(cell: object) -> HtmlCell:
     text = cell_text(cell)  # type: ignore[arg-type]
     if cell is None:
@@ -118,7 +125,8 @@ def _frame_cell(value: object) -> HtmlCell:
     number = math.nan if value is None else float(value)  # type: ignore[arg-type]
     if math.isnan(number):
         return HtmlCell("—", "", "none", "")
-    return HtmlCell(f"{number:.5g}", "", "number", _key(number))
+    text = f"{number:,.0f}" if 1e5 <= abs(number) < 1e12 else f"{number:.5g}"  # counts are read as counts
+    return HtmlCell(text, "", "number", _key(number))
 
 
 def _key(value: float) -> str:

@@ -21,7 +21,7 @@ from himoe.report.blocks import build_blocks
 from himoe.report.encodings import Material, main_family
 from himoe.report.frames import Results
 from himoe.report.looks import swatch
-from himoe.report.markup import html_frame, html_table
+from himoe.report.markup import breakable, html_frame, html_table
 from himoe.tables import Table
 from himoe.tables.arrange import common_notes, reading_markdown, rewritten, said_once, without_notes
 from himoe.tables.reading import READING, contradictions
@@ -131,6 +131,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(loader=jinja2.PackageLoader("himoe.report"), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["swatch"] = swatch
+    environment.filters["breakable"] = breakable
     return environment
 
 

@@ -34,7 +34,7 @@ def banner(results: Results) -> str:
 
 
 def data_table(results: Results) -> Table:
-    """What was run on which data, a row for each data set, split, task and modality set."""
+    """What was run on which data, one row per data set, split, task and modality set."""
     groups: dict[tuple[str, str, str, str], list[RunResult]] = {}
     for run in results.values():
         m = run.metrics
@@ -53,7 +53,7 @@ def data_table(results: Results) -> Table:
 
 
 def headline(results: Results, comparisons: pd.DataFrame, first: str = "") -> list[tuple[str, Table]]:
-    """A sentence and a table a family: Hi-MoE against every method, the paper's number, the verdict; *first* first."""
+    """Per family a sentence and a table: Hi-MoE against every method, the paper's number, verdicts; *first* first."""
     at_zero = at_rate(comparisons, 0.0)
     plain = at_zero[at_zero["run"].isin(list(results)) & ~at_zero["family"].str.endswith("/variants")]
     found = []

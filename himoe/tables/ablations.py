@@ -34,7 +34,7 @@ def ablation_groups(results: Mapping[str, RunResult]) -> dict[str, list[RunResul
 
 
 def ablations(inputs: Inputs) -> Table | None:
-    """One line a variant: its parameters that differ, its scores, and the whole model against it."""
+    """One line per variant: its parameters that differ, its scores, and the whole model against it."""
     groups = ablation_groups(inputs.results)
     runs = [run for group in groups.values() for run in group]
     if not runs:

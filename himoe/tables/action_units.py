@@ -14,7 +14,7 @@ PART = "action_units"
 
 
 def action_units(inputs: Inputs) -> Table | None:
-    """One line an action unit of every plain Hi-MoE regression run with FACE, trials held out."""
+    """One line per action unit of every plain Hi-MoE regression run with FACE, trials held out."""
     runs = [run for run in select(inputs.results, protocol="trial", task="regression", method="himoe", variant="")
             if run.has(PART)]
     if not runs:
@@ -38,7 +38,7 @@ def action_units(inputs: Inputs) -> Table | None:
 
 
 def _with_ratings(run: RunResult) -> pd.DataFrame:
-    """Activations with the window's true rating, a row a dimension."""
+    """Activations with the window's true rating, one row per dimension."""
     keys = ["seed", "fold", "subject", "trial", "window"]
     truth = run.part("predictions").drop_duplicates([*keys, "dimension"])[[*keys, "dimension", "y_true"]]
     return run.part(PART).merge(truth, on=keys)

@@ -27,7 +27,8 @@ from himoe.tables.table import Cell, Ours, Table
 
 BINS = 10
 _FACE_COST = ("FACE: what turns a video's frames into features is not counted; it runs once, in a stage of its own "
-              "(EfficientNet-B0, 0.39 billion multiply-adds a frame of 224 pixels: Tan and Le 2019, arXiv 1905.11946).")
+              "(EfficientNet-B0, 0.39 billion multiply-adds per frame of 224 pixels: Tan and Le 2019, arXiv "
+              "1905.11946).")
 
 
 def combinations(inputs: Inputs) -> Table | None:
@@ -132,15 +133,21 @@ def cost(inputs: Inputs) -> Table | None:
         shown += found[:1]
         lines.append((set_label(str(row.set)), run_label(found[0]) if found else method_name(str(row.method)),
                       str(row.modality_set), _count(row.parameters), _count(row.multiply_adds),
-                      number(float(str(row.seconds_per_window))), found[0].data if found else None,
+                      _microseconds(row.seconds_per_window), found[0].data if found else None,
                       ours(found[0], "ccc") if found else None, attainable(found[:1], "ccc")))
     source = f": CCC on {provenance(shown)}" if shown else ""
     return Table("cost", f"Compute cost{source}",
-                 ("Set", "Method", "Modalities", "Parameters", "Multiply-adds per window", "Seconds per window",
+                 ("Set", "Method", "Modalities", "Parameters", "Multiply-adds per window", "µs per window",
                   "Our data", METRIC_LABELS["ccc"], "Attainable CCC"), tuple(lines),
-                 ("Seconds: one forward pass measured on one CPU thread; they differ between machines, all other "
-                  "numbers do not. — = not counted (no network), or no regression run with whole trials held out.",
+                 ("µs (millionths of a second): one forward pass measured on one CPU thread; they differ between "
+                  "machines, all other numbers do not. — = not counted (no network), or no regression run with whole "
+                  "trials held out.",
                   *([_FACE_COST] if rows["modality_set"].str.contains("FACE").any() else []), front_note(shown)))
+
+
+def _microseconds(seconds: object) -> float | None:
+    value = number(float(str(seconds)))
+    return None if value is None else value * 1e6
 
 
 def _count(value: object) -> int | None:

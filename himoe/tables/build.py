@@ -1,4 +1,4 @@
-"""One registry entry a table."""
+"""One registry entry per table."""
 
 from __future__ import annotations
 

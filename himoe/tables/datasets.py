@@ -7,7 +7,7 @@ from typing import Any
 
 from himoe.paper import load_paper_datasets, paper_fact
 from himoe.results import RunResult, provenance
-from himoe.tables.rows import Inputs, set_label
+from himoe.tables.rows import Inputs, beside_the_paper, set_label
 from himoe.tables.table import Cell, Table
 
 NOT_READ = "not read"
@@ -20,7 +20,7 @@ def table1(inputs: Inputs) -> Table | None:
 
 
 def table7(inputs: Inputs) -> Table | None:
-    """The paper's four data sets, then those that only we have read."""
+    """The paper's four data sets, then those that only we have read; these alone where none of the paper's was read."""
     return _table(7, "Data sets, all", inputs, own=True)
 
 
@@ -37,6 +37,8 @@ def _table(table: int, text: str, inputs: Inputs, own: bool) -> Table | None:
     read = facts_by_set(inputs)
     published = load_paper_datasets()
     in_paper = list(published.loc[published["table"] == table, "dataset"].unique())
+    if not any(name in read for name in in_paper):
+        in_paper = []
     sets = in_paper + [name for name in read if own and name not in in_paper]
     runs = [read[name] for name in sets if name in read]
     if not runs:
@@ -53,8 +55,9 @@ def _table(table: int, text: str, inputs: Inputs, own: bool) -> Table | None:
             line += [paper_fact(table, name, key)] if name in in_paper else []
         cells.append(tuple(line))
     notes = ("As read: counted in the files before any filter. — = not in the data, or not published.",
-             "PPS in the paper: every signal but EEG and face video.", *_simulated_notes(runs))
-    return Table(f"table{table}", f"Table {table}. {text}: {provenance(runs)}, beside the paper's facts",
+             *(["PPS in the paper: every signal but EEG and face video."] if in_paper else []),
+             *_simulated_notes(runs))
+    return Table(f"table{table}", f"Table {table}. {text}: {provenance(runs)}{beside_the_paper('facts', runs)}",
                  tuple(columns), tuple(cells), notes)
 
 
@@ -105,7 +108,7 @@ def _dimensions(facts: Facts) -> str:
 
 
 def _annotation(facts: Facts) -> str:
-    return {"trial": "one rating a trial", "continuous": "ratings over time"}.get(
+    return {"trial": "one rating per trial", "continuous": "ratings over time"}.get(
         facts["annotation"], str(facts["annotation"]))
 
 
@@ -117,8 +120,8 @@ def _range(low: float, high: float) -> str:
 FACTS: dict[str, tuple[str, Callable[[Facts], Cell] | None]] = {
     "subjects": ("Subjects", lambda facts: facts["subjects"]),
     "stimuli": ("Stimuli", None),
-    "trials": ("Trials a subject", _trials),
-    "sessions": ("Sessions a subject", lambda facts: facts["sessions"]),
+    "trials": ("Trials per subject", _trials),
+    "sessions": ("Sessions per subject", lambda facts: facts["sessions"]),
     "recordings": ("Recordings", lambda facts: facts["recordings"]),
     "modalities": ("Signals", _modalities),
     "face": ("Face video", _face),

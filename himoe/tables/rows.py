@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from himoe.errors import bad_input
-from himoe.paper import METHOD_LABELS, RECORDED, SET_LABELS, is_floor, paper_rows
+from himoe.paper import METHOD_LABELS, RECORDED, SET_LABELS, is_floor, load_paper_datasets, paper_rows
 from himoe.params import ReportParams
 from himoe.recordings import DIMENSIONS
 from himoe.results import RunResult, provenance
@@ -145,8 +145,15 @@ def largest_set(runs: Sequence[RunResult]) -> str | None:
 
 def title(number: int, text: str, runs: Sequence[RunResult]) -> str:
     """The paper's number and our provenance."""
-    source = provenance(runs) if runs else "published numbers only"
-    return f"Table {number}. {text}: {source}, beside the paper's numbers"
+    if not runs:
+        return f"Table {number}. {text}: published numbers only"
+    return f"Table {number}. {text}: {provenance(runs)}{beside_the_paper('numbers', runs)}"
+
+
+def beside_the_paper(what: str, runs: Sequence[RunResult]) -> str:
+    """The end of a title: that the paper's *what* stand beside ours; empty where it never had the data of *runs*."""
+    known = set(load_paper_datasets()["dataset"])
+    return f", beside the paper's {what}" if any(run.metrics["set"] in known for run in runs) else ""
 
 
 def set_label(dataset: str) -> str:

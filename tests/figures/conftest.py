@@ -58,7 +58,7 @@ def amigos(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 @pytest.fixture(scope="session")
 def dreamer(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """Two modalities, three dimensions, one seed, one rating a trial, few methods."""
+    """Two modalities, three dimensions, one seed, one rating per trial, few methods."""
     folder: Path = tmp_path_factory.mktemp("dreamer")
     names = [f"dreamer-{method}" for method in ("late_fusion", "himoe", "features_gbdt")]
     for name in names:

@@ -142,6 +142,40 @@ def test_every_chart_draws_marks_of_its_data(opened: Opened) -> None:
     assert [name for name, count in marks if count < 3] == []
 
 
+NAMES = ("return [...document.querySelectorAll(arguments[0] + ' .role-mark.mark-text text')].map(t => [t.textContent,"
+         " t.getBoundingClientRect()]).map(([text, b]) => [text, b.left, b.right, b.top, b.bottom])")
+
+
+def covered(names: list[list[Any]]) -> list[tuple[str, str]]:
+    """Pairs of texts whose boxes overlap by more than a pixel."""
+    return [(one[0], other[0]) for i, one in enumerate(names) for other in names[i + 1:]
+            if min(one[2], other[2]) - max(one[1], other[1]) > 1 and min(one[4], other[4]) - max(one[3], other[3]) > 1]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_in_the_charts_stand_apart(opened: Opened, width: int) -> None:
+    chrome = opened(width)
+    measures = chrome.execute_script("return [...document.querySelectorAll('#view-cost option')].map(o => o.value)")
+    assert len(measures) == 3
+    for measure in measures:
+        choose(chrome, "#view-cost select", measure)
+        names = chrome.execute_script(NAMES, "#chart-cost")
+        assert len(names) >= 5
+        assert covered(names) == []
+    lines = chrome.execute_script(NAMES, "#chart-missing")
+    assert covered(lines) == []
+    assert len(lines) == (len(bar_names(chrome)) if width > 700 else 0)  # where there is no room, the legend names them
+    assert all(left >= 0 and right <= width for _, left, right, *_ in lines)
+
+
+def test_names_beside_lines_stand_in_the_order_of_the_lines(opened: Opened) -> None:
+    chrome = opened(1280)
+    picker = "#view-missing input[type=range]"
+    choose(chrome, picker, chrome.execute_script("return document.querySelector(arguments[0]).max", picker))
+    named = [name[0] for name in sorted(chrome.execute_script(NAMES, "#chart-missing"), key=lambda name: name[3])]
+    assert named == bar_names(chrome)  # the ranking at the highest rate, where the lines end
+
+
 def test_tables_sort_both_ways_by_number(opened: Opened) -> None:
     chrome = opened(1280)
     head = chrome.find_elements("css selector", "#table-scores th button")
@@ -240,6 +274,21 @@ def test_hovering_a_trajectory_shows_truth_and_methods(opened: Opened) -> None:
     assert all(word in tip.text for word in ("time (s)", "truth", "Hi-MoE", "Late Fusion", "Features + GBDT"))
 
 
+BROKEN = """
+const found = new Set();
+for (const cell of document.querySelectorAll("table:not(.digests) :is(th, td)")) {
+  const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  for (let node; cell.offsetParent && (node = walk.nextNode());)
+    for (const word of node.data.matchAll(/[\\p{L}\\d.]+/gu)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) found.add(word[0]);
+    }
+}
+return [...found];"""  # words and numbers of the tables that stand on more than one line
+
+
 def test_it_prints_without_controls_and_within_the_paper(opened: Opened) -> None:
     chrome = opened(1040)  # A4 on its side, less margins, at 96 pixels an inch
     pdf = base64.b64decode(chrome.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
@@ -257,8 +306,10 @@ def test_it_prints_without_controls_and_within_the_paper(opened: Opened) -> None
             "t.getBoundingClientRect().right > innerWidth + 1).map(t => t.id)")
         opened_all = chrome.execute_script(
             "return [...document.querySelectorAll('details.open-in-print')].every(d => d.open)")
+        broken = chrome.execute_script(BROKEN)
     finally:
         chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert hidden
+    assert broken == []
     assert wide == []
     assert opened_all

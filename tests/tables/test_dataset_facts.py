@@ -8,7 +8,8 @@ from pathlib import Path
 
 from report_folders import SETTINGS, finish_reports, plain_runs, write_run
 
-from himoe.tables import Table, build_table
+from himoe.params import ReportParams
+from himoe.tables import TABLES, Table, build_table, to_markdown
 
 Build = Callable[..., Table]
 
@@ -26,11 +27,11 @@ def test_ours_are_counted_and_the_papers_printed_as_they_are(table: Build) -> No
     assert ours["Recorded rates"] == "EEG 512 Hz, ECG 256 Hz"
     assert ours["Channels"] == "EEG 32, ECG 2"
     assert ours["Rating scale"] == "1 to 5"
-    assert ours["Trials a subject"] == "6"
+    assert ours["Trials per subject"] == "6"
     assert ours["Length of a trial (s)"] == "12 to 14"
     assert ours["Dimensions"] == (
         "valence (1.25 to 4.5 seen), arousal (1.25 to 4.5 seen), dominance (1.25 to 4.5 seen)")
-    assert (paper["Subjects"], paper["Trials a subject"], paper["Signals"], paper["Dimensions"]) == (
+    assert (paper["Subjects"], paper["Trials per subject"], paper["Signals"], paper["Dimensions"]) == (
         "23", "18", "EEG, ECG, Video", "V, A")
     assert paper["Rating scale"] == "Continuous (1-5)"
 
@@ -49,8 +50,8 @@ def test_all_four_sets_as_read(table: Build) -> None:
     assert [head for head in made.columns if head.endswith("read")] == [
         f"{name} (simulated), as read" for name in ("DEAP", "DREAMER", "SEED", "AMIGOS")]
     seed, amigos = (column(made, f"{name} (simulated), as read") for name in ("SEED", "AMIGOS"))
-    assert (seed["Sessions a subject"], amigos["Sessions a subject"]) == (3, 2)
-    assert column(made, "DEAP (simulated), as read")["Sessions a subject"] == 1
+    assert (seed["Sessions per subject"], amigos["Sessions per subject"]) == (3, 2)
+    assert column(made, "DEAP (simulated), as read")["Sessions per subject"] == 1
     assert (seed["Rating scale"], amigos["Rating scale"]) == ("-1 to 1", "1 to 9")
     assert seed["Dimensions"] == "valence (-0.75 to 0.5 seen)"
     assert (seed["Signals"], amigos["Signals"]) == ("EEG", "EEG, EDA, ECG")
@@ -73,10 +74,28 @@ def test_gaps_face_and_our_own_sets_are_counted(tmp_path: Path) -> None:
     ours = column(made, "DEAP, as read")
     assert ours["Face video"] == "11 of 18 recordings"
     assert ours["Signals"] == "EEG, EOG, EMG, EDA (17 of 18 recordings), RSP, PPG, TEMP"
-    assert ours["Trials a subject"] == "4 to 6"
-    assert ours["Annotation"] == "one rating a trial"
+    assert ours["Trials per subject"] == "4 to 6"
+    assert ours["Annotation"] == "one rating per trial"
     assert (ours["Rating scale"], ours["Dimensions"]) == (None, "valence")
     assert column(made, "HKU956, as read")["Signals"] == "EDA, PPG"
     assert "HKU956, paper" not in made.columns
     assert not any("those simulated" in note for note in made.notes)
     assert build_table("table1", {"nofacts": read[0]["nofacts"]}, *read[1:], SETTINGS) is None
+
+
+def test_data_that_the_paper_never_had_stands_beside_nothing_of_it(tmp_path: Path) -> None:
+    methods = ("himoe", "late_fusion", "mean")
+    for method in methods:
+        write_run(tmp_path, f"own-{method}", set="wrist", method=method, modalities="EDA+PPG", simulated=False)
+    read = finish_reports(tmp_path, [f"own-{method}" for method in methods])
+    settings = ReportParams("wrist", ("late_fusion",))
+    made = {name: table for name in TABLES if (table := build_table(name, *read, settings)) and name != "claims"}
+    assert {"table2", "table3", "table7", "scores"} <= set(made)
+    assert [name for name, table in made.items() if "the paper" in to_markdown(table).lower()] == []
+    assert made["table2"].title == "Table 2. Regression, average over dimensions: wrist"
+    assert made["table7"].columns == ("Fact", "wrist, as read")
+    write_run(tmp_path, "deap-himoe", method="himoe")  # one set of the paper's among them brings its numbers back
+    read = finish_reports(tmp_path, ["own-himoe", "deap-himoe"])
+    both = {name: build_table(name, *read, settings) for name in ("table2", "table7")}
+    assert [table.title.rpartition(", ")[2] for table in both.values() if table] == ["beside the paper's numbers",
+                                                                                     "beside the paper's facts"]

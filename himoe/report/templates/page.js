@@ -42,7 +42,7 @@ function fit(table) {
   for (const row of table.tBodies[0].rows) {  // what tells races apart must not go with its column
     const where = heads.filter((head, j) => "where" in head.dataset && !shown[j])
       .map(head => row.cells[head.cellIndex].textContent).filter(text => text !== "—");
-    if (where.length) row.cells[0].dataset.where = where.join(", ");
+    if (where.length) row.cells[0].dataset.where = where.join(", ").replaceAll("+", "+\u200b");
     else delete row.cells[0].dataset.where;
   }
   box.classList.toggle("fits", box.scrollWidth <= box.clientWidth);
