@@ -7,6 +7,11 @@ STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
+# Folders of real data, given to make or in the environment. With WESAD alone, only its study is run.
+CEAP360VR_PATH = $(or $(CEAP360VR),$(HIMOE_CEAP360VR_PATH))
+HKU956_PATH = $(or $(HKU956),$(HIMOE_HKU956_PATH))
+WESAD_PATH = $(or $(WESAD),$(HIMOE_WESAD_PATH))
+WITHOUT_CLIPS = $(and $(WESAD_PATH),$(if $(CEAP360VR_PATH)$(HKU956_PATH),,alone))
 
 .PHONY: help install repro report demo extended cohorts real test test-quick lint lock-check clean
 
@@ -31,9 +36,10 @@ extended: $(STAMP)        ## every other run and the front ends, into reports/ex
 cohorts: $(STAMP)         ## the main comparison on three simulated cohorts, into reports/cohorts
 	python -m pipeline.cohorts reports/cohorts
 
-real: $(STAMP)            ## the open real data: make real CEAP360VR=folder HKU956=folder
-	HIMOE_CEAP360VR_PATH="$(or $(CEAP360VR),$(HIMOE_CEAP360VR_PATH))" \
-	HIMOE_HKU956_PATH="$(or $(HKU956),$(HIMOE_HKU956_PATH))" python -m pipeline.study reports/real
+real: $(STAMP)            ## the open real data: make real CEAP360VR=folder HKU956=folder WESAD=folder
+	$(if $(WITHOUT_CLIPS),,HIMOE_CEAP360VR_PATH="$(CEAP360VR_PATH)" HIMOE_HKU956_PATH="$(HKU956_PATH)" \
+	python -m pipeline.study reports/real)
+	$(if $(WESAD_PATH),HIMOE_WESAD_PATH="$(WESAD_PATH)" python -m pipeline.study reports/wesad)
 
 test: $(DEV)              ## the test suite
 	python -m pytest -n auto --maxprocesses 8 --dist loadfile

@@ -203,6 +203,12 @@ def _temperature(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Column
     return {"mean": mean, "slope": slope}
 
 
+def _motion(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
+    """Mean (which way the device hangs) and log SD (how much it moves)."""
+    mean, deviation = _moments(data, known)
+    return {"mean": mean[..., 0], "log_sd": 0.5 * _log(_variance(deviation, known))}
+
+
 def _emg(data: np.ndarray, known: np.ndarray, sfreq_hz: float) -> Columns:
     """Log root mean square, and zero crossings per known second."""
     deviation = _moments(data, known)[1]
@@ -341,4 +347,5 @@ FEATURES: dict[str, Callable[[np.ndarray, np.ndarray, float], Columns]] = {
     "PPG": _pulse("PPG"),
     "ECG": _pulse("ECG"),
     "TEMP": _temperature,
+    "ACC": _motion,
 }

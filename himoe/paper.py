@@ -43,7 +43,7 @@ METHOD_LABELS: dict[str, str] = {
 
 SET_LABELS: dict[str, str] = {
     "deap": "DEAP", "dreamer": "DREAMER", "seed": "SEED", "amigos": "AMIGOS", "ceap360vr": "CEAP-360VR",
-    "hku956": "HKU956",
+    "hku956": "HKU956", "wesad": "WESAD",
 }
 
 # What the two sets record besides face video; "PPS" is the set's peripheral signals.
@@ -55,7 +55,7 @@ RECORDED: dict[str, tuple[str, ...]] = {
 # Lowest and highest rating.
 SCALES: dict[str, tuple[float, float]] = {
     "deap": (1.0, 9.0), "dreamer": (1.0, 5.0), "amigos": (1.0, 9.0), "ceap360vr": (1.0, 9.0),
-    "hku956": (-10.0, 10.0),
+    "hku956": (-10.0, 10.0), "wesad": (1.0, 9.0),
 }
 
 _R0 = ("The paper's tables disagree at r = 0: IANet has 0.9014 in Table 3 and 0.9002 in Tables 2 and 9; "

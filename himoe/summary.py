@@ -16,6 +16,7 @@ from himoe.statistics.sums import Windows, arrange, sum_trials
 COPIED = ("run", "method", "set", "protocol", "task", "modality_set", "variant", "data", "simulated", "label_source",
           "parameters")
 ATTAINABLE = ("ccc", "ccc_within")
+TRIAL_METRICS = ("ccc", "pcc", "mae")  # of whole trials
 
 
 def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.DataFrame, rate: float,
@@ -49,7 +50,29 @@ def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.Da
         "converged": info.get("converged"), "unconverged_models": int(info.get("unconverged_models") or 0),
         "models": int(info.get("models") or 0), **_encoders(info),
         **summary(info["task"], sweep[sweep["missing_rate"] == rate], predictions, bootstrap, classes),
+        **(by_trial(predictions, bootstrap) if info["task"] == "regression" and info["label_source"] == "trial"
+           else {}),
     }
+
+
+def by_trial(predictions: pd.DataFrame, bootstrap: BootstrapParams) -> dict[str, Any]:
+    """Scores of whole trials where each has one rating: a trial's prediction is the mean of its windows'.
+
+    ``trial_m`` for every metric ``m`` of ``TRIAL_METRICS``, with ``_<dimension>``, ``_low`` and ``_high``, as in
+    :func:`summary`; a long trial counts no more than a short one.
+    """
+    replicate = [key for key in ("seed", "mask_seed") if key in predictions]
+    keys = ["subject", "trial", "dimension", "fold", *replicate]
+    trials = predictions.groupby(keys, as_index=False)[["y_true", "y_pred"]].mean().assign(window=0)
+    windows = arrange(trials)
+    weights = hierarchical_counts(windows.person, bootstrap.draws, bootstrap.seed)
+    flat: dict[str, Any] = {}
+    for metric in TRIAL_METRICS:
+        for dimension, values in _pooled(windows, metric, weights, bootstrap.level, None).items():
+            name = f"trial_{metric}" if dimension == "mean" else f"trial_{metric}_{dimension}"
+            flat |= {key: _number(value) for key, value in zip((name, f"{name}_low", f"{name}_high"), values,
+                                                              strict=True)}
+    return flat
 
 
 def _attainable(info: Mapping[str, Any]) -> dict[str, float | None]:

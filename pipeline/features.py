@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from himoe.feature_shards import write_features
+from himoe.feature_shards import FeatureParams, write_features
 from himoe.files import atomic_path
+from himoe.params import parse
 from himoe.progress import progress
 from himoe.unrated import unrated_paths
 from himoe.windows import shard_paths
 from himoe.workers import map_forked
-from pipeline.stage import jobs, main
+from pipeline.stage import jobs, main, stage_params
 
 
 def features(name: str, windows: str, out: str) -> None:
     """Write the feature shards of data set *name* from the window shards in *windows* into *out*."""
     root = Path(windows)
-    paths = [path.relative_to(root) for path in (*shard_paths(root), *unrated_paths(root))]
+    params = parse(FeatureParams, stage_params(f"features@{name}")["features"], "features")
+    people: dict[str, list[Path]] = {}
+    for path in (*shard_paths(root), *unrated_paths(root)):
+        people.setdefault(path.stem, []).append(path.relative_to(root))
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
-        for _ in progress(map_forked(_shard, (root, folder), paths, jobs()), f"features {name}", "subject", len(paths)):
+        done = map_forked(_person, (root, folder, params), list(people.values()), jobs())
+        for _ in progress(done, f"features {name}", "subject", len(people)):
             pass
 
 
-def _shard(shared: tuple[Path, Path], path: Path) -> None:
-    windows, folder = shared
-    write_features(windows / path, folder / path)
+def _person(shared: tuple[Path, Path, FeatureParams], paths: list[Path]) -> None:
+    windows, folder, params = shared
+    write_features([(windows / path, folder / path) for path in paths], params)
 
 
 if __name__ == "__main__":

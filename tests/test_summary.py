@@ -257,3 +257,27 @@ def test_a_fold_without_scores_is_left_out() -> None:
 def test_it_needs_no_torch() -> None:
     code = "import sys, himoe.summary; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_whole_trials_are_scored_by_the_mean_of_their_windows_each_once() -> None:
+    """Trials of 1 to 5 windows with one rating each; two seeds, two mask seeds."""
+    frame = predictions_at(0.4)
+    frame["y_true"] = frame.groupby(["subject", "trial", "dimension"])["y_true"].transform("first")
+    length = frame["trial"].map({"v0": 1, "v1": 5, "v2": 2, "v3": 5})
+    frame = frame[frame["window"] < length]
+    info = {**INFO, "label_source": "trial"}
+    sweep = sweep_of()
+    found = run_metrics(info, sweep, frame, 0.4, BOOTSTRAP)
+    for metric in ("ccc", "pcc", "mae"):
+        values = {}
+        for dimension, rows in frame.groupby("dimension"):
+            scores = []
+            for _, part in rows.groupby(["seed", "mask_seed"]):
+                trials = part.groupby(["subject", "trial"])[["y_true", "y_pred"]].mean()
+                scores.append(INDEPENDENT[metric](trials["y_true"].to_numpy(), trials["y_pred"].to_numpy()))
+            values[str(dimension)] = np.mean(scores)
+            assert found[f"trial_{metric}_{dimension}"] == pytest.approx(values[str(dimension)], abs=1e-6)
+        assert found[f"trial_{metric}"] == pytest.approx(np.mean(list(values.values())), abs=1e-6)
+        assert found[f"trial_{metric}_low"] <= found[f"trial_{metric}"] <= found[f"trial_{metric}_high"]
+        assert found[metric] != pytest.approx(found[f"trial_{metric}"], abs=1e-4)
+    assert not any(key.startswith("trial_") for key in run_metrics(INFO, sweep, frame, 0.4, BOOTSTRAP))

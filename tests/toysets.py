@@ -142,7 +142,7 @@ def write_store(folder: Path, store: WindowStore, reverse: bool = False) -> Path
 def write_feature_store(folder: Path, windows: Path) -> Path:
     """Write the feature shards of the window shards in *windows*."""
     for path in shard_paths(windows):
-        write_features(path, folder / path.name)
+        write_features([(path, folder / path.name)])
     return folder
 
 

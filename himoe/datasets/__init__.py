@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from himoe.datasets import amigos, ceap360vr, deap, dreamer, hku956, seed
+from himoe.datasets import amigos, ceap360vr, deap, dreamer, hku956, seed, wesad
 from himoe.datasets.base import Dataset
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.errors import bad_input
@@ -16,6 +16,7 @@ DATASETS: dict[str, Dataset] = {
     "amigos": amigos.DATASET,
     "ceap360vr": ceap360vr.DATASET,
     "hku956": hku956.DATASET,
+    "wesad": wesad.DATASET,
 }
 
 

@@ -36,6 +36,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
                   "3_AnnotationData/Transformed/*.json", "4_BehaviorData/HM_ScanPath/*.json",
                   "4_BehaviorData/EM_Fixation/*.json", "5_PhysioData/Raw/*.json"),
     "hku956": ("1. physiological?signals/*/*/*.csv", "3. AV_ratings.csv"),
+    "wesad": ("S*_E4_Data.zip", "S*_quest.csv", "S*/S*_E4_Data.zip", "S*/S*_quest.csv", "estimated_e4_offsets_s.json"),
 }
 NOTICES = ("README*", "LICEN[CS]E*", "Licen[cs]e*")
 

@@ -44,6 +44,7 @@ TABLES: dict[str, Callable[[Inputs], Table | None]] = {
     "encoders": fronts.encoders,
     "convergence": convergence.convergence,
     "leak_audit": runs.leak_audit,
+    "whole_trials": runs.whole_trials,
     "experts": runs.experts,
     "combinations": analysis.combinations,
     "calibration": analysis.calibration,

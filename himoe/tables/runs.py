@@ -90,6 +90,25 @@ def scores(inputs: Inputs) -> Table | None:
                   "Missing in training"), tuple(lines), (*notes, *bound_notes(runs)))
 
 
+def whole_trials(inputs: Inputs) -> Table | None:
+    """Runs on data with one rating a trial: scores of whole trials beside those of windows."""
+    runs = [run for run in select(inputs.results, shuffled=None) if "trial_ccc" in run.metrics]
+    if not runs:
+        return None
+    dimensions = list(dict.fromkeys(d for run in runs for d in run.info["dimensions"]))
+    shown = [(metric, dimension) for dimension in dimensions for metric in ("trial_ccc", "ccc")]
+    lines: list[tuple[Cell, ...]] = [
+        (set_label(run.metrics["set"]), split_label(run), run_label(run), run.metrics["modality_set"], run.data,
+         *_counts(run), ours(run, "trial_ccc"), ours(run, "trial_pcc"), ours(run, "trial_mae"),
+         *(ours(run, metric, dimension) for metric, dimension in shown)) for run in runs]
+    heads = [f"CCC {dimension}" + (" of windows" if metric == "ccc" else "") for metric, dimension in shown]
+    return Table("whole_trials", f"Scores of whole trials, each with one rating: {provenance(runs)}",
+                 ("Set", "Held out", "Method", "Modalities", "Our data", "Trials", "Windows", "CCC", "PCC", "MAE",
+                  *heads), tuple(lines),
+                 table_notes(runs, "A trial's prediction is the mean over its windows, and every trial counts once; "
+                             "of windows, a long trial counts for more."))
+
+
 def expert_runs(inputs: Inputs) -> list[RunResult]:
     """The figure set's Hi-MoE runs that differ in emotion experts alone, fewest first within a modality set."""
     every = select(inputs.results, set=inputs.settings.figure_set, protocol="trial", task="regression",

@@ -24,7 +24,7 @@ modalities:
 
 
 def test_keys_are_the_names() -> None:
-    assert list(DATASETS) == ["deap", "dreamer", "seed", "amigos", "ceap360vr", "hku956"]
+    assert list(DATASETS) == ["deap", "dreamer", "seed", "amigos", "ceap360vr", "hku956", "wesad"]
     assert all(name == dataset.name and get_dataset(name) is dataset for name, dataset in DATASETS.items())
 
 
@@ -52,7 +52,7 @@ def test_forms_are_complete(name: str) -> None:
 
 @pytest.mark.parametrize("root", [None, Path("nowhere")])
 def test_unknown_name_lists_the_known_ones(root: Path | None) -> None:
-    with pytest.raises(InputError, match=r"'mahnob'.*deap dreamer seed amigos ceap360vr hku956"):
+    with pytest.raises(InputError, match=r"'mahnob'.*deap dreamer seed amigos ceap360vr hku956 wesad"):
         get_dataset("mahnob", root)
 
 

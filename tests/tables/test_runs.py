@@ -95,3 +95,21 @@ def test_rows_with_our_numbers_say_simulated(table: Build) -> None:
         for row in made.rows:
             if any(isinstance(cell, Ours) for cell in row):
                 assert any(isinstance(cell, str) and "(simulated)" in cell for cell in row)
+
+
+def test_whole_trials_stand_beside_windows_where_each_trial_has_one_rating(
+        table: Build, frame: Callable[[Table], pd.DataFrame], reports: tuple, report_root: Path) -> None:
+    made = frame(table("whole_trials"))
+    runs = [name for name, run in reports[0].items()
+            if run.metrics["label_source"] == "trial" and run.metrics["task"] == "regression"]
+    assert runs == ["amigos-session-himoe", "amigos-session-features_gbdt", "amigos-himoe", "amigos-tacoformer",
+                    "amigos-mean"]
+    for k, name in enumerate(runs):
+        predictions = pd.read_parquet(report_root / "runs" / name / "predictions.parquet")
+        first = predictions[(predictions["seed"] == 0) & (predictions["dimension"] == "arousal")]
+        trials = first.groupby(["subject", "trial"])[["y_true", "y_pred"]].mean()
+        values = json.loads((report_root / "metrics" / "runs" / f"{name}.json").read_text())
+        assert made.loc[k, "Trials"] == len(trials) < made.loc[k, "Windows"]
+        for head, key in (("CCC", "trial_ccc"), ("MAE", "trial_mae"), ("CCC arousal", "trial_ccc_arousal"),
+                          ("CCC arousal of windows", "ccc_arousal"), ("CCC high", "trial_ccc_high")):
+            assert made.loc[k, head] == values[key]
