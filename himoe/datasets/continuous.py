@@ -34,15 +34,15 @@ def look(root: Path, path: Path, table: Table, options: Mapping[str, str]) -> bo
     InputError
         If not, or the recording cannot be opened.
     """
-    file = _opened(root, path, table, options)
+    file = _opened(root, path, table, options, samples=False)
     stream, picks = find_stream(file, table.columns, table.stream)
     factors(str(path), stream, picks, table.unit)
     require_rate(str(path), stream, table.clock)
     return stream.n_samples > 0
 
 
-def _opened(root: Path, path: Path, table: Table, options: Mapping[str, str]) -> DeviceFile:
-    file = open_device(require_inside(root, path, options), table.format)
+def _opened(root: Path, path: Path, table: Table, options: Mapping[str, str], samples: bool = True) -> DeviceFile:
+    file = open_device(require_inside(root, path, options), table.format, samples)
     for one in file.files:
         require_inside(root, one, options)
     return file

@@ -190,6 +190,9 @@ def test_xdf_streams_labels_clocks_and_markers(tmp_path: Path) -> None:
     assert unit_factor(amp.units[0], "uV") == 1
     assert (dead.n_samples, dead.read(0, 0, [0]).shape) == (0, (1, 0))
     assert find_stream(file, ["Cz"], "EEG")[0] is amp
+    peeked = open_device(path, "xdf", samples=False)
+    assert [(one.name, one.channels, one.units, one.sfreq_hz, one.n_samples) for one in peeked.streams] == [
+        (one.name, one.channels, one.units, one.sfreq_hz, one.n_samples) for one in file.streams]
     with pytest.raises(InputError, match="one of 'amp'"):
         find_stream(file, ["Cz"], "ECG")
 

@@ -10,7 +10,7 @@ from himoe.datasets.devices.contract import DeviceFile
 from himoe.datasets.devices.e4 import open_e4
 from himoe.datasets.devices.edf import open_edf
 from himoe.datasets.devices.mne_raw import open_brainvision, open_eeglab, open_fif
-from himoe.datasets.devices.xdf import open_xdf
+from himoe.datasets.devices.xdf import open_xdf, peek_xdf
 from himoe.errors import bad_input
 
 
@@ -19,12 +19,14 @@ class Format:
     """A format: endings of its files (none = must be said), how it is opened, and the files that go with one.
 
     ``beside``: endings of files in the same folder; ``inside``: patterns of files in a recording that is a folder.
+    ``peek``: opens it without its samples, where that saves much time.
     """
 
     endings: tuple[str, ...]
     open: Callable[[Path], DeviceFile]
     beside: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
+    peek: Callable[[Path], DeviceFile] | None = None
 
 
 FORMATS: Mapping[str, Format] = {
@@ -32,7 +34,7 @@ FORMATS: Mapping[str, Format] = {
     "brainvision": Format((".vhdr",), open_brainvision, (".eeg", ".vmrk", ".dat")),
     "eeglab": Format((".set",), open_eeglab, (".fdt",)),
     "fif": Format((".fif",), open_fif, (".fif",)),
-    "xdf": Format((".xdf", ".xdfz"), open_xdf),
+    "xdf": Format((".xdf", ".xdfz"), open_xdf, peek=peek_xdf),
     "e4": Format((".zip",), open_e4, inside=("*.csv", "info.txt")),
 }
 TABLE = "table"
@@ -70,12 +72,13 @@ def patterns_of(name: str, glob: str) -> tuple[str, ...]:
     return (glob, *beside, *(f"{glob}/{inside}" for inside in form.inside))
 
 
-def open_device(path: Path, name: str) -> DeviceFile:
-    """Open a recording of the format *name*.
+def open_device(path: Path, name: str, samples: bool = True) -> DeviceFile:
+    """Open a recording of the format *name*; without *samples*, only its streams may be looked at, not read.
 
     Raises
     ------
     InputError
         If it is no such recording; the sentence says what was found.
     """
-    return FORMATS[name].open(path)
+    form = FORMATS[name]
+    return form.open(path) if samples or form.peek is None else form.peek(path)
