@@ -12,7 +12,7 @@ from himoe.datasets.description import DESCRIPTION, Description, Table
 from himoe.datasets.devices import open_device
 from himoe.datasets.devices.contract import DeviceFile, find_stream
 from himoe.datasets.devices.cut import cut_stream, factors, require_rate
-from himoe.datasets.folder_tables import Ratings, file_of, is_recording
+from himoe.datasets.folder_tables import Ratings, file_of, is_there
 from himoe.datasets.links import require_inside
 from himoe.errors import bad_input
 from himoe.recordings import Signal
@@ -72,7 +72,7 @@ class Recordings:
         """
         paths = {name: file_of(self.root, table, *key) for name, table in self.description.devices.items()}
         there = {name: path for name, path in paths.items()
-                 if is_recording(self.description.tables[name], path)}
+                 if is_there(self.description.tables[name], path)}
         self.open = {path: file for path, file in self.open.items() if path in there.values()}
         span = self._span(row, key, there, said)
         if span is None:

@@ -31,7 +31,7 @@ from himoe.datasets.folder_tables import (
     as_glob,
     file_of,
     files_without_rating,
-    is_recording,
+    is_there,
     named,
     notes_on_annotations,
     read_annotations,
@@ -124,7 +124,7 @@ def _state(root: Path, path: Path, name: str, table: Table, options: Mapping[str
     """Whether a file is ``absent``, ``empty`` or has ``rows``; what is wrong with it goes to *problems*, once."""
     if (name, path) in seen:
         return path, seen[name, path]
-    if not is_recording(table, path):
+    if not is_there(table, path):
         state = "absent"
     else:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from himoe.datasets.clock import slack_s
 from himoe.datasets.description import LONGEST_NAME, PLACEHOLDER, Description, Table
-from himoe.datasets.devices import FORMATS
+from himoe.datasets.devices import is_recording
 from himoe.datasets.grid import check_times
 from himoe.datasets.tablefile import read_table
 from himoe.datasets.texttable import TextTable, cell_error
@@ -125,7 +125,7 @@ def _trials_on_disk(description: Description, root: Path, people: Set[str]) -> I
     for pattern, table in sorted(patterns.items(), key=lambda item: -len(item[0])):
         for path in root.glob(as_glob(pattern)):
             name = path.relative_to(root).as_posix()
-            if name in seen or not is_recording(table, path):
+            if name in seen or not is_there(table, path):
                 continue
             seen.add(name)
             known = (_ids_in(name, pattern, re.escape(person)) for person in sorted(people))
@@ -216,14 +216,13 @@ def files_without_rating(description: Description, root: Path, ratings: Ratings)
     extra = set()
     for table in description.tables.values():
         extra |= {path.relative_to(root).as_posix() for path in root.glob(as_glob(table.file))
-                  if path not in known and is_recording(table, path)}
+                  if path not in known and is_there(table, path)}
     return [f"{root / description.ratings}: no rating for {named(sorted(extra), 'file')}: not used."] if extra else []
 
 
-def is_recording(table: Table, path: Path) -> bool:
-    """Whether there is a file at *path*, or the folder that a recording of this format can be."""
-    inside = FORMATS[table.format].inside if table.is_device else ()
-    return path.is_file() or any(found.is_file() for pattern in inside[:1] for found in path.glob(pattern))
+def is_there(table: Table, path: Path) -> bool:
+    """Whether a modality has a file (or, of some devices, a folder) at *path*."""
+    return is_recording(path, table.format) if table.is_device else path.is_file()
 
 
 def file_of(root: Path, table: Table, subject: str, trial: str) -> Path:

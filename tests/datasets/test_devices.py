@@ -279,5 +279,6 @@ def test_formats_by_ending_and_what_belongs_to_them() -> None:
         with pytest.raises(InputError, match="x: f"):
             format_of("x", file, said)
     assert patterns_of("brainvision", "*/a.vhdr") == ("*/a.vhdr", "*/*.eeg", "*/*.vmrk", "*/*.dat")
-    assert patterns_of("e4", "*") == ("*", "*/*.csv", "*/info.txt")
+    assert patterns_of("e4", "*")[:2] == ("*/BVP.csv", "*/EDA.csv")
+    assert patterns_of("e4", "*.zip") == ("*.zip",)
     assert set(FORMATS) == {"edf", "brainvision", "eeglab", "fif", "xdf", "e4"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from himoe.datasets.devices.contract import DeviceFile
-from himoe.datasets.devices.e4 import open_e4
+from himoe.datasets.devices.e4 import SENSORS, open_e4
 from himoe.datasets.devices.edf import open_edf
 from himoe.datasets.devices.mne_raw import open_brainvision, open_eeglab, open_fif
 from himoe.datasets.devices.xdf import open_xdf, peek_xdf
@@ -18,7 +18,7 @@ from himoe.errors import bad_input
 class Format:
     """A format: endings of its files (none = must be said), how it is opened, and the files that go with one.
 
-    ``beside``: endings of files in the same folder; ``inside``: patterns of files in a recording that is a folder.
+    ``beside``: endings of files in the same folder; ``inside``: files in a recording that is a folder.
     ``peek``: opens it without its samples, where that saves much time.
     """
 
@@ -35,7 +35,7 @@ FORMATS: Mapping[str, Format] = {
     "eeglab": Format((".set",), open_eeglab, (".fdt",)),
     "fif": Format((".fif",), open_fif, (".fif",)),
     "xdf": Format((".xdf", ".xdfz"), open_xdf, peek=peek_xdf),
-    "e4": Format((".zip",), open_e4, inside=("*.csv", "info.txt")),
+    "e4": Format((".zip",), open_e4, inside=(*(f"{name}.csv" for name in SENSORS), "tags.csv")),
 }
 TABLE = "table"
 TABLE_ENDINGS = (".csv", ".parquet")
@@ -69,7 +69,17 @@ def patterns_of(name: str, glob: str) -> tuple[str, ...]:
     form = FORMATS[name]
     folder = str(PurePosixPath(glob).parent)
     beside = tuple(f"*{ending}" if folder == "." else f"{folder}/*{ending}" for ending in form.beside)
-    return (glob, *beside, *(f"{glob}/{inside}" for inside in form.inside))
+    if form.inside and PurePosixPath(glob).suffix.lower() not in form.endings:
+        return tuple(f"{glob}/{inside}" for inside in form.inside)
+    return (glob, *beside)
+
+
+def is_recording(path: Path, name: str) -> bool:
+    """Whether there is a file at *path* that can be of the format *name*, or a folder that is such a recording."""
+    form = FORMATS[name]
+    if path.is_file():
+        return not form.inside or path.suffix.lower() in form.endings
+    return any((path / inside).is_file() for inside in form.inside)
 
 
 def open_device(path: Path, name: str, samples: bool = True) -> DeviceFile:
