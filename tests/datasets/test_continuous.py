@@ -102,7 +102,7 @@ def test_by_presses_of_a_button(tmp_path: Path) -> None:
     assert (one.trials[0].duration_s, two.trials[0].duration_s) == (10.5, 30)
     np.testing.assert_allclose(two.signals["EDA"].data[0], e4_values("EDA", 120)[160:280, 0], rtol=1e-6)
     (tmp_path / "ratings.csv").write_text("subject,trial,valence\nanna,one,3\n")
-    with pytest.raises(InputError, match=r"markers 'tag': found 4 .*'tag'.*, expected 2 "):
+    with pytest.raises(InputError, match=r"markers 'tag': found 4 .*'tag'.*, expected 2,"):
         read(tmp_path)
 
 
