@@ -213,7 +213,8 @@ def test_tables(tmp_path: Path) -> None:
         inspect_path(path)
 
 
-@pytest.mark.parametrize("ending", [".bdf", ".dat", ".mat", ".csv", ".parquet", ".avi"])
+@pytest.mark.parametrize("ending", [".bdf", ".dat", ".mat", ".csv", ".parquet", ".avi", ".edf",
+                                    ".vhdr", ".set", ".fif", ".xdf", ".zip"])
 @pytest.mark.parametrize("content", [b"", b"\0" * 700, b"hello, this is a letter\n"], ids=["empty", "zeros", "text"])
 def test_damaged_files_give_one_sentence(tmp_path: Path, ending: str, content: bytes) -> None:
     path = tmp_path / f"one{ending}"

@@ -1,4 +1,4 @@
-"""``dataset.yaml``: what a user's own folder of tables says of itself, checked key by key."""
+"""``dataset.yaml``: what a user's own folder says of itself, checked key by key."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from himoe.datasets.bounded_yaml import load_yaml, shown
 from himoe.datasets.clock import ORIGINS, UNITS, Clock
+from himoe.datasets.devices import TABLE, format_of
 from himoe.datasets.texttable import SEPARATORS, Dialect
 from himoe.errors import InputError, bad_input
 from himoe.recordings import check_dimension, check_modality
@@ -20,18 +22,24 @@ from himoe.recordings import check_dimension, check_modality
 DESCRIPTION = "dataset.yaml"
 DIALECT = {"separator", "decimal"}
 REQUIRED = {"name", "title", "licence", "dimensions", "scale", "threshold", "modalities", "ratings"}
-OPTIONAL = {"annotations", "citation", "doi", "access", "redistributable", "default_off", *DIALECT}
+OPTIONAL = {"annotations", "citation", "doi", "access", "redistributable", "default_off", "trials", "time_zone",
+            *DIALECT}
 MODALITY_REQUIRED = {"file", "columns", "sfreq_hz", "unit"}
-MODALITY_OPTIONAL = {"time_column", "max_gap_s", "time_unit", "time_origin", "past_end", *DIALECT}
+MODALITY_OPTIONAL = {"format", "time_column", "max_gap_s", "time_unit", "time_origin", "past_end", *DIALECT}
+DEVICE_OPTIONAL = {"format", "stream", "offset_s", "max_gap_s", "past_end"}
+TRIALS_OPTIONAL = {"clock", "start", "end"}
 PAST_END = ("refuse", "cut")
 PLACEHOLDER = re.compile(r"\{(.*?)\}")
 LONGEST_NAME = 100
-ENDINGS = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Where one modality lies: file pattern, value columns, rate, unit; time column and clock if irregular."""
+    """Where one modality lies: file pattern, value columns, rate, unit; time column and clock if irregular.
+
+    ``format`` is ``table`` or a device's (:data:`himoe.datasets.devices.FORMATS`); ``stream``: a device's
+    stream, by name or kind; ``offset_s``: the beginning of its file on the trials' clock, where that was said.
+    """
 
     file: str
     columns: tuple[str, ...]
@@ -41,6 +49,37 @@ class Table:
     clock: Clock
     cut_past_end: bool
     dialect: Dialect
+    format: str = TABLE
+    stream: str | None = None
+    offset_s: float | None = None
+
+    @property
+    def is_device(self) -> bool:
+        """Whether its files are a device's, with a clock of their own."""
+        return self.format != TABLE
+
+    @property
+    def irregular(self) -> bool:
+        """Whether its samples come at times of their own."""
+        return self.time_column is not None or (self.is_device and self.clock.max_gap_s < float("inf"))
+
+    @property
+    def continuous(self) -> bool:
+        """Whether one file holds many trials."""
+        return "{trial}" not in self.file
+
+
+@dataclass(frozen=True)
+class Trials:
+    """How trials lie in recordings of devices.
+
+    ``clock``: the modality whose files' beginning is 0; ``start``, ``end``: texts of markers there, which may hold
+    ``{trial}``. None = not said.
+    """
+
+    clock: str | None = None
+    start: str | None = None
+    end: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +93,13 @@ class Description:
     annotations: str | None
     default_off: tuple[str, ...]
     dialect: Dialect
+    trials: Trials = Trials()
+    time_zone: str | None = None
+
+    @property
+    def devices(self) -> dict[str, Table]:
+        """The modalities that come from files of devices."""
+        return {name: table for name, table in self.tables.items() if table.is_device}
 
 
 def load_description(root: Path) -> tuple[dict[str, Any], Description]:
@@ -101,7 +147,8 @@ def _description(where: Path, raw: Mapping[str, Any]) -> Description:
     annotations = raw.get("annotations")
     return Description(
         dimensions, (low, high), tables, _inside(f"{where}: ratings", raw["ratings"]),
-        None if annotations is None else _inside(f"{where}: annotations", annotations), default_off, dialect)
+        None if annotations is None else _inside(f"{where}: annotations", annotations), default_off, dialect,
+        _trials(f"{where}: trials", raw.get("trials", {}), tables), _zone(f"{where}: time_zone", raw.get("time_zone")))
 
 
 def _checked(where: object, check: Any, name: Any) -> str:
@@ -114,19 +161,69 @@ def _checked(where: object, check: Any, name: Any) -> str:
 
 
 def _table(where: str, entry: Any, usual: Dialect) -> Table:
-    _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL)
+    _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL | DEVICE_OPTIONAL)
     file = _inside(f"{where}: file", entry["file"])
-    found = PLACEHOLDER.findall(file)
-    if sorted(found) != ["subject", "trial"]:
-        raise bad_input(f"{where}: file", shown(file), "a name with {subject} and {trial} once each", "correct it")
-    if Path(file).suffix not in ENDINGS:
-        raise bad_input(f"{where}: file", shown(file), "a name that ends in .csv or .parquet", "convert the files")
+    said = entry.get("format")
+    form = format_of(where, file, None if said is None else text(f"{where}: format", said))
+    _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL if form == TABLE else DEVICE_OPTIONAL)
+    found = sorted(PLACEHOLDER.findall(file))
+    if found != ["subject", "trial"] and (form == TABLE or found != ["subject"]):
+        raise bad_input(f"{where}: file", shown(file), "a name with {subject} and {trial} once each" +
+                        ("" if form == TABLE else ", or with {subject} once"), "correct it")
     sfreq_hz = _above_zero(f"{where}: sfreq_hz", entry["sfreq_hz"])
-    time_column, clock = _clock(where, entry, sfreq_hz)
+    time_column, clock = _clock(where, entry, sfreq_hz) if form == TABLE else (None, _gap(where, entry, sfreq_hz))
     past_end = _one_of(f"{where}: past_end", entry.get("past_end", "refuse"), PAST_END)
+    stream, offset_s = entry.get("stream"), entry.get("offset_s")
     return Table(file, _names(f"{where}: columns", entry["columns"]), sfreq_hz,
                  text(f"{where}: unit", entry["unit"]), time_column, clock, past_end == "cut",
-                 _dialect(where, entry, usual))
+                 _dialect(where, entry, usual), form, None if stream is None else text(f"{where}: stream", stream),
+                 None if offset_s is None else number(f"{where}: offset_s", offset_s))
+
+
+def _gap(where: str, entry: Mapping[str, Any], sfreq_hz: float) -> Clock:
+    """A device's samples carry their times; irregular ones are bridged over *max_gap_s*."""
+    gap_s = _above_zero(f"{where}: max_gap_s", entry["max_gap_s"]) if "max_gap_s" in entry else float("inf")
+    return Clock(sfreq_hz, gap_s, origin="trial")
+
+
+def _trials(where: str, raw: Any, tables: Mapping[str, Table]) -> Trials:
+    _check_keys(where, raw, set(), TRIALS_OPTIONAL)
+    devices = [name for name, table in tables.items() if table.is_device]
+    if raw and not devices:
+        raise bad_input(where, "trials, and tables alone", "modalities with files of devices", "remove trials")
+    marks = {key: _mark(f"{where}: {key}", raw[key]) for key in ("start", "end") if key in raw}
+    if "end" in marks and "start" not in marks:
+        raise bad_input(where, "end without start", "both, or start alone", "say which marker starts a trial")
+    clock = raw.get("clock")
+    if clock is None:
+        one_file = len({tables[name].file for name in devices}) == 1
+        clock = devices[0] if one_file else None
+    else:
+        clock = _one_of(f"{where}: clock", clock, tuple(devices))
+    if marks and clock is None:
+        raise bad_input(where, "start, and several files", "clock, too", "say in which modality's file the markers are")
+    if clock is not None and tables[clock].offset_s is not None:
+        raise bad_input(f"{where}: clock", f"{clock}, which has offset_s", "a modality without offset_s",
+                        "offset_s says where on that clock another file begins")
+    return Trials(clock, marks.get("start"), marks.get("end"))
+
+
+def _mark(where: str, value: Any) -> str:
+    mark = " ".join(text(where, value).split())
+    if not mark or PLACEHOLDER.findall(mark) not in ([], ["trial"]):
+        raise bad_input(where, shown(value), "the text of a marker, with {trial} in it or without", "correct it")
+    return mark
+
+
+def _zone(where: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        return str(ZoneInfo(text(where, value)))
+    except InputError:
+        raise
+    except (KeyError, ValueError, OSError) as error:  # an unknown zone; a name that is none; the name of a folder
+        raise bad_input(where, shown(value), "a time zone such as Europe/Berlin", "correct it") from error
 
 
 def _clock(where: str, entry: Mapping[str, Any], sfreq_hz: float) -> tuple[str | None, Clock]:

@@ -1,9 +1,10 @@
-"""A user's own folder of tables as a data set: described in ``dataset.yaml``, no code to write.
+"""A user's own folder as a data set: described in ``dataset.yaml``, no code to write.
 
 ``docs/your-own-data.md`` explains every key. Files are CSV or Parquet tables, one a trial and
-modality; a file that is absent means that the modality is missing for that trial. People who have files and no row
-in the ratings table have no ratings. A trial starts at time 0 and lasts ``duration_s`` of the ratings table or,
-without that column, as long as its longest signal.
+modality, or recordings of devices (:mod:`himoe.datasets.devices`) that hold one trial or many
+(:mod:`himoe.datasets.continuous`); a file that is absent means that the modality is missing for that trial. People
+who have files and no row in the ratings table have no ratings. A trial starts at time 0 and lasts ``duration_s`` of the
+ratings table or, without that column, as long as its longest signal.
 
 Nothing is bent without a word: tables are read strictly, time stamps are checked (:mod:`himoe.datasets.clock`), the
 tables are held against each other (:mod:`himoe.datasets.folder_tables`). What is not refused but worth knowing is in
@@ -13,7 +14,6 @@ the notes of a session.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,13 +22,16 @@ import numpy as np
 from himoe.datasets.base import COLLECT, Channels, Dataset, Inventory, NotedSession
 from himoe.datasets.bounded_yaml import shown
 from himoe.datasets.clock import MAX_EXCESS, past_end, read_clock, slack_s
+from himoe.datasets.continuous import Recordings, Said, look
 from himoe.datasets.description import DESCRIPTION as DESCRIPTION
 from himoe.datasets.description import Description, Table, load_description, number, text
+from himoe.datasets.devices import patterns_of
 from himoe.datasets.folder_tables import (
     Ratings,
     as_glob,
     file_of,
     files_without_rating,
+    is_there,
     named,
     notes_on_annotations,
     read_annotations,
@@ -64,7 +67,7 @@ def folder_dataset(root: Path) -> Dataset:
         licence=text_of("licence"), access=text_of("access", "Files of the user."), redistributable=redistributable,
         dimensions=description.dimensions, scale=description.scale,
         thresholds=(number(f"{where}: threshold", raw["threshold"]),),
-        modalities={name: Channels(table.columns, None if table.time_column else table.sfreq_hz, table.unit)
+        modalities={name: Channels(table.columns, None if table.irregular else table.sfreq_hz, table.unit)
                     for name, table in description.tables.items()},
         inspect=partial(_inspect, description), read=partial(_read, description),
         default_off=description.default_off)
@@ -73,9 +76,10 @@ def folder_dataset(root: Path) -> Dataset:
 def file_patterns(root: Path) -> tuple[str, ...]:
     """Glob patterns, relative to *root*, of the files the description names."""
     _, description = load_description(root)
-    names = [table.file for table in description.tables.values()]
-    names += [description.ratings] + ([description.annotations] if description.annotations else [])
-    return (DESCRIPTION, *(as_glob(name) for name in names))
+    names = [description.ratings] + ([description.annotations] if description.annotations else [])
+    recordings = [pattern for table in description.tables.values() for pattern in
+                  (patterns_of(table.format, as_glob(table.file)) if table.is_device else (as_glob(table.file),))]
+    return (DESCRIPTION, *dict.fromkeys(recordings), *(as_glob(name) for name in names))
 
 
 # --- what is there ------------------------------------------------------------------------------
@@ -92,10 +96,11 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
     missing: list[str] = []
     problems: list[str] = []
     readable: set[str] = set()
+    seen: dict[tuple[str, Path], str] = {}  # of recordings that hold many trials
     silent: list[tuple[str, str]] = []  # trials without a sample: subject, and how a sentence names it
     for row, (subject, trial) in enumerate(ratings.trials()):
-        states = [_state(root, file_of(root, table, subject, trial), table, options, problems)
-                  for table in description.tables.values()]
+        states = [_state(root, file_of(root, table, subject, trial), name, table, options, problems, seen)
+                  for name, table in description.tables.items()]
         missing += [path.relative_to(root).as_posix() for path, state in states if state == "absent"]
         if any(state == "rows" for _, state in states):
             readable.add(subject)
@@ -111,22 +116,34 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
     problems += [f"No signal file at all for {' '.join(unread)}."] if unread else []
     problems += files_without_rating(description, root, ratings)
     problems += _annotation_problems(description, root, ratings)
-    return Inventory(tuple(sorted(readable)), tuple(missing), tuple(problems))
+    return Inventory(tuple(sorted(readable)), tuple(dict.fromkeys(missing)), tuple(problems))
 
 
-def _state(root: Path, path: Path, table: Table, options: Mapping[str, str], problems: list[str]) -> tuple[Path, str]:
-    """Whether a file is ``absent``, ``empty`` or has ``rows``; what is wrong with it goes to *problems*."""
-    if not path.is_file():
-        return path, "absent"
+def _state(root: Path, path: Path, name: str, table: Table, options: Mapping[str, str], problems: list[str],
+           seen: dict[tuple[str, Path], str]) -> tuple[Path, str]:
+    """Whether a file is ``absent``, ``empty`` or has ``rows``; what is wrong with it goes to *problems*, once."""
+    if (name, path) in seen:
+        return path, seen[name, path]
+    if not is_there(table, path):
+        state = "absent"
+    else:
+        try:
+            state = "rows" if _has_samples(root, path, table, options) else "empty"
+        except InputError as error:
+            problems.append(str(error))
+            state = "rows"  # reading will say the same: the subject must not be lost without a word
+    if state == "empty":
+        problems.append(f"{path}: no sample of {name}: the modality is missing." if table.is_device else
+                        f"{path}: a header without a row of samples: the modality is missing for that trial.")
+    seen[name, path] = state
+    return path, state
+
+
+def _has_samples(root: Path, path: Path, table: Table, options: Mapping[str, str]) -> bool:
+    if table.is_device:
+        return look(root, path, table, options)
     times = [] if table.time_column is None else [table.time_column]
-    try:
-        if has_rows(require_inside(root, path, options), [*times, *table.columns], table.dialect):
-            return path, "rows"
-    except InputError as error:
-        problems.append(str(error))
-        return path, "rows"  # reading will say the same: the subject must not be lost without a word
-    problems.append(f"{path}: a header without a row of samples: the modality is missing for that trial.")
-    return path, "empty"
+    return has_rows(require_inside(root, path, options), [*times, *table.columns], table.dialect)
 
 
 def _nothing(root: Path, missing: list[str], problems: list[str]) -> InputError:
@@ -153,30 +170,28 @@ def _read(description: Description, root: Path, subject: str, options: Mapping[s
     if subject not in ratings.subjects:
         raise bad_input(root / description.ratings, f"no row of subject {subject!r}", "at least one", "correct the id")
     annotations = read_annotations(description, root, subject)
+    recordings = Recordings(description, root, ratings, options)
     for row, (person, trial) in enumerate(ratings.trials()):
         if person != subject:
             continue
         said = Said()
         try:
-            signals = _signals(description, root, (subject, trial), wanted, ratings.duration_s(row), options, said)
+            found, said_s = recordings.trial(row, (subject, trial), wanted, said) if description.devices else (
+                {}, ratings.duration_s(row))
+            found |= _signals(description, root, (subject, trial), wanted, said_s, options, said)
+            signals = {name: found[name] for name in description.tables if name in found}
             if signals:
-                duration_s, more = _length(f"{root}: {subject} {trial}", signals, ratings.duration_s(row))
+                duration_s, more = _length(f"{root}: {subject} {trial}", signals, said_s)
                 rated, where = annotations.get(trial, (None, ""))
                 notes = (*said.notes, *more, *notes_on_annotations(where, rated, duration_s))
                 one = Trial(trial, ratings.stimulus(row), 0.0, duration_s, ratings.of(row), rated)
                 yield NotedSession(subject, signals, (one,), notes, tuple(said.doubts))
+            elif said.notes:
+                yield NotedSession(subject, {}, (), tuple(said.notes), tuple(said.doubts))
         except InputError as error:
             if options.get("errors") != COLLECT["errors"]:
                 raise
             yield NotedSession(subject, {}, (), tuple(said.notes), (*said.doubts, str(error)))
-
-
-@dataclass
-class Said:
-    """What reading a trial had to say (see :class:`himoe.datasets.base.NotedSession`)."""
-
-    notes: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
 
 
 def _signals(description: Description, root: Path, key: tuple[str, str], wanted: set[str], duration_s: float | None,
@@ -184,7 +199,7 @@ def _signals(description: Description, root: Path, key: tuple[str, str], wanted:
     signals = {}
     for name, table in description.tables.items():
         path = file_of(root, table, *key)
-        if name in wanted and path.is_file():
+        if name in wanted and not table.is_device and path.is_file():
             signal = _signal(require_inside(root, path, options), table, duration_s, said)
             if signal.data.size:
                 signals[name] = signal

@@ -11,6 +11,7 @@ import numpy as np
 
 from himoe.datasets.clock import slack_s
 from himoe.datasets.description import LONGEST_NAME, PLACEHOLDER, Description, Table
+from himoe.datasets.devices import is_recording
 from himoe.datasets.grid import check_times
 from himoe.datasets.tablefile import read_table
 from himoe.datasets.texttable import TextTable, cell_error
@@ -41,6 +42,16 @@ class Ratings:
         found = self.table.numbers.get("duration_s")
         return None if found is None or np.isnan(found[row]) else float(found[row])
 
+    def start_s(self, row: int) -> float | None:
+        """Where the trial begins on the clock of a device's file, None where the table does not say."""
+        found = self.table.numbers.get("start_s")
+        return None if found is None or np.isnan(found[row]) else float(found[row])
+
+    def start_time(self, row: int) -> str | None:
+        """Date and time of the trial's beginning as the table has it, None where there is no such column."""
+        found = self.table.texts.get("start_time")
+        return None if found is None else found[row]
+
     def stimulus(self, row: int) -> str:
         """The stimulus; without such a column, the trial's name."""
         return self.table.texts.get("stimulus", self.table.texts["trial"])[row]
@@ -53,8 +64,11 @@ class Ratings:
 def read_ratings(description: Description, root: Path) -> Ratings:
     """The table of ratings; refused with row and column where an id, a rating or a length cannot be."""
     path = root / description.ratings
-    table = read_table(path, ("subject", "trial"), description.dimensions, ("stimulus",), ("duration_s",),
-                       description.dialect)
+    times = description.devices != {}
+    table = read_table(path, ("subject", "trial"), description.dimensions,
+                       ("stimulus", *(["start_time"] if times else [])),
+                       ("duration_s", *(["start_s", "end_s"] if times else [])), description.dialect)
+    table = _with_lengths(path, table)
     for name in ("subject", "trial"):
         for row, text in enumerate(table.texts[name]):
             if Path(text).name != text or text == ".." or len(text) > LONGEST_NAME or not text.isprintable():
@@ -69,8 +83,22 @@ def read_ratings(description: Description, root: Path) -> Ratings:
         _check_scale(path, name, table.numbers[name], description.scale)
     lengths = table.numbers.get("duration_s", np.ones(0))
     for place in np.flatnonzero(~(lengths > 0)):
-        raise cell_error(path, int(place), "duration_s", f"{lengths[place]:g}", "seconds above 0")
+        name = "end_s" if "end_s" in table.numbers else "duration_s"
+        raise cell_error(path, int(place), name, f"{lengths[place]:g}" if name == "duration_s" else
+                         f"{table.numbers[name][place]:g}", "seconds above 0" if name == "duration_s" else
+                         "seconds after start_s")
     return _with_unlisted(description, root, ratings)
+
+
+def _with_lengths(path: Path, table: TextTable) -> TextTable:
+    """``start_s`` and ``end_s`` as ``duration_s``."""
+    numbers = table.numbers
+    if "end_s" not in numbers:
+        return table
+    if "duration_s" in numbers or "start_s" not in numbers:
+        found = "end_s and duration_s" if "duration_s" in numbers else "end_s without start_s"
+        raise bad_input(f"{path}: header", found, "start_s with end_s or duration_s", "remove or add a column")
+    return replace(table, numbers={**numbers, "duration_s": numbers["end_s"] - numbers["start_s"]})
 
 
 def _with_unlisted(description: Description, root: Path, ratings: Ratings) -> Ratings:
@@ -80,7 +108,7 @@ def _with_unlisted(description: Description, root: Path, ratings: Ratings) -> Ra
     if not found:
         return ratings
     people, trials = (list(ids) for ids in zip(*found, strict=True))
-    added = {"subject": people, "trial": trials, "stimulus": trials}
+    added = {"subject": people, "trial": trials, "stimulus": trials, "start_time": [""] * len(found)}
     table = ratings.table
     texts = {name: values + added[name] for name, values in table.texts.items()}
     numbers = {name: np.concatenate([values, np.full(len(found), np.nan)]) for name, values in table.numbers.items()}
@@ -93,10 +121,11 @@ def _trials_on_disk(description: Description, root: Path, people: Set[str]) -> I
     Names that fit one of the *people* are theirs.
     """
     seen = {description.ratings, description.annotations}
-    for pattern in sorted({table.file for table in description.tables.values()}, key=lambda file: -len(file)):
+    patterns = {table.file: table for table in description.tables.values() if not table.continuous}
+    for pattern, table in sorted(patterns.items(), key=lambda item: -len(item[0])):
         for path in root.glob(as_glob(pattern)):
             name = path.relative_to(root).as_posix()
-            if name in seen or not path.is_file():
+            if name in seen or not is_there(table, path):
                 continue
             seen.add(name)
             known = (_ids_in(name, pattern, re.escape(person)) for person in sorted(people))
@@ -187,8 +216,13 @@ def files_without_rating(description: Description, root: Path, ratings: Ratings)
     extra = set()
     for table in description.tables.values():
         extra |= {path.relative_to(root).as_posix() for path in root.glob(as_glob(table.file))
-                  if path not in known and path.is_file()}
+                  if path not in known and is_there(table, path)}
     return [f"{root / description.ratings}: no rating for {named(sorted(extra), 'file')}: not used."] if extra else []
+
+
+def is_there(table: Table, path: Path) -> bool:
+    """Whether a modality has a file (or, of some devices, a folder) at *path*."""
+    return is_recording(path, table.format) if table.is_device else path.is_file()
 
 
 def file_of(root: Path, table: Table, subject: str, trial: str) -> Path:

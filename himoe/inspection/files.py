@@ -1,19 +1,22 @@
-"""A single raw file, told by its content: BDF, pickled arrays, MATLAB, video, ratings."""
+"""A single raw file, told by its content: BDF, pickled arrays, MATLAB, video, ratings, recordings of devices."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from himoe.datasets import DATASETS
+from himoe.datasets.devices.e4 import SENSORS
 from himoe.datasets.fetch import PATTERNS
 from himoe.errors import bad_input
 from himoe.files import require_file
+from himoe.inspection.devices import describe_device, endings
 from himoe.inspection.products import FOLD_COLUMNS, describe_fold_table, describe_parquet
 
 Report = dict[str, Any]
@@ -136,6 +139,8 @@ def _csv(path: Path) -> Report:
             table = read_text_table(path, (person,), there)
             return {"what": what, "file": str(path), "rows": table.n_rows, "people": len(set(table.texts[person])),
                     "columns": [_range_row(name, table.numbers[name]) for name in there]}
+    if path.stem in SENSORS:
+        raise bad_input(path, "one sensor of an Empatica E4", "the whole recording", f"give the folder: {path.parent}")
     raise bad_input(path, f"columns {shown_names(names, ' ')}",
                     "those of " + ", ".join(f"{what} ({' '.join(sorted(needed))} ...)"
                                             for what, (needed, _) in TABLES.items()) + " or a fold table",
@@ -152,4 +157,5 @@ def _range_row(name: str, values: np.ndarray) -> Report:
 KINDS: Mapping[str, Callable[[Path], Report]] = {
     ".bdf": _bdf, ".dat": _pickle, ".mat": _mat, ".csv": _csv, ".parquet": describe_parquet,
     ".avi": _video, ".mp4": _video, ".mov": _video, ".mkv": _video,
+    **{ending: partial(describe_device, name=name) for ending, name in endings().items() if ending != ".bdf"},
 }

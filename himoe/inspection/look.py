@@ -11,6 +11,7 @@ from himoe.datasets.fetch import PATTERNS, PROVENANCE
 from himoe.datasets.folder import DESCRIPTION
 from himoe.errors import InputError, bad_input
 from himoe.files import read_json
+from himoe.inspection.devices import describe_device, is_e4_folder
 from himoe.inspection.files import describe_file
 from himoe.inspection.folders import describe_place
 from himoe.inspection.locate import Place, locate, looked_for, place_of, sets_below
@@ -55,6 +56,8 @@ def inspect_path(path: Path, name: str | None = None, layout: str | None = None,
     if product is not None:
         return [product]
     place = locate(path, name, layout) if name is None else place_of(path, name, layout)
+    if is_e4_folder(path) and (place is None or place.root != path):
+        return [{"data": None if place is None else place.label, **describe_device(path, "e4")}]
     if place is None:
         raise _unknown(path)
     return describe_place(replace(place, follow_links=follow_links), everything, jobs)

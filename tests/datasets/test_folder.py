@@ -182,7 +182,9 @@ def test_file_patterns(root: Path) -> None:
     (("modalities", "EEG"), {"columns": ["Cz", "Cz"]}, "every name once"),
     (("modalities", "EEG"), {"file": "{subject}.csv"}, "{subject} and {trial}"),
     (("modalities", "EEG"), {"file": "{subject.__class__}/{trial}.csv"}, "{subject} and {trial}"),
-    (("modalities", "EEG"), {"file": "{subject}/{trial}.edf"}, ".csv or .parquet"),
+    (("modalities", "EEG"), {"file": "{subject}/{trial}.xlsx"}, "ends in one of .csv .parquet .edf"),
+    (("modalities", "EEG"), {"file": "{subject}/{trial}.edf", "time_column": "t"}, "unknown key 'time_column'"),
+    ((), {"trials": {"start": "S 1"}}, "tables alone"),
     (("modalities", "EDA"), {"max_gap_s": None}, "both or neither"),
 ])
 def test_mistakes_in_the_description(root: Path, keys: tuple[str, ...], values: dict[str, Any], message: str) -> None:

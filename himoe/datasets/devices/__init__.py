@@ -1,0 +1,94 @@
+"""Files as devices and recording software write them: one module a format, one contract for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from himoe.datasets.devices.contract import DeviceFile
+from himoe.datasets.devices.e4 import SENSORS, open_e4
+from himoe.datasets.devices.edf import open_edf
+from himoe.datasets.devices.mne_raw import open_brainvision, open_eeglab, open_fif
+from himoe.datasets.devices.xdf import open_xdf, peek_xdf
+from himoe.errors import bad_input
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: endings of its files (none = must be said), how it is opened, and the files that go with one.
+
+    ``beside``: endings of files in the same folder; ``inside``: files in a recording that is a folder.
+    ``peek``: opens it without its samples, where that saves much time.
+    """
+
+    endings: tuple[str, ...]
+    open: Callable[[Path], DeviceFile]
+    beside: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+    peek: Callable[[Path], DeviceFile] | None = None
+
+
+FORMATS: Mapping[str, Format] = {
+    "edf": Format((".edf", ".bdf"), open_edf),
+    "brainvision": Format((".vhdr",), open_brainvision, (".eeg", ".vmrk", ".dat")),
+    "eeglab": Format((".set",), open_eeglab, (".fdt",)),
+    "fif": Format((".fif",), open_fif, (".fif",)),
+    "xdf": Format((".xdf", ".xdfz"), open_xdf, peek=peek_xdf),
+    "e4": Format((".zip",), open_e4, inside=(*(f"{name}.csv" for name in SENSORS), "tags.csv")),
+}
+TABLE = "table"
+TABLE_ENDINGS = (".csv", ".parquet")
+
+
+def format_of(where: str, file: str, said: str | None) -> str:
+    """The format of the files *file* (a pattern): as *said*, else by their ending.
+
+    Raises
+    ------
+    InputError
+        If the format or the ending is not known.
+    """
+    if said is not None:
+        if said != TABLE and said not in FORMATS:
+            raise bad_input(f"{where}: format", repr(said)[:80], f"one of {TABLE} {' '.join(FORMATS)}", "correct it")
+        return said
+    ending = PurePosixPath(file).suffix.lower()
+    if ending in TABLE_ENDINGS:
+        return TABLE
+    for name, form in FORMATS.items():
+        if ending in form.endings:
+            return name
+    known = [*TABLE_ENDINGS, *(ending for form in FORMATS.values() for ending in form.endings)]
+    raise bad_input(f"{where}: file", repr(file)[:80], f"a name that ends in one of {' '.join(known)}",
+                    "convert the files, or say format: e4 for an Empatica folder")
+
+
+def patterns_of(name: str, glob: str) -> tuple[str, ...]:
+    """The globs of all files of recordings that *glob* finds."""
+    form = FORMATS[name]
+    folder = str(PurePosixPath(glob).parent)
+    beside = tuple(f"*{ending}" if folder == "." else f"{folder}/*{ending}" for ending in form.beside)
+    if form.inside and PurePosixPath(glob).suffix.lower() not in form.endings:
+        return tuple(f"{glob}/{inside}" for inside in form.inside)
+    return (glob, *beside)
+
+
+def is_recording(path: Path, name: str) -> bool:
+    """Whether there is a file at *path* that can be of the format *name*, or a folder that is such a recording."""
+    form = FORMATS[name]
+    if path.is_file():
+        return not form.inside or path.suffix.lower() in form.endings
+    return any((path / inside).is_file() for inside in form.inside)
+
+
+def open_device(path: Path, name: str, samples: bool = True) -> DeviceFile:
+    """Open a recording of the format *name*; without *samples*, only its streams may be looked at, not read.
+
+    Raises
+    ------
+    InputError
+        If it is no such recording; the sentence says what was found.
+    """
+    form = FORMATS[name]
+    return form.open(path) if samples or form.peek is None else form.peek(path)

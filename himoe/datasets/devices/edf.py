@@ -1,0 +1,182 @@
+"""EDF, EDF+ and BDF, record by record with edfio.
+
+Not with MNE: it brings channels of different rates to the highest one, forgets fractions of a second in the start, and
+reads an interrupted recording (EDF+D) as one without interruption. edfio holds a BDF whole in memory; here it sees a
+few records at a time. Format: https://www.edfplus.info/specs/edf.html.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain
+from himoe.errors import InputError, bad_input
+from himoe.files import require_file
+
+SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
+FIXED, OF_A_SIGNAL, BEFORE_SAMPLES = 256, 256, 216  # bytes of a header: of the whole, of a signal, before its samples
+BLOCK_BYTES = 2**22  # of records looked at together
+STATUS = "Status"  # BioSemi's trigger channel; its low 8 bits are the trigger
+DAY_S = 86400.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where records lie: bytes before them, bytes of one, how many are whole, seconds of one."""
+
+    path: Path
+    header: bytes
+    record_bytes: int
+    n_records: int
+    record_s: float
+
+    def records(self, first: int, last: int) -> Any:
+        """edfio's view of some records."""
+        import edfio
+
+        with open(self.path, "rb") as stream:
+            stream.seek(len(self.header) + first * self.record_bytes)
+            content = stream.read((last - first) * self.record_bytes)
+        read = edfio.read_bdf if self.header.startswith(b"\xff") else edfio.read_edf
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that these are not all records
+            return read(self.header + content, header_encoding="latin-1")
+
+    def blocks(self) -> Iterator[tuple[int, Any]]:
+        """All records in blocks: the first one's number, edfio's view."""
+        step = max(1, BLOCK_BYTES // self.record_bytes)
+        for first in range(0, self.n_records, step):
+            yield first, self.records(first, min(first + step, self.n_records))
+
+
+def open_edf(path: Path) -> DeviceFile:
+    """Open an EDF, EDF+ or BDF file; one stream a rate. A last record that is not whole is left out and noted.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, holds no signal or no whole record, or (told when markers or samples are first asked for)
+        recording was interrupted.
+    """
+    notes: list[str] = []
+    try:
+        layout = _layout(path, notes)
+        first = layout.records(0, 1)
+        streams = tuple(_streams(layout, first))
+        start = _start(first)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged header can fail in any way at all
+        raise bad_input(f"{path}, header", f"a field that cannot be read ({type(error).__name__}: {error})",
+                        "a complete EDF or BDF header", "export the recording again") from error
+    if not streams:
+        raise bad_input(path, "annotations and no signal", "a recording with signals", "give the recording itself")
+    return DeviceFile(path, streams, start, cache(partial(_markers, layout)), notes=tuple(notes), files=(path,))
+
+
+def _layout(path: Path, notes: list[str]) -> Layout:
+    with open(require_file(path), "rb") as stream:
+        fixed = stream.read(FIXED)
+        width = SAMPLE_BYTES.get(fixed[:8])
+        if len(fixed) < FIXED or width is None:
+            raise bad_input(path, f"a file beginning with {fixed[:8]!r}", "an EDF or BDF header",
+                            "fetch the file again")
+        n_signals = int(fixed[252:256])
+        header = fixed + stream.read(OF_A_SIGNAL * n_signals)
+    if n_signals < 1 or len(header) < FIXED + OF_A_SIGNAL * n_signals:
+        raise ValueError(f"{n_signals} signals in {len(header)} bytes")
+    place = FIXED + BEFORE_SAMPLES * n_signals
+    samples = [int(header[place + 8 * k:place + 8 * k + 8]) for k in range(n_signals)]
+    if min(samples) < 1:
+        raise ValueError(f"{min(samples)} samples a record")
+    said, record_s = int(fixed[236:244]), float(fixed[244:252])
+    record_bytes = width * sum(samples)
+    n_records, rest = divmod(path.stat().st_size - len(header), record_bytes)
+    if n_records < 1:
+        raise bad_input(path, "no whole record", "at least one", "the file was cut off; fetch it again")
+    if 0 <= said < n_records:
+        raise bad_input(f"{path}, header", f"{said} records", f"{n_records}, as the file holds", "export it again")
+    if rest or said > n_records:
+        notes.append(f"{path}: the header says {said} records, {n_records} are whole: the file was cut off; the rest "
+                     "is missing.")
+    return Layout(path, header, record_bytes, n_records, record_s)
+
+
+def _streams(layout: Layout, first: Any) -> Iterator[Stream]:
+    places = {k: signal for k, signal in enumerate(first.signals) if not (_is_bdf(layout) and signal.label == STATUS)}
+    if places and not 0 < layout.record_s < math.inf:
+        raise ValueError(f"records of {layout.record_s:g} s")
+    for signal in places.values():
+        if not signal.digital_min < signal.digital_max or signal.physical_min == signal.physical_max:
+            raise bad_input(f"{layout.path}, channel {signal.label!r}", f"the range {signal.digital_min} to "
+                            f"{signal.digital_max} for {signal.physical_min:g} to {signal.physical_max:g}",
+                            "lowest below highest", "export it again without that channel")
+    sure = cache(partial(_require_uninterrupted, layout))
+    for count in dict.fromkeys(signal.samples_per_data_record for signal in places.values()):
+        chosen = [place for place, signal in places.items() if signal.samples_per_data_record == count]
+        signals = [places[place] for place in chosen]
+        yield Stream(f"{count / layout.record_s:g} Hz", "", tuple(one.label for one in signals),
+                     tuple(one.physical_dimension for one in signals), count / layout.record_s,
+                     count * layout.n_records, 0.0, partial(_samples, layout, chosen, count, sure))
+
+
+def _samples(layout: Layout, places: Sequence[int], count: int, sure: Callable[[], None], first: int, last: int,
+             picks: Sequence[int]) -> np.ndarray:
+    """Samples of the signals *places*, *count* of each in a record."""
+    sure()
+    begin, end = first // count, -(-last // count)
+    if last <= first:
+        return np.empty((len(picks), 0))
+    view = layout.records(begin, end)
+    return np.stack([view.signals[places[pick]].data[first - begin * count:last - begin * count] for pick in picks])
+
+
+def _is_bdf(layout: Layout) -> bool:
+    return layout.header.startswith(b"\xff")
+
+
+def _start(first: Any) -> Start | None:
+    """The start with its fraction of a second; None where the date was removed."""
+    try:
+        moment: datetime = first.startdatetime
+    except ValueError:  # edfio's error for an anonymised date is one, too
+        return None
+    return Start(moment.replace(tzinfo=UTC).timestamp(), False)
+
+
+def _require_uninterrupted(layout: Layout) -> None:
+    if layout.header[192:197] in (b"EDF+D", b"BDF+D"):
+        _markers(layout)
+
+
+def _markers(layout: Layout) -> tuple[Marker, ...]:
+    """Annotations, and triggers of a BioSemi status channel; refuses a recording with interruptions."""
+    marks: list[Marker] = []
+    began, code = None, 0
+    for first, view in layout.blocks():
+        time = view.starttime
+        here_s = time.hour * 3600 + time.minute * 60 + time.second + time.microsecond / 1e6
+        began = here_s if began is None else began
+        off_s = (here_s - began - first * layout.record_s + DAY_S / 2) % DAY_S - DAY_S / 2
+        plus = layout.header[192:196] in (b"EDF+", b"BDF+")
+        if plus and (not view.is_continuous or abs(off_s) > 1e-3):
+            raise bad_input(layout.path, "a recording with interruptions (EDF+D)", "one without",
+                            "export its parts as files of their own")
+        marks += [Marker(first * layout.record_s + one.onset, plain(one.text)) for one in view.annotations]
+        if _is_bdf(layout) and STATUS in view.labels:
+            signal = view.get_signal(STATUS)
+            codes = np.asarray(signal.digital) & 0xFF
+            changed = np.flatnonzero(np.diff(codes, prepend=code) != 0)
+            marks += [Marker(first * layout.record_s + k / signal.sampling_frequency, str(codes[k]))
+                      for k in changed if codes[k]]
+            code = int(codes[-1])
+    return tuple(sorted(marks, key=lambda mark: mark.time_s))
