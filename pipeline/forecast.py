@@ -9,7 +9,6 @@ is found by it alone.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from typing import Any
 from himoe.errors import InputError
 from himoe.files import sha256
 from himoe.progress import duration_text
+from pipeline.lock_check import dvc_md5
 from pipeline.overlay import look_up
 from pipeline.seconds import Speed, expected, probe, read_seconds
 from pipeline.stage import fill, jobs, read_yaml
@@ -126,13 +126,11 @@ def _settings_anew(folder: Path) -> Path:
 
 
 def _file_changed(dep: Mapping[str, Any], made: Path) -> bool:
-    """Whether a small file is not the one in dvc.lock; *made* holds those that will be written first."""
-    path = made / dep["path"] if (made / dep["path"]).is_file() else Path(dep["path"])
-    return path.is_file() and path.stat().st_size < SMALL and _md5(path) != dep.get("md5")
-
-
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    """Whether a small file is not the one in dvc.lock; *made* holds what will be written first, also as folders."""
+    if made != Path() and (made / dep["path"]).exists():
+        return dvc_md5(made / dep["path"]) != dep.get("md5")
+    path = Path(dep["path"])
+    return path.is_file() and path.stat().st_size < SMALL and dvc_md5(path) != dep.get("md5")
 
 
 def _follows(stage: Stage, stages: list[Stage], due: set[str]) -> bool:
@@ -163,8 +161,8 @@ class Forecast:
             lines.append("How long that takes was not measured for this profile.")
         else:
             low, likely, high = self.seconds
-            lines.append(f"About {duration_text(likely)} on this machine ({_range(low, high)}), from measured stages and a "
-                         "short test of this machine's speed.")
+            lines.append(f"About {duration_text(likely)} on this machine ({_range(low, high)}), from measured stages "
+                         "and a short test of its speed.")
         return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b(\[[0-9;?]*)?$")  # whole, or begun at the end
 SKIPPED = re.compile(r"Stage '.*' (didn't change, skipping|is cached - skipping run, checking out outputs)")
 HELD = "Stage '"  # a line that starts so is held back until it is whole: it may be one to leave out
 
@@ -66,11 +66,11 @@ class Screen:
             text = plain(line)
             watch(text)
             if self.given or not SKIPPED.fullmatch(text):
-                _show(line[self.given:] + b"\n")
+                _show(line[self.given:].rstrip(b"\r") + b"\n")
                 self._keep(text)
             self.given = 0
         text = plain(self.partial)
-        if self.partial and not (text and (HELD.startswith(text) or text.startswith(HELD))):
+        if self.given or not (HELD.startswith(text) or text.startswith(HELD)):
             _show(self.partial[self.given:])
             self.given = len(self.partial)
 
