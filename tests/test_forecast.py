@@ -170,7 +170,7 @@ def test_the_table_holds_every_stage_or_is_refused() -> None:
     assert table(taken, params, ["code", "train_main", "train@a"]) == {
         "code": {"seconds": 1.0, "method": ""}, "train_main": {"seconds": 9.0, "method": "himoe"},
         "train@a": {"seconds": 2.0, "method": "mean"}}
-    with pytest.raises(InputError, match="no seconds of cost.*make clean"):
+    with pytest.raises(InputError, match=r"no seconds of cost.*make clean"):
         table(taken, params, ["code", "cost"])
 
 

@@ -16,7 +16,7 @@ from pipeline.screen import open_screen
 
 SKIPPED = "print(\"Stage 'code' didn't change, skipping\")\n"
 STARTED = "print(\"Running stage 'train@a':\")\nprint('> python -m pipeline.train a')\n"
-ERROR = "import sys\nprint(\"ERROR: failed to reproduce 'train@a': failed to run: python, exited with 1\")\nsys.exit(255)\n"
+ERROR = "import sys\nprint(\"ERROR: failed to reproduce 'train@a': failed to run: python\")\nsys.exit(255)\n"
 DUE = Forecast((Stage("train@a", "", (), (), {}, "himoe"), Stage("tables", "", (), (), {}, "")), 88,
                {"train@a": 30.0, "tables": 5.0}, (30.0, 35.0, 50.0))
 NOTHING = Forecast((), 88, {}, None)
