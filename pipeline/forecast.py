@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def stages_to_run(stages: list[Stage]) -> list[Stage]:
         due.add("code")
     anew = due & set(KNOWN) or stale & {f"code/{name}.txt" for name in KNOWN}
     with tempfile.TemporaryDirectory() as folder:
-        made = _settings_anew(Path(folder)) if anew else Path()
+        made = _settings_anew(stages, Path(folder)) if anew else Path()
         due |= {stage.name for stage in stages if stage.name not in due
                 and any(dep["path"] in stale or _file_changed(dep, made) for dep in lock[stage.name].get("deps", []))}
     while more := {stage.name for stage in stages if stage.name not in due and _follows(stage, stages, due)}:
@@ -112,16 +113,14 @@ def _own_reason(stage: Stage, entry: Mapping[str, Any] | None) -> bool:
     return not all(Path(path).exists() or (CACHE / md5[:2] / md5[2:]).exists() for path, md5 in outs.items())
 
 
-def _settings_anew(folder: Path) -> Path:
+def _settings_anew(stages: list[Stage], folder: Path) -> Path:
     """What ``plan`` and ``settings`` would write now, below *folder*; what they refuse is left to them to say."""
-    from pipeline.plan import plan
-    from pipeline.settings import settings
-
-    made = folder / "settings"
-    made.mkdir()
+    (folder / "settings").mkdir()
     with contextlib.suppress(InputError):
-        plan(str(made / "protocols"), str(made / "lines.json"))
-        settings(str(made / "lines.json"), str(made / "runs"))
+        for stage in stages:
+            if stage.name in ("plan", "settings"):
+                arguments = stage.command.split()[3:]  # python -m pipeline.<name> and paths below settings/
+                getattr(import_module(f"pipeline.{stage.name}"), stage.name)(*(str(folder / one) for one in arguments))
     return folder
 
 

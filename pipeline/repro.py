@@ -20,7 +20,7 @@ from pipeline.seconds import note_seconds
 from pipeline.stage import SCRATCH
 
 LOG = SCRATCH / "repro.log"
-COMMAND = (sys.executable, "-m", "pipeline.warm", "dvc", "repro")
+COMMAND = (sys.executable, "-m", "pipeline.warm", sys.executable, "-m", "pipeline.quick_dvc", "repro")
 RUNNING, OTHER = re.compile(r"Running stage '(.*)':"), re.compile(r"Stage '(.*)' ")
 INTERRUPTED = 130
 

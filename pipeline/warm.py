@@ -26,6 +26,7 @@ from pathlib import Path
 
 IMPORTED = ("himoe.running", "himoe.evaluation", "himoe.methods.himoe", "himoe.signals", "himoe.features",
             "pyarrow.parquet", "safetensors.torch", "scipy.signal", "sklearn.linear_model", "joblib")
+NO_STAGES = ("pipeline.warm", "pipeline.quick_dvc")  # what stages are started by
 RUN_IT_YOURSELF = "run it yourself"
 
 
@@ -39,7 +40,7 @@ def forward(address: str, argv: Sequence[str]) -> None:
     """Let the process at *address* run ``python -m MODULE ARGUMENTS`` and end with its exit code; or return."""
     place = list(argv).index("-m") if "-m" in argv else -1
     module = argv[place + 1] if 0 <= place < len(argv) - 1 else ""
-    if place != 1 or module == "pipeline.warm" or not hasattr(socket, "send_fds"):
+    if place != 1 or module in NO_STAGES or not hasattr(socket, "send_fds"):
         return
     request = {"module": module, "arguments": list(argv[place + 2:]), "folder": os.getcwd(),
                "environment": dict(os.environ)}

@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lists: dict[str, st
     Path("code").mkdir()
     for name, text in lists.items():
         Path("code", f"{name}.txt").write_text(text, encoding="utf-8")
-    plan("settings/protocols", "settings/lines.json")
+    plan("settings/protocols", "settings/filters", "settings/lines.json")
     settings("settings/lines.json", "settings/runs")
     lock: dict[str, Any] = {}
     for stage in read_stages():
@@ -98,6 +98,14 @@ def test_what_all_runs_share_trains_them_all(project: Path) -> None:
     change_params(lambda params: params["reference"]["model"].update(features=8))
     runs = {f"train@{name}" for name in tiny_params()["runs"]}
     assert due() == {"settings", *runs, *AFTER_TRAINING}
+
+
+def test_a_table_of_filters_runs_the_sets_that_use_it(project: Path) -> None:
+    change_params(lambda params: params["preprocess"]["quick_seed"]["EEG"].update(sfreq_hz=64, band_hz=[1, 20]))
+    assert due() == {"plan"}  # the tiny project's set uses another
+    change_params(lambda params: params["preprocess"]["usual"]["EEG"].update(band_hz=[2, 45]))
+    assert {"plan", "preprocess@deap", "window@deap", "train@deap-mean"} < due()
+    assert {"download@deap", "face@deap", "settings"}.isdisjoint(due())
 
 
 def test_a_set_of_other_files_runs_all_that_reads_it(project: Path) -> None:
