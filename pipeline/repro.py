@@ -1,6 +1,6 @@
 """``make repro``: say what will happen, run ``dvc repro``, say what it came to; all of it also in a log.
 
-Arguments are stages, as ``dvc repro`` takes them.
+Arguments are stages, as ``dvc repro`` takes them; nothing is foretold then.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Watch:
 
 def repro(stages: Sequence[str], screen: Screen) -> int:
     """Run the pipeline and talk about it; the exit code of ``dvc repro``."""
-    started, found = time.monotonic(), _forecast(screen)
+    started, found = time.monotonic(), None if stages else _forecast(screen)
     imports = Thread(target=_import_outcome, daemon=True)
     if found is not None and not found.stages:
         imports.start()  # it will be needed in a moment, and there is a core to spare
