@@ -10,8 +10,12 @@ from himoe.datasets.devices.contract import DeviceFile
 from himoe.datasets.devices.e4 import SENSORS, open_e4
 from himoe.datasets.devices.edf import open_edf
 from himoe.datasets.devices.mne_raw import open_brainvision, open_eeglab, open_fif
+from himoe.datasets.devices.muse import is_muse, open_muse
+from himoe.datasets.devices.openbci import is_openbci, open_openbci
+from himoe.datasets.devices.shimmer import is_shimmer, open_shimmer
 from himoe.datasets.devices.xdf import open_xdf, peek_xdf
 from himoe.errors import bad_input
+from himoe.files import require_file
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ FORMATS: Mapping[str, Format] = {
     "eeglab": Format((".set",), open_eeglab, (".fdt",)),
     "fif": Format((".fif",), open_fif, (".fif",)),
     "xdf": Format((".xdf", ".xdfz"), open_xdf, peek=peek_xdf),
+    "muse": Format((), open_muse),
+    "openbci": Format((".txt",), open_openbci),
+    "shimmer": Format((), open_shimmer),
     "e4": Format((".zip",), open_e4, inside=(*(f"{name}.csv" for name in SENSORS), "tags.csv")),
 }
 TABLE = "table"
@@ -62,6 +69,14 @@ def format_of(where: str, file: str, said: str | None) -> str:
     known = [*TABLE_ENDINGS, *(ending for form in FORMATS.values() for ending in form.endings)]
     raise bad_input(f"{where}: file", repr(file)[:80], f"a name that ends in one of {' '.join(known)}",
                     "convert the files, or say format: e4 for an Empatica folder")
+
+
+def text_format(path: Path) -> str | None:
+    """The format of a text file, by its first line; None for others."""
+    with open(require_file(path), encoding="utf-8-sig", errors="replace") as stream:
+        first = stream.readline(2000)
+    return next((name for name, told in (("muse", is_muse), ("openbci", is_openbci), ("shimmer", is_shimmer))
+                 if told(first)), None)
 
 
 def patterns_of(name: str, glob: str) -> tuple[str, ...]:
