@@ -18,9 +18,9 @@ from pipeline.forecast import Forecast, forecast
 from pipeline.screen import Screen, open_screen
 from pipeline.seconds import note_seconds
 from pipeline.stage import SCRATCH
+from pipeline.warm import REPRO
 
 LOG = SCRATCH / "repro.log"
-COMMAND = (sys.executable, "-m", "pipeline.warm", sys.executable, "-m", "pipeline.quick_dvc", "repro")
 RUNNING, OTHER = re.compile(r"Running stage '(.*)':"), re.compile(r"Stage '(.*)' ")
 INTERRUPTED = 130
 
@@ -68,7 +68,7 @@ def repro(stages: Sequence[str], screen: Screen) -> int:
         imports.start()  # it will be needed in a moment, and there is a core to spare
     watch = Watch()
     try:
-        code = screen.run([*COMMAND, *stages], watch)
+        code = screen.run([*REPRO, *stages], watch)
     finally:
         pace.end()
     took = duration_text(time.monotonic() - started)

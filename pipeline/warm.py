@@ -27,6 +27,8 @@ from pathlib import Path
 IMPORTED = ("himoe.running", "himoe.evaluation", "himoe.methods.himoe", "himoe.signals", "himoe.features",
             "pyarrow.parquet", "safetensors.torch", "scipy.signal", "sklearn.linear_model", "joblib")
 NO_STAGES = ("pipeline.warm", "pipeline.quick_dvc")  # what stages are started by
+# `dvc repro`, as everything here runs it.
+REPRO = (sys.executable, "-m", "pipeline.warm", sys.executable, "-m", "pipeline.quick_dvc", "repro")
 RUN_IT_YOURSELF = "run it yourself"
 
 

@@ -31,7 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     monkeypatch.setattr(outcome, "outcome", lambda: print("A has the highest CCC"))
 
     def running(text: str, found: Forecast = DUE) -> tuple[int, list[str]]:
-        monkeypatch.setattr(repro, "COMMAND", (sys.executable, "-uc", text))
+        monkeypatch.setattr(repro, "REPRO", (sys.executable, "-uc", text))
         monkeypatch.setattr(repro, "forecast", lambda: found)
         with open_screen(repro.LOG) as screen:
             code = repro.repro([], screen)
@@ -104,7 +104,7 @@ def test_a_mistake_in_the_parameters_is_left_to_the_stages(run: Run, monkeypatch
     def refuse() -> Forecast:
         raise InputError("params.yaml: no")
 
-    monkeypatch.setattr(repro, "COMMAND", (sys.executable, "-uc", STARTED + "print('error: no.')\n" + ERROR))
+    monkeypatch.setattr(repro, "REPRO", (sys.executable, "-uc", STARTED + "print('error: no.')\n" + ERROR))
     monkeypatch.setattr(repro, "forecast", refuse)
     with open_screen(repro.LOG) as screen:
         assert repro.repro([], screen) == 255
