@@ -22,6 +22,7 @@ from pipeline.warm import REPRO
 
 LOG = SCRATCH / "repro.log"
 RUNNING, OTHER = re.compile(r"Running stage '(.*)':"), re.compile(r"Stage '(.*)' ")
+KEPT = re.compile(r"\b[1-9]\d*( of \d+ \w+)? kept from before$")  # "0 kept from before" is a stage that began anew
 INTERRUPTED = 130
 
 
@@ -47,7 +48,7 @@ class Watch:
             self.error = line.removeprefix("error: ")
         elif line.strip() and not self.refusal:
             self.last = line.strip()
-        self.resumed |= line.endswith(" kept from before")
+        self.resumed |= bool(KEPT.search(line))
 
     def ended(self) -> None:
         """The stage under way is done; one that went on from before says nothing about the time it takes."""

@@ -52,12 +52,10 @@ def open_muse(path: Path) -> DeviceFile:
     except (UnicodeDecodeError, csv.Error) as error:
         raise bad_input(path, f"text that cannot be taken apart ({error})", "Mind Monitor's CSV",
                         "export it again") from error
-    times_s, rate_hz, said = even_times(str(path), stamps_s, KNOWN_HZ)
-    zero_s = float(times_s[0])
-    even_s = times_s - zero_s
+    zero_s, even_s, rate_hz, said = even_times(path, stamps_s, KNOWN_HZ)
     channels = tuple(name for name in names if name not in (TIME, ELEMENTS))
     units = tuple(next((unit for start, unit in UNITS.items() if name.startswith(start)), "") for name in channels)
-    one = Stream("muse", "", channels, units, rate_hz, len(times_s), 0.0, partial(from_rows, values),
+    one = Stream("muse", "", channels, units, rate_hz, len(even_s), 0.0, partial(from_rows, values),
                  lambda: even_s)
     found = tuple(sorted((Marker(time_s - zero_s, text) for time_s, text in marks), key=lambda mark: mark.time_s))
     return DeviceFile(path, (one,), Start(zero_s, False), lambda: found, notes=(*notes, *said), files=(path,))

@@ -49,11 +49,9 @@ def open_openbci(path: Path) -> DeviceFile:
     numbers, lost = _numbers(rows[:, place[INDEX]])
     if lost:
         notes.append(f"{path}: {lost} samples were lost on the way, by the board's counter: a gap.")
-    times_s, found_hz, said = even_times(str(path), stamps_s, (rate_hz,), numbers)
-    zero_s = float(times_s[0])
-    even_s = times_s - zero_s
+    zero_s, even_s, found_hz, said = even_times(path, stamps_s, (rate_hz,), numbers)
     marker = next((i for name, i in place.items() if name.startswith(MARKER)), None)
-    marks = tuple(Marker(float(times_s[k]) - zero_s, f"{rows[k, marker]:g}")
+    marks = tuple(Marker(float(even_s[k]), f"{rows[k, marker]:g}")
                   for k in (() if marker is None else np.flatnonzero(rows[:, marker])))
     kept = [i for name, i in place.items() if name not in (INDEX, TIME) and i != marker]
     channels = tuple(names[columns[i]] for i in kept)

@@ -48,9 +48,7 @@ def open_shimmer(path: Path) -> DeviceFile:
         raise bad_input(path, f"names {' '.join(names)[:120]}, units {' '.join(units)[:120]}",
                         f"a unit a name, and one {TIME} in ms", "export it with Unix time")
     rows, notes = _rows(path, lines[3:], mark, len(names))
-    times_s, rate_hz, said = even_times(str(path), rows[:, time[0]] / 1e3)
-    zero_s = float(times_s[0])
-    even_s = times_s - zero_s
+    zero_s, even_s, rate_hz, said = even_times(path, rows[:, time[0]] / 1e3)
     kept = [k for k in range(len(names)) if k != time[0]]
     sensor = SENSOR.match(names[time[0]])
     channels = tuple(_short(names[k]) for k in kept)

@@ -22,13 +22,13 @@ BACK_S = 0.1  # packets may change places, a clock that was set back may not
 STRAY_S = 0.5
 
 
-def even_times(where: str, stamps_s: np.ndarray, known_hz: Sequence[float] = (),
-               numbers: np.ndarray | None = None) -> tuple[np.ndarray, float, list[str]]:
-    """Times (N,) at even steps between breaks, the rate in Hz, and notes.
+def even_times(where: object, stamps_s: np.ndarray, known_hz: Sequence[float] = (),
+               numbers: np.ndarray | None = None) -> tuple[float, np.ndarray, float, list[str]]:
+    """The first sample's time, times (N,) from it on at even steps between breaks, the rate in Hz, and notes.
 
     Parameters
     ----------
-    where : str
+    where : object
         File, for messages.
     stamps_s : ndarray, (N,)
     known_hz : sequence of float
@@ -45,6 +45,8 @@ def even_times(where: str, stamps_s: np.ndarray, known_hz: Sequence[float] = (),
         raise bad_input(where, f"{len(stamps_s)} samples, {int((~np.isfinite(stamps_s)).sum())} without a time",
                         "two or more, each with a time", "see whether the recording was cut off")
     numbers = np.arange(len(stamps_s)) if numbers is None else numbers
+    first_s = float(stamps_s[0])
+    stamps_s = stamps_s - first_s  # seconds since 1970 leave few digits
     steps_s = np.diff(stamps_s)
     if steps_s.min() < -BACK_S:
         row = int(np.argmin(steps_s))
@@ -60,7 +62,7 @@ def even_times(where: str, stamps_s: np.ndarray, known_hz: Sequence[float] = (),
         strays_s = max(strays_s, float(np.abs(times_s[begin:end] - stamps_s[begin:end]).max()))
     notes = [f"{where}: its time stamps stray from even steps at {rate_hz:.4g} Hz by up to {strays_s:.2g} s: samples "
              "may be lost."] if strays_s > STRAY_S else []
-    return times_s, rate_hz, notes
+    return first_s + float(times_s[0]), times_s - times_s[0], rate_hz, notes
 
 
 def _rate(stamps_s: np.ndarray, numbers: np.ndarray, parts: Sequence[tuple[int, int]],
