@@ -125,20 +125,12 @@ def write_muse(path: Path, times_s: np.ndarray, data: np.ndarray, marks: Sequenc
 
 def write_openbci(path: Path, numbers: np.ndarray, data: np.ndarray, sfreq_hz: float, marks: Mapping[int, int]) -> Path:
     """A .txt of the OpenBCI GUI; *numbers*: which samples arrived; *marks*: number of a sample -> marker."""
-<<<<<<< HEAD
-    names = "Sample Index, EXG Channel 0, EXG Channel 1, Other, Other, Timestamp, Marker Channel, Timestamp (Formatted)"
-    head = ["%OpenBCI Raw EXG Data", "%Number of channels = 2", f"%Sample Rate = {sfreq_hz} Hz", "%Board = Cyton",
-            names]
-    rows = [f"{n % 256}, {low}, {high}, 0, 0, {E4_START + n // 8 * 8 / sfreq_hz:.6f}, {marks.get(int(n), 0)}, 12:00:53"
-            for n, low, high in zip(numbers, *data, strict=True)]
-=======
     names = ("Sample Index, EXG Channel 0, EXG Channel 1, Other, Other, Timestamp, Marker Channel, "
              "Timestamp (Formatted)")
     head = ["%OpenBCI Raw EXG Data", "%Number of channels = 2", f"%Sample Rate = {sfreq_hz} Hz", names]
     time_s = E4_START + numbers // 8 * 8 / sfreq_hz  # packets of 8 samples
     rows = [f"{n % 256}, {low}, {high}, 0, 0, {arrived_s:.6f}, {marks.get(int(n), 0)}, 12:00:53.329"
             for n, arrived_s, low, high in zip(numbers, time_s, *data, strict=True)]
->>>>>>> b1a2225280cd4138c53b6fde75db12aa6bed90a6
     path.write_text("\n".join([*head, *rows]) + "\n")
     return path
 
