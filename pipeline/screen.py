@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import select
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import TextIO
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b(\[[0-9;?]*)?$")  # whole, or begun at the end
 SKIPPED = re.compile(r"Stage '.*' (didn't change, skipping|is cached - skipping run, checking out outputs)")
+LOOK_S = 0.2  # without output, until it is asked whether the command still runs
 HELD = "Stage '"  # a line that starts so is held back until it is whole: it may be one to leave out
 
 
@@ -46,6 +48,11 @@ class Screen:
         try:
             while True:
                 try:
+                    # A process that the command left behind may hold its end open for good.
+                    if not select.select([reader], [], [], LOOK_S)[0]:
+                        if process.poll() is None:
+                            continue
+                        break
                     data = os.read(reader, 2**16)
                 except KeyboardInterrupt:  # the command has had it too, and ends by itself
                     continue

@@ -8,6 +8,7 @@ no such process, or one that has imported other code than what is on disk now, r
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -115,6 +116,7 @@ def _wait(child: int, client: socket.socket) -> int:
 
 def _run(request: Mapping[str, object], descriptors: Sequence[int]) -> None:
     """In the fork: become the stage, and end."""
+    atexit._clear()  # what was registered so far is for the server's end
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
     os.environ.clear()
@@ -131,9 +133,19 @@ def _run(request: Mapping[str, object], descriptors: Sequence[int]) -> None:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        _finish()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _finish() -> None:
+    """What an interpreter does at its end: worker processes go, and their files with them."""
+    workers = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(workers, "_executor", None)
+    if executor is not None:
+        executor.shutdown(wait=True, kill_workers=True)
+    atexit._run_exitfuncs()
 
 
 def warm(command: Sequence[str]) -> int:

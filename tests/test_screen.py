@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ def test_plain_text_is_what_a_line_shows_in_the_end() -> None:
 CHILD = "import sys; print('out', sys.stdout.isatty()); print('err', sys.stderr.isatty(), file=sys.stderr); sys.exit(3)"
 PARENT = f"""
 import sys
+import time
 from pathlib import Path
 from pipeline.screen import open_screen
 with open_screen(Path(sys.argv[1])) as screen:
@@ -96,3 +98,13 @@ def test_what_is_printed_inside_is_said(tmp_path: Path, capsys: pytest.CaptureFi
         print("two")
     assert capsys.readouterr().out == "one\ntwo\n"
     assert (tmp_path / "log").read_text(encoding="utf-8").splitlines()[1:] == ["one", "two"]
+
+
+def test_a_process_that_the_command_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
+    code = ("import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)']);"
+            "print('done')")
+    started = time.monotonic()
+    with open_screen(tmp_path / "log") as screen:
+        assert screen.run([sys.executable, "-c", code], lambda line: None) == 0
+    assert time.monotonic() - started < 10
+    assert "done" in (tmp_path / "log").read_text()
