@@ -26,9 +26,9 @@ from himoe.datasets.continuous import Recordings, Said, look
 from himoe.datasets.description import DESCRIPTION as DESCRIPTION
 from himoe.datasets.description import Description, Table, load_description, number, text
 from himoe.datasets.devices import patterns_of
+from himoe.datasets.event_ratings import event_files
 from himoe.datasets.folder_tables import (
     Ratings,
-    as_glob,
     file_of,
     files_without_rating,
     is_there,
@@ -40,6 +40,7 @@ from himoe.datasets.folder_tables import (
 )
 from himoe.datasets.grid import on_grid
 from himoe.datasets.links import require_inside
+from himoe.datasets.pattern import as_glob
 from himoe.datasets.tablefile import has_rows, read_table
 from himoe.errors import InputError, bad_input
 from himoe.recordings import Session, Signal, Trial
@@ -90,8 +91,11 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
 
     Looks at the beginning of every file, not at its samples.
     """
-    for name in (DESCRIPTION, description.ratings, *([description.annotations] if description.annotations else [])):
-        require_inside(root, root / name, options)
+    tables = [root / description.ratings]
+    if description.events is not None:
+        tables = [path for path, _ in event_files(description, root)]
+    for path in (root / DESCRIPTION, *tables, *([root / description.annotations] if description.annotations else [])):
+        require_inside(root, path, options)
     ratings = read_ratings(description, root)
     missing: list[str] = []
     problems: list[str] = []
