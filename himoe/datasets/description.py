@@ -35,7 +35,9 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Table:
-    """Where one modality lies: file pattern, value columns, rate, unit; time column and clock if irregular.
+    """Where one modality lies: file pattern, channels, rate, unit; time column and clock if irregular.
+
+    ``columns`` are the channels' names, ``sources`` what the file calls them.
 
     ``format`` is ``table`` or a device's (:data:`himoe.datasets.devices.FORMATS`); ``stream``: a device's
     stream, by name or kind; ``offset_s``: the beginning of its file on the trials' clock, where that was said.
@@ -49,6 +51,7 @@ class Table:
     clock: Clock
     cut_past_end: bool
     dialect: Dialect
+    sources: tuple[str, ...]
     format: str = TABLE
     stream: str | None = None
     offset_s: float | None = None
@@ -200,10 +203,20 @@ def _table(where: str, entry: Any, usual: Dialect) -> Table:
     time_column, clock = _clock(where, entry, sfreq_hz) if form == TABLE else (None, _gap(where, entry, sfreq_hz))
     past_end = _one_of(f"{where}: past_end", entry.get("past_end", "refuse"), PAST_END)
     stream, offset_s = entry.get("stream"), entry.get("offset_s")
-    return Table(file, _names(f"{where}: columns", entry["columns"]), sfreq_hz,
+    sources, columns = _columns(f"{where}: columns", entry["columns"])
+    return Table(file, columns, sfreq_hz,
                  text(f"{where}: unit", entry["unit"]), time_column, clock, past_end == "cut",
-                 _dialect(where, entry, usual), form, None if stream is None else text(f"{where}: stream", stream),
+                 _dialect(where, entry, usual), sources, form,
+                 None if stream is None else text(f"{where}: stream", stream),
                  None if offset_s is None else number(f"{where}: offset_s", offset_s))
+
+
+def _columns(where: str, value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the file calls the channels, and their names: the same where a list is given."""
+    if not isinstance(value, dict):
+        names = _names(where, value)
+        return names, names
+    return _names(where, list(value)), _names(where, list(value.values()))
 
 
 def _gap(where: str, entry: Mapping[str, Any], sfreq_hz: float) -> Clock:

@@ -147,7 +147,7 @@ def _has_samples(root: Path, path: Path, table: Table, options: Mapping[str, str
     if table.is_device:
         return look(root, path, table, options)
     times = [] if table.time_column is None else [table.time_column]
-    return has_rows(require_inside(root, path, options), [*times, *table.columns], table.dialect)
+    return has_rows(require_inside(root, path, options), [*times, *table.sources], table.dialect)
 
 
 def _nothing(root: Path, missing: list[str], problems: list[str]) -> InputError:
@@ -212,8 +212,8 @@ def _signals(description: Description, root: Path, key: tuple[str, str], wanted:
 
 def _signal(path: Path, table: Table, duration_s: float | None, said: Said) -> Signal:
     times = () if table.time_column is None else (table.time_column,)
-    rows = read_table(path, (), (*times, *table.columns), dialect=table.dialect)
-    values = np.stack([rows.numbers[name] for name in table.columns])
+    rows = read_table(path, (), (*times, *table.sources), dialect=table.dialect)
+    values = np.stack([rows.numbers[name] for name in table.sources])
     length_s = rows.n_rows / table.sfreq_hz
     if table.time_column is not None and rows.n_rows:
         axis = read_clock(f"{path}: {table.time_column}", rows.numbers[table.time_column], values, table.clock,
