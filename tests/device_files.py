@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -106,6 +108,25 @@ def write_set(path: Path, data: np.ndarray, names: Sequence[str], sfreq_hz: floa
         "setname": path.stem, "nbchan": float(len(names)), "pnts": float(data.shape[1]), "trials": 1.0,
         "srate": float(sfreq_hz), "xmin": 0.0, "xmax": data.shape[1] / sfreq_hz, "data": data.astype(np.float32),
         "chanlocs": channels, "event": events, "epoch": np.empty(0), "urchanlocs": np.empty(0)}}, appendmat=False)
+    return path
+
+
+def write_physio(path: Path, rows: np.ndarray, columns: Sequence[str], sfreq_hz: float, start_s: float,
+                 units: str = "uS", about: Path | None = None) -> Path:
+    """A BIDS ``*_physio.tsv.gz``, and its .json beside it or at *about*; NaN is written as n/a."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join("\t".join("n/a" if np.isnan(value) else f"{value:.6g}" for value in row) for row in rows)
+    path.write_bytes(gzip.compress((text + "\n").encode()))
+    said = {"SamplingFrequency": sfreq_hz, "StartTime": start_s, "Columns": list(columns),
+            **{name: {"Units": units} for name in columns}}
+    (about or path.with_name(path.name.replace(".tsv.gz", ".json"))).write_text(json.dumps(said))
+    return path
+
+
+def write_tsv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
+    """A table of BIDS."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join("\t".join(map(str, row)) for row in [columns, *rows]) + "\n", encoding="utf-8")
     return path
 
 

@@ -350,7 +350,11 @@ def test_formats_by_ending_and_what_belongs_to_them() -> None:
     for file, said in (("{subject}", None), ("{subject}.edf", "wfdb")):
         with pytest.raises(InputError, match="x: f"):
             format_of("x", file, said)
-    assert patterns_of("brainvision", "*/a.vhdr") == ("*/a.vhdr", "*/*.eeg", "*/*.vmrk", "*/*.dat")
+    assert patterns_of("brainvision", "*/a.vhdr") == (
+        "*/a.vhdr", "*/*.eeg", "*/*.vmrk", "*/*.dat", "*/*_channels.tsv", "*/*_events.tsv")
+    assert patterns_of("bids_physio", "a/*.tsv.gz") == (
+        "a/*.tsv.gz", "a/*_physio.json", "a/*dataset_description.json", "*_physio.json", "*dataset_description.json")
     assert patterns_of("e4", "*")[:2] == ("*/BVP.csv", "*/EDA.csv")
     assert patterns_of("e4", "*.zip") == ("*.zip",)
-    assert set(FORMATS) == {"edf", "brainvision", "eeglab", "fif", "xdf", "e4", "muse", "openbci", "shimmer"}
+    assert set(FORMATS) == {"edf", "brainvision", "eeglab", "fif", "xdf", "e4", "muse", "openbci", "shimmer",
+                            "bids_physio"}

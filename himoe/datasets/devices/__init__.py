@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from himoe.datasets.devices.bids import ROOT_FILE, open_physio, with_tables
 from himoe.datasets.devices.contract import DeviceFile
 from himoe.datasets.devices.e4 import SENSORS, open_e4
 from himoe.datasets.devices.edf import open_edf
@@ -22,22 +23,25 @@ from himoe.files import require_file
 class Format:
     """A format: endings of its files (none = must be said), how it is opened, and the files that go with one.
 
-    ``beside``: endings of files in the same folder; ``inside``: files in a recording that is a folder.
-    ``peek``: opens it without its samples, where that saves much time.
+    ``beside``: endings of files in the same folder, with ``above`` also in those above it; ``inside``: files in a
+    recording that is a folder. ``peek``: opens it without its samples, where that saves much time.
     """
 
     endings: tuple[str, ...]
     open: Callable[[Path], DeviceFile]
     beside: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
+    above: bool = False
     peek: Callable[[Path], DeviceFile] | None = None
 
 
+TABLES = ("_channels.tsv", "_events.tsv")  # of BIDS
 FORMATS: Mapping[str, Format] = {
-    "edf": Format((".edf", ".bdf"), open_edf),
-    "brainvision": Format((".vhdr",), open_brainvision, (".eeg", ".vmrk", ".dat")),
-    "eeglab": Format((".set",), open_eeglab, (".fdt",)),
-    "fif": Format((".fif",), open_fif, (".fif",)),
+    "edf": Format((".edf", ".bdf"), open_edf, TABLES),
+    "brainvision": Format((".vhdr",), open_brainvision, (".eeg", ".vmrk", ".dat", *TABLES)),
+    "eeglab": Format((".set",), open_eeglab, (".fdt", *TABLES)),
+    "fif": Format((".fif",), open_fif, (".fif", *TABLES)),
+    "bids_physio": Format((".tsv.gz",), open_physio, ("_physio.json", ROOT_FILE), above=True),
     "xdf": Format((".xdf", ".xdfz"), open_xdf, peek=peek_xdf),
     "muse": Format((), open_muse),
     "openbci": Format((".txt",), open_openbci),
@@ -60,7 +64,7 @@ def format_of(where: str, file: str, said: str | None) -> str:
         if said != TABLE and said not in FORMATS:
             raise bad_input(f"{where}: format", repr(said)[:80], f"one of {TABLE} {' '.join(FORMATS)}", "correct it")
         return said
-    ending = PurePosixPath(file).suffix.lower()
+    ending = ending_of(file)
     if ending in TABLE_ENDINGS:
         return TABLE
     for name, form in FORMATS.items():
@@ -79,12 +83,19 @@ def text_format(path: Path) -> str | None:
                  if told(first)), None)
 
 
+def ending_of(name: str) -> str:
+    """A file's ending in small letters; ``.tsv.gz`` as one."""
+    whole = PurePosixPath(name)
+    return "".join(whole.suffixes[-2:] if whole.suffix == ".gz" else whole.suffixes[-1:]).lower()
+
+
 def patterns_of(name: str, glob: str) -> tuple[str, ...]:
     """The globs of all files of recordings that *glob* finds."""
     form = FORMATS[name]
-    folder = str(PurePosixPath(glob).parent)
-    beside = tuple(f"*{ending}" if folder == "." else f"{folder}/*{ending}" for ending in form.beside)
-    if form.inside and PurePosixPath(glob).suffix.lower() not in form.endings:
+    parents = PurePosixPath(glob).parents
+    folders = ["" if str(one) == "." else f"{one}/" for one in (parents if form.above else parents[:1])]
+    beside = tuple(f"{folder}*{ending}" for folder in folders for ending in form.beside)
+    if form.inside and ending_of(glob) not in form.endings:
         return tuple(f"{glob}/{inside}" for inside in form.inside)
     return (glob, *beside)
 
@@ -93,7 +104,7 @@ def is_recording(path: Path, name: str) -> bool:
     """Whether there is a file at *path* that can be of the format *name*, or a folder that is such a recording."""
     form = FORMATS[name]
     if path.is_file():
-        return not form.inside or path.suffix.lower() in form.endings
+        return not form.inside or ending_of(path.name) in form.endings
     return any((path / inside).is_file() for inside in form.inside)
 
 
@@ -106,4 +117,5 @@ def open_device(path: Path, name: str, samples: bool = True) -> DeviceFile:
         If it is no such recording; the sentence says what was found.
     """
     form = FORMATS[name]
-    return form.open(path) if samples or form.peek is None else form.peek(path)
+    file = form.open(path) if samples or form.peek is None else form.peek(path)
+    return with_tables(file) if set(TABLES) <= set(form.beside) else file
