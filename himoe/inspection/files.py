@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from himoe.datasets import DATASETS
-from himoe.datasets.devices import text_format
+from himoe.datasets.devices import ending_of, text_format
 from himoe.datasets.devices.e4 import SENSORS
 from himoe.datasets.fetch import PATTERNS
-from himoe.errors import bad_input
+from himoe.errors import InputError, bad_input
 from himoe.files import require_file
 from himoe.inspection.devices import describe_device, endings
 from himoe.inspection.products import FOLD_COLUMNS, describe_fold_table, describe_parquet
@@ -46,11 +46,22 @@ def describe_file(path: Path) -> Report:
     """
     if require_file(path).stat().st_size == 0:
         raise bad_input(path, "0 bytes", "a file with content", "fetch it again")
-    describe = KINDS.get(path.suffix.lower())
+    describe = KINDS.get(ending_of(path.name))
     if describe is None:
-        raise bad_input(path, f"the ending {path.suffix!r}", "one of " + " ".join(KINDS),
-                        "give a file of one of these kinds, or a folder")
+        raise _another_kind(path)
     return {**describe(path), "bytes": path.stat().st_size}
+
+
+def _another_kind(path: Path) -> InputError:
+    return bad_input(path, f"the ending {path.suffix!r}", "one of " + " ".join(KINDS),
+                     "give a file of one of these kinds, or a folder")
+
+
+def _txt(path: Path) -> Report:
+    form = text_format(path)
+    if form is None:
+        raise _another_kind(path)
+    return describe_device(path, form)
 
 
 def _bdf(path: Path) -> Report:
@@ -161,5 +172,7 @@ def _range_row(name: str, values: np.ndarray) -> Report:
 KINDS: Mapping[str, Callable[[Path], Report]] = {
     ".bdf": _bdf, ".dat": _pickle, ".mat": _mat, ".csv": _csv, ".parquet": describe_parquet,
     ".avi": _video, ".mp4": _video, ".mov": _video, ".mkv": _video,
-    **{ending: partial(describe_device, name=name) for ending, name in endings().items() if ending != ".bdf"},
+    **{ending: partial(describe_device, name=name) for ending, name in endings().items()
+       if ending not in (".bdf", ".txt")},
+    ".txt": _txt,
 }

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain
+from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain, said_by
 from himoe.errors import InputError, bad_input
 from himoe.files import require_file
 
@@ -76,7 +76,7 @@ def open_edf(path: Path) -> DeviceFile:
     except InputError:
         raise
     except Exception as error:  # a damaged header can fail in any way at all
-        raise bad_input(f"{path}, header", f"a field that cannot be read ({type(error).__name__}: {error})",
+        raise bad_input(f"{path}, header", f"a field that cannot be read ({said_by(error)})",
                         "a complete EDF or BDF header", "export the recording again") from error
     if not streams:
         raise bad_input(path, "annotations and no signal", "a recording with signals", "give the recording itself")
@@ -92,7 +92,7 @@ def _layout(path: Path, notes: list[str]) -> Layout:
                             "fetch the file again")
         n_signals = int(fixed[252:256])
         header = fixed + stream.read(OF_A_SIGNAL * n_signals)
-    if n_signals < 1 or len(header) < FIXED + OF_A_SIGNAL * n_signals:
+    if n_signals < 1 or not len(header) == int(fixed[184:192]) == FIXED + OF_A_SIGNAL * n_signals:
         raise ValueError(f"{n_signals} signals in {len(header)} bytes")
     place = FIXED + BEFORE_SAMPLES * n_signals
     samples = [int(header[place + 8 * k:place + 8 * k + 8]) for k in range(n_signals)]
@@ -160,6 +160,16 @@ def _require_uninterrupted(layout: Layout) -> None:
 
 def _markers(layout: Layout) -> tuple[Marker, ...]:
     """Annotations, and triggers of a BioSemi status channel; refuses a recording with interruptions."""
+    try:
+        return _all_marks(layout)
+    except InputError:
+        raise
+    except Exception as error:  # damaged annotations can fail in any way at all
+        raise bad_input(f"{layout.path}, annotations", f"some that cannot be read ({said_by(error)})",
+                        "those of EDF+ or BDF+", "export the recording again") from error
+
+
+def _all_marks(layout: Layout) -> tuple[Marker, ...]:
     marks: list[Marker] = []
     began, code = None, 0
     for first, view in layout.blocks():

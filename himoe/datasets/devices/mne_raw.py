@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from himoe.datasets._mat import HDF5, list_variables
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain, said_by
 from himoe.datasets.devices.units import unit_factor
 from himoe.errors import InputError, bad_input
@@ -19,6 +21,7 @@ from himoe.files import require_file
 HEADER_FILES = re.compile(r"^\s*(DataFile|MarkerFile)\s*=\s*(.*?)\s*$", flags=re.MULTILINE | re.IGNORECASE)
 HEADER_BYTES = 2**20
 BREAKS = re.compile(r"boundary|BAD boundary|New Segment/?", flags=re.IGNORECASE)
+FILE_ID = 100  # kind of a FIF file's first tag
 SKIPPED = "BAD_ACQ_SKIP"  # MNE's own word for stretches that were not recorded, and are zeros in the file
 
 
@@ -34,12 +37,37 @@ def open_brainvision(path: Path) -> DeviceFile:
 
 def open_eeglab(path: Path) -> DeviceFile:
     """Open an EEGLAB .set of a continuous recording."""
+    with open(require_file(path), "rb") as stream:
+        is_v5 = HDF5 not in stream.read(520)
+    if is_v5:
+        list_variables(path)  # is it whole, and what it says?
     return _open(path, "read_raw_eeglab")
 
 
 def open_fif(path: Path) -> DeviceFile:
     """Open a FIF file of a continuous recording."""
+    _check_tags(path)
     return _open(path, "read_raw_fif")
+
+
+def _check_tags(path: Path) -> None:
+    """InputError unless one tag follows the other to the end of the file: MNE may go in circles where one is damaged.
+
+    A tag is four big-endian numbers (kind, type, bytes, place of the next one: 0 = behind this, -1 = none), then its
+    bytes.
+    """
+    size, place = require_file(path).stat().st_size, 0
+    with open(path, "rb") as stream:
+        while place < size:
+            stream.seek(place)
+            head = stream.read(16)
+            kind, _, length, following = struct.unpack(">iiii", head) if len(head) == 16 else (0, 0, -1, 0)
+            if length < 0 or place + 16 + length > size or (place == 0 and kind != FILE_ID) or 0 < following <= place:
+                raise bad_input(f"{path}: byte {place}", "no tag of a FIF file", "tags up to its end",
+                                "the file is cut off or damaged; export it again")
+            if following < 0:
+                return
+            place = following or place + 16 + length
 
 
 def _open(path: Path, reader: str, **options: Any) -> DeviceFile:
@@ -58,7 +86,7 @@ def _open(path: Path, reader: str, **options: Any) -> DeviceFile:
                   if issubclass(one.category, RuntimeWarning))
     fields = [_channel(raw, name) for name in raw.ch_names]
     stream = Stream("recording", "", tuple(raw.ch_names), tuple(unit for unit, _ in fields), float(raw.info["sfreq"]),
-                    int(raw.n_times), 0.0, partial(_samples, raw, np.array([factor for _, factor in fields])))
+                    int(raw.n_times), 0.0, partial(_samples, path, raw, np.array([factor for _, factor in fields])))
     marks, breaks_s = _marks(raw)
     files = tuple(dict.fromkeys([path, *(Path(str(name)) for name in raw.filenames if name)]))
     return DeviceFile(path, (stream,), _start(raw), _given(marks), breaks_s, notes, files)
@@ -83,11 +111,16 @@ def _channel(raw: Any, name: str) -> tuple[str, float]:
     return known.get(int(raw.info["chs"][raw.ch_names.index(name)]["unit"]), ""), 1.0
 
 
-def _samples(raw: Any, factors: np.ndarray, first: int, last: int, picks: Sequence[int]) -> np.ndarray:
+def _samples(path: Path, raw: Any, factors: np.ndarray, first: int, last: int, picks: Sequence[int]) -> np.ndarray:
     if last <= first:
         return np.empty((len(picks), 0))
     chosen = list(picks)
-    data = raw.get_data(picks=chosen, start=first, stop=last, reject_by_annotation=None) * factors[chosen, np.newaxis]
+    try:
+        data = raw.get_data(picks=chosen, start=first, stop=last, reject_by_annotation=None)
+    except Exception as error:  # a file that was cut off can fail in any way at all
+        raise bad_input(path, f"samples that MNE cannot read ({said_by(error)})", "a whole recording",
+                        "the file may have been cut off; export it again") from error
+    data = data * factors[chosen, np.newaxis]
     for one in raw.annotations:
         if one["description"] == SKIPPED:
             begin = round((one["onset"] - _zero_s(raw)) * raw.info["sfreq"])
