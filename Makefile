@@ -21,8 +21,7 @@ help:                     ## this list
 install: $(STAMP)         ## the environment in .venv, nothing else
 
 repro: $(STAMP)           ## every table, every figure and the report from raw files
-	python -m pipeline.warm dvc repro
-	python -m pipeline.outcome
+	python -m pipeline.repro
 
 report: $(STAMP)          ## reports/index.html, and whatever it needs that is not there yet
 	dvc repro report

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from himoe.inspection.checks import LEVELS, WINDOW_S, check_place
 from himoe.inspection.locate import place_of
 from himoe.inspection.look import inspect_path
 from himoe.inspection.new_study import new_study
+from himoe.inspection.propose import write_description
 from himoe.inspection.render import report_text
 
 GOOD, WRONG, NOT_IDENTIFIED = 0, 1, 2
@@ -57,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="say what a folder or file is",
                                   description="Say what a raw folder, a data file or a file of this project is.")
     inspect.add_argument("--all", action="store_true", help="read every subject, not only the first one")
+    inspect.add_argument("--write-yaml", action="store_true",
+                         help=f"write a {DESCRIPTION} for a folder with recordings of devices, to be edited")
     check = commands.add_parser("check", help="list what is wrong with a data set's raw folder",
                                 description="Read a data set's raw folder whole and list what is wrong with it. "
                                             "Exit code 1 if anything is an error.")
@@ -108,6 +112,11 @@ def _path(text: str) -> Path:
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    if options.write_yaml:
+        path, text = write_description(options.path)
+        print(f"{text}\nwritten: {path}\nEdit what is marked EDIT, then: himoe check {shlex.quote(str(options.path))} "
+              "--dataset NAME")
+        return GOOD
     reports = inspect_path(options.path, options.dataset, options.layout, options.all, options.jobs,
                            options.follow_links)
     if options.json:

@@ -1,16 +1,56 @@
-"""Progress on the terminal; silence where output is not a terminal."""
+"""Progress: a bar on a terminal; elsewhere (a log) a line now and then."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+LINE_S = 30.0  # between two lines in a log
 
 
 def progress(items: Iterable[T], label: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Iterate over *items* with a bar (count, rate, time left) on standard error if it is a terminal."""
-    yield from tqdm(items, desc=label, unit=unit, total=total, disable=not sys.stderr.isatty(), leave=False)
+    """Iterate over *items* and tell on standard error how far it is.
+
+    A terminal gets a bar (count, rate, time left). Anything else gets a line when ``LINE_S`` seconds have passed since
+    the last one, and so nothing about short work.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=label, unit=unit, total=total, leave=False)
+        return
+    started = told = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - told >= LINE_S and done != total:
+            told = now
+            note(f"{label}: {count_text(done, total, unit)}{_left(now - started, done, total)}")
+
+
+def note(text: str) -> None:
+    """One line on standard error, above a bar where there is one."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def count_text(done: int, total: int | None, unit: str) -> str:
+    """``4 of 12 models``, ``1 model``."""
+    of = "" if total is None else f" of {total}"
+    return f"{done}{of} {unit}{'' if (total or done) == 1 else 's'}"
+
+
+def duration_text(seconds: float) -> str:
+    """``40 s``, ``3 min``, ``1 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _left(elapsed: float, done: int, total: int | None) -> str:
+    left = "" if total is None else f", about {duration_text(elapsed / done * (total - done))} left"
+    return f" in {duration_text(elapsed)}{left}"

@@ -29,7 +29,7 @@ from himoe.inference import encode_fold
 from himoe.methods import build_method
 from himoe.methods.base import count_parameters
 from himoe.params import RunConfig
-from himoe.progress import progress
+from himoe.progress import count_text, note, progress
 from himoe.rundata import FoldTask, RunData, make_spec, run_tasks, trained_by_gradient
 from himoe.stacked import can_stack
 from himoe.training import choose_device, fit_tasks
@@ -94,7 +94,11 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
     places = {task: kept / f"{task.name}-{task_key(config, group, inputs)}" for group in groups for task in group}
     waiting = [(group, [places[task] for task in group]) for group in groups
                if not all(whole(places[task]) for task in group)]
-    for _ in progress(_results(config, data, waiting, jobs, score), config.name, "group of models", len(waiting)):
+    models = sum(len(group) for group, _ in waiting)
+    if models < len(tasks):
+        note(f"{config.name}: {count_text(len(tasks) - models, len(tasks), 'model')} kept from before")
+    groups_done = zip(waiting, _results(config, data, waiting, jobs, score), strict=True)
+    for _ in progress((task for (group, _), _ in groups_done for task in group), config.name, "model", models):
         pass
     with atomic_path(out) as folder:
         folder.mkdir(parents=True)

@@ -230,7 +230,7 @@ def read_meta(path: Path) -> ShardMeta:
 
 def open_shard(path: Path) -> SealedFile:
     """Open a shard whose footer is as it was written; InputError if it is not."""
-    return open_table(path, "a window shard as the window stage wrote it",
+    return open_table(path, "a window shard, or its features, as the stage wrote it",
                       "remove it and run the stage that makes it again")
 
 

@@ -22,6 +22,7 @@ SCRIPTS = ("plan", "settings", "download", "face", "preprocess", "window", "feat
 WITH_ONE_METHOD = ("train", "evaluate_main")
 WITH_EVERY_METHOD = ("cost",)
 READERS = ("files", "PackageLoader")  # functions whose first argument names a package with files to read
+STARTER = "pipeline.warm"  # how a stage's process starts, not what the stage does: no reason to run a stage again
 
 
 def code(out: str) -> None:
@@ -92,7 +93,7 @@ def imported_names(source: str) -> tuple[str, ...]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name.split(".")[0] in PACKAGES)
+    return tuple(name for name in names if name.split(".")[0] in PACKAGES and not f"{name}.".startswith(f"{STARTER}."))
 
 
 @cache

@@ -5,7 +5,9 @@ Where EEG front ends are compared (variants ``front_*``), seconds per training s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,14 +29,12 @@ FRONT = "front_"
 
 
 def cost(windows: str, features: str, settings: str, out: str) -> None:
-    """Measure the regression runs in *settings*, each method, modality set and front end once; write *out*."""
+    """Measure the runs in *settings* as :func:`chosen_runs` says; write *out*."""
     files = [read_json(path) for path in sorted(Path(settings).glob("*.json"))]
     params, profile = files[0], files[0]["profile"]
     runs = {name: line for file in files for name, line in file["runs"].items()}
     training = parse(TrainingParams, params["profiles"][profile]["training"], f"profiles.{profile}.training")
-    chosen = {(v["method"], v["modalities"], v["set"], v.get("variant", "")): (name, v)
-              for name, v in runs.items() if v.get("task", "regression") == "regression"
-              and v.get("variant", "").startswith(FRONT if v.get("variant") else "")}
+    chosen = chosen_runs(runs)
     fronts = {key[:3] for key in chosen if key[3]}
     rows = []
     for key, (name, values) in progress(chosen.items(), "cost", "method", len(chosen)):
@@ -44,7 +44,7 @@ def cost(windows: str, features: str, settings: str, out: str) -> None:
         meta, made = folder_meta(folder), folder_meta(Path(features) / data_set)
         as_features = read_as_features(run, model)
         spec = Spec({m: (made if m in as_features else meta).shape(m) for m in run.modalities},
-                    Task("regression", meta.dimensions, meta.scale, meta.thresholds), model, alignment, meta.step_s)
+                    Task(run.task, meta.dimensions, meta.scale, meta.thresholds), model, alignment, meta.step_s)
         network = build_method(method, spec)
         batch = random_batch(spec, SEQUENCES, training.sequence_length)
         seconds = seconds_per_window(network, batch) if network.gradient else None
@@ -54,6 +54,21 @@ def cost(windows: str, features: str, settings: str, out: str) -> None:
                      variant, model.eeg_encoder if network.gradient and "EEG" in run.modalities else None, step))
     frame = pd.DataFrame(rows, columns=list(COST_COLUMNS)).astype({"parameters": "Int64", "multiply_adds": "Int64"})
     write_text(Path(out), frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+
+
+Key = tuple[str, str, str, str]  # method, modality set, data set, variant
+
+
+def chosen_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[Key, tuple[str, Mapping[str, Any]]]:
+    """One run (its name and line) for each method, modality set, data set and front end.
+
+    Regression runs, and those of classes where front ends are compared on a set that has no others.
+    """
+    wanted = {name: v for name, v in runs.items() if not v.get("variant") or v["variant"].startswith(FRONT)}
+    rated = {v["set"] for v in wanted.values() if v.get("task", "regression") == "regression"}
+    compared = {v["set"] for v in wanted.values() if v.get("variant")}
+    return {(v["method"], v["modalities"], v["set"], v.get("variant", "")): (name, v) for name, v in wanted.items()
+            if v.get("task", "regression") == "regression" or v["set"] in compared - rated}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from himoe.errors import InputError
 from himoe.files import atomic_path, remove, require_file, sha256, write_json
 from pipeline.overlay import look_up, read_study
 from pipeline.stage import SCRATCH, main, read_yaml
+from pipeline.warm import REPRO
 
 STUDIES = SCRATCH / "studies"  # the working copies
 DVC_CONFIG = """[core]
@@ -141,8 +141,7 @@ def copy_code(root: Path, work: Path) -> None:
 
 def reproduce(work: Path, stages: Sequence[str], problem: str) -> None:
     """``dvc repro`` of *stages* (none = all) in a working copy; *problem* is what to say if it fails."""
-    command = [sys.executable, "-m", "pipeline.warm", "dvc", "repro", *stages]
-    done = subprocess.run(command, cwd=work, check=False, env={**os.environ, "PYTHONPATH": ""})
+    done = subprocess.run([*REPRO, *stages], cwd=work, check=False, env={**os.environ, "PYTHONPATH": ""})
     if done.returncode:
         raise InputError(problem)
 

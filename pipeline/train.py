@@ -6,12 +6,14 @@ A run of the tables is scored on its test folds in the same process; ``main`` ha
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import himoe
 from himoe.files import remove, sha256
 from himoe.rundata import feature_modalities
 from himoe.running import train_run
+from pipeline.finished import tell
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 
@@ -21,7 +23,7 @@ def train(name: str, windows: str, features: str, folds: str, out: str, settings
 
     *settings* is the run's file of parameters; ``main`` has none.
     """
-    is_main = name == "main"
+    started, is_main = time.monotonic(), name == "main"
     config, params = run_config("train_main" if is_main else f"train@{name}", name, Path(windows),
                                 Path(settings) if settings else None)
     data = load_data(config, params, windows, features, folds)
@@ -33,6 +35,7 @@ def train(name: str, windows: str, features: str, folds: str, out: str, settings
     train_run(config, data, Path(out), kept, inputs, jobs(), score=not is_main)
     remove(kept)
     remove(SCRATCH / "maps" / name)
+    tell("train_main" if is_main else f"train@{name}", Path(out), time.monotonic() - started)
 
 
 def folder_digest(folder: Path, pattern: str) -> str:

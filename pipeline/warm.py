@@ -1,13 +1,14 @@
 """``python -m pipeline.warm COMMAND``: run a command whose stages start in a tenth of a second instead of four.
 
-Most of a short stage's time is the import of torch and pandas. This process imports them once, starts the command
-(``dvc repro``), and for each ``python -m pipeline.<stage> ...`` below it forks itself: the stage runs in the fork, with
-the arguments, folder, environment and output of the process that asked. A stage that finds no such process, or one that
-has imported other code than what is on disk now, runs by itself.
+Most of a short stage's time is the import of torch and pandas. This process starts the command (``dvc repro``),
+imports them once, when the first stage asks, and for each ``python -m pipeline.<stage> ...`` below it forks itself: the
+stage runs in the fork, with the arguments, folder, environment and output of the process that asked. A stage that finds
+no such process, or one that has imported other code than what is on disk now, runs by itself.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -26,6 +27,9 @@ from pathlib import Path
 
 IMPORTED = ("himoe.running", "himoe.evaluation", "himoe.methods.himoe", "himoe.signals", "himoe.features",
             "pyarrow.parquet", "safetensors.torch", "scipy.signal", "sklearn.linear_model", "joblib")
+NO_STAGES = ("pipeline.warm", "pipeline.quick_dvc")  # what stages are started by
+# `dvc repro`, as everything here runs it.
+REPRO = (sys.executable, "-m", "pipeline.warm", sys.executable, "-m", "pipeline.quick_dvc", "repro")
 RUN_IT_YOURSELF = "run it yourself"
 
 
@@ -39,7 +43,7 @@ def forward(address: str, argv: Sequence[str]) -> None:
     """Let the process at *address* run ``python -m MODULE ARGUMENTS`` and end with its exit code; or return."""
     place = list(argv).index("-m") if "-m" in argv else -1
     module = argv[place + 1] if 0 <= place < len(argv) - 1 else ""
-    if place != 1 or module == "pipeline.warm" or not hasattr(socket, "send_fds"):
+    if place != 1 or module in NO_STAGES or not hasattr(socket, "send_fds"):
         return
     request = {"module": module, "arguments": list(argv[place + 2:]), "folder": os.getcwd(),
                "environment": dict(os.environ)}
@@ -62,8 +66,16 @@ def serve(listener: socket.socket, command: subprocess.Popen[bytes], stamp: list
     while command.poll() is None:
         ready, _, _ = select.select([listener], [], [], 0.1)
         if ready:
+            _import()
             with listener.accept()[0] as client:
                 _answer(client, listener, stamp)
+
+
+def _import() -> None:
+    """Import what stages need; costs nothing from the second call on."""
+    with warnings.catch_warnings(action="ignore"):
+        for name in IMPORTED:
+            __import__(name)
 
 
 def _answer(client: socket.socket, listener: socket.socket, stamp: list[tuple[str, int, int]]) -> None:
@@ -104,6 +116,7 @@ def _wait(child: int, client: socket.socket) -> int:
 
 def _run(request: Mapping[str, object], descriptors: Sequence[int]) -> None:
     """In the fork: become the stage, and end."""
+    atexit._clear()  # what was registered so far is for the server's end
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
     os.environ.clear()
@@ -120,13 +133,23 @@ def _run(request: Mapping[str, object], descriptors: Sequence[int]) -> None:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        _finish()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
+def _finish() -> None:
+    """What an interpreter does at its end: worker processes go, and their files with them."""
+    workers = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(workers, "_executor", None)
+    if executor is not None:
+        executor.shutdown(wait=True, kill_workers=True)
+    atexit._run_exitfuncs()
+
+
 def warm(command: Sequence[str]) -> int:
-    """Import, run *command* and serve its stages; the command's exit code."""
+    """Run *command* and serve its stages; the command's exit code."""
     folder, stamp = Path(tempfile.mkdtemp(prefix="himoe-")), code_stamp(Path.cwd())
     address = str(folder / "stages")
     try:
@@ -134,9 +157,6 @@ def warm(command: Sequence[str]) -> int:
             listener.bind(address)
             listener.listen()
             process = subprocess.Popen(command, env={**os.environ, "HIMOE_WARM": address})
-            with warnings.catch_warnings(action="ignore"):
-                for name in IMPORTED:
-                    __import__(name)
             with contextlib.suppress(KeyboardInterrupt):  # the command has had it too, and ends by itself
                 serve(listener, process, stamp)
             return process.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -106,6 +108,61 @@ def write_set(path: Path, data: np.ndarray, names: Sequence[str], sfreq_hz: floa
         "setname": path.stem, "nbchan": float(len(names)), "pnts": float(data.shape[1]), "trials": 1.0,
         "srate": float(sfreq_hz), "xmin": 0.0, "xmax": data.shape[1] / sfreq_hz, "data": data.astype(np.float32),
         "chanlocs": channels, "event": events, "epoch": np.empty(0), "urchanlocs": np.empty(0)}}, appendmat=False)
+    return path
+
+
+def write_physio(path: Path, rows: np.ndarray, columns: Sequence[str], sfreq_hz: float, start_s: float,
+                 units: str = "uS", about: Path | None = None) -> Path:
+    """A BIDS ``*_physio.tsv.gz``, and its .json beside it or at *about*; NaN is written as n/a."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join("\t".join("n/a" if np.isnan(value) else f"{value:.6g}" for value in row) for row in rows)
+    path.write_bytes(gzip.compress((text + "\n").encode()))
+    said = {"SamplingFrequency": sfreq_hz, "StartTime": start_s, "Columns": list(columns),
+            **{name: {"Units": units} for name in columns}}
+    (about or path.with_name(path.name.replace(".tsv.gz", ".json"))).write_text(json.dumps(said))
+    return path
+
+
+def write_tsv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
+    """A table of BIDS."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join("\t".join(map(str, row)) for row in [columns, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def write_muse(path: Path, times_s: np.ndarray, data: np.ndarray, marks: Sequence[tuple[float, str]]) -> Path:
+    """Mind Monitor's CSV of RAW_TP9 and RAW_AF7, as of 2024-03-01 14:05:10.250; packets of 12 samples share a time."""
+    import datetime
+
+    begin = datetime.datetime(2024, 3, 1, 14, 5, 10, 250_000)
+    arrived_s = times_s[np.minimum(np.arange(len(times_s)) // 12 * 12 + 11, len(times_s) - 1)]
+    rows = [(time_s, f"{low},{high},,1.0") for time_s, low, high in zip(arrived_s, *data, strict=True)]
+    rows += [(time_s, f",,,,{text}") for time_s, text in marks]
+    lines = [f"{(begin + datetime.timedelta(seconds=float(time_s))).isoformat(' ', 'milliseconds')},{cells}"
+             for time_s, cells in sorted(rows, key=lambda row: row[0])]
+    path.write_text("\n".join(["TimeStamp,RAW_TP9,RAW_AF7,Battery,HeadBandOn,Elements", *lines]) + "\n")
+    return path
+
+
+def write_openbci(path: Path, numbers: np.ndarray, data: np.ndarray, sfreq_hz: float, marks: Mapping[int, int]) -> Path:
+    """A .txt of the OpenBCI GUI; *numbers*: which samples arrived; *marks*: number of a sample -> marker."""
+    names = ("Sample Index, EXG Channel 0, EXG Channel 1, Other, Other, Timestamp, Marker Channel, "
+             "Timestamp (Formatted)")
+    head = ["%OpenBCI Raw EXG Data", "%Number of channels = 2", f"%Sample Rate = {sfreq_hz} Hz", names]
+    time_s = E4_START + numbers // 8 * 8 / sfreq_hz  # packets of 8 samples
+    rows = [f"{n % 256}, {low}, {high}, 0, 0, {arrived_s:.6f}, {marks.get(int(n), 0)}, 12:00:53.329"
+            for n, arrived_s, low, high in zip(numbers, time_s, *data, strict=True)]
+    path.write_text("\n".join([*head, *rows]) + "\n")
+    return path
+
+
+def write_shimmer(path: Path, times_s: np.ndarray, data: np.ndarray) -> Path:
+    """ConsensysPRO's CSV of temperature and skin conductance; times in steps of 16 ms."""
+    names = ["Timestamp_Unix_CAL", "Temperature_BMP280_CAL", "GSR_Skin_Conductance_CAL"]
+    head = ['"sep=;"', "".join(f"Shimmer_40AC_{name};" for name in names), "ms;Degrees Celsius;uS;"]
+    rows = [f"{1e3 * E4_START + round(time_s / 0.016) * 16};{low};{high};"
+            for time_s, low, high in zip(times_s, *data, strict=True)]
+    path.write_text("\n".join([*head, *rows]) + "\n")
     return path
 
 

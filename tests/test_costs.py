@@ -16,6 +16,7 @@ from himoe.errors import InputError
 from himoe.methods import build_method, method_class, method_names
 from himoe.methods.base import Method, Output, Spec, count_parameters
 from himoe.params import AlignmentParams, ModelParams
+from pipeline.cost import chosen_runs
 
 SHAPES = {"EEG": ModalityShape(5, 64, 32.0), "EDA": ModalityShape(1, 16, 4.0), "PPG": ModalityShape(2, 80, 20.0)}
 NETWORKS = [name for name in method_names() if method_class(name).gradient]
@@ -216,3 +217,13 @@ def test_seconds_per_step_are_of_a_pass_there_and_back_in_training_mode() -> Non
     assert seen == [True] * 3
     assert not network.training
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+def test_runs_of_classes_are_measured_where_their_front_ends_are_compared() -> None:
+    line = {"method": "himoe", "modalities": "EEG", "set": "seed", "task": "classification"}
+    runs = {"seed": line, "seed-front": {**line, "variant": "front_eegnet"},
+            "deap": {**line, "set": "deap", "task": "regression"}, "deap-class": {**line, "set": "deap"},
+            "deap-experts": {**line, "set": "deap", "task": "regression", "variant": "experts4"},
+            "amigos": {**line, "set": "amigos"}}
+    assert [name for name, _ in chosen_runs(runs).values()] == ["seed", "seed-front", "deap"]
+    assert [name for name, _ in chosen_runs({"seed": line}).values()] == []

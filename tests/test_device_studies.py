@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from device_files import write_e4, write_xdf, xdf_stream
+from device_files import write_brainvision, write_e4, write_physio, write_tsv, write_xdf, xdf_stream
 from pipeline_helpers import ROOT, no_faces
 
 from himoe.cli import main
@@ -61,8 +61,21 @@ def write_lab(root: Path, person: str, arousal: np.ndarray, rng: np.random.Gener
         xdf_stream("task", "Markers", [t for t, _ in marks], [text for _, text in marks], form="string")])
 
 
+def write_films(root: Path, person: str, arousal: np.ndarray, rng: np.random.Generator) -> None:
+    folder, stem = root / f"sub-{person}" / "eeg", f"sub-{person}_task-film"
+    time_s = np.arange(round(WHOLE_S * 32)) / 32
+    write_brainvision(folder / f"{stem}_eeg.vhdr", rng.normal(0, 20, (4, round(WHOLE_S * 128))),
+                      ["Fp1", "Fp2", "Cz", "Pz"], 128)
+    write_physio(folder / f"{stem}_physio.tsv.gz", (level(arousal, time_s) + rng.normal(0, 0.1, len(time_s)))[:, None],
+                 ["eda"], 32, 0, about=root / "task-film_physio.json")
+    write_tsv(folder / f"{stem}_events.tsv", ["onset", "duration", "trial_type", "stim_file", "valence", "arousal"],
+              [(begin - 2, 1, "cross", "n/a", "n/a", "n/a") for begin in BEGINS_S]
+              + [(begin, LENGTH_S, "film", f"clip{k}.mp4", 5 + k / 2, arousal[k]) for k, begin in enumerate(BEGINS_S)])
+    (root / "dataset_description.json").write_text('{"Name": "Films", "BIDSVersion": "1.9.0"}')
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "write"), [("wrist", write_wrist), ("lab", write_lab)])
+@pytest.mark.parametrize(("name", "write"), [("wrist", write_wrist), ("lab", write_lab), ("films", write_films)])
 def test_from_files_of_devices_to_a_table_of_predictions(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str,
         write: Callable[[Path, str, np.ndarray, np.random.Generator], None]) -> None:
@@ -76,8 +89,9 @@ def test_from_files_of_devices_to_a_table_of_predictions(
         write(root, person, arousal, rng)
     rows = [(person, f"c{k}", f"clip{k}", 5.0 + k / 2, arousal[k])
             for person, arousal in zip(PEOPLE, rated, strict=True) for k in range(TRIALS)]
-    pd.DataFrame(rows, columns=["subject", "trial", "stimulus", "valence", "arousal"]).to_csv(root / "ratings.csv",
-                                                                                              index=False)
+    if name != "films":  # whose ratings stand in its tables of events
+        table = pd.DataFrame(rows, columns=["subject", "trial", "stimulus", "valence", "arousal"])
+        table.to_csv(root / "ratings.csv", index=False)
     (root / "dataset.yaml").write_text(EXAMPLES[name], encoding="utf-8")
     assert main(["check", str(root), "--dataset", name]) == 0
     assert "0 errors, 0 missing" in capsys.readouterr().out
@@ -87,11 +101,12 @@ def test_from_files_of_devices_to_a_table_of_predictions(
     found = predictions(work, params, name)
     assert len(found) == 2 * len(PEOPLE) * TRIALS * 3  # dimensions, windows of 4 s every 2 s
     arousal = found[found["dimension"] == "arousal"]
+    first = 1 if name == "films" else 0  # trials of events count from 1
     for _, row in arousal.iterrows():
-        assert row["y_true"] == pytest.approx(rated[PEOPLE.index(row["subject"]), int(row["trial"][1:])])
+        assert row["y_true"] == pytest.approx(rated[PEOPLE.index(row["subject"]), int(row["trial"].strip("c")) - first])
     for k, person in enumerate(PEOPLE):  # each window holds the trial that its label is of
         index, data, _ = read_shard(work / "data" / "windows" / name / f"{person}.parquet", ["EDA"])
-        expected = rated[k, index["trial"].str[1:].astype(int)]
+        expected = rated[k, index["trial"].str.strip("c").astype(int) - first]
         np.testing.assert_allclose(data["EDA"].mean(axis=(1, 2)), expected, atol=0.15)
 
 

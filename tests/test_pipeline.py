@@ -28,7 +28,7 @@ from pipeline_helpers import (
     write_params,
 )
 
-from himoe.checksums import write_sums
+from himoe.checksums import SUMS, write_sums
 from himoe.encoders.action_units import AU_NAMES
 from himoe.files import read_json
 from himoe.windows import read_shard
@@ -132,7 +132,7 @@ def test_every_protocol_has_its_fold_table_or_a_reason(built: tuple[Path, bytes]
     """With two people one tests and one validates: nobody is left to train on."""
     folds = built[0] / "data" / "folds" / "deap"
     assert {path.name for path in folds.iterdir()} == {"trial.csv", "session.txt", "loso.txt", "stimulus.csv",
-                                                       "leaky.csv"}
+                                                       "sequential.csv", "leaky.csv", SUMS}
 
 
 def test_a_lock_made_here_passes_the_check_until_its_code_or_an_output_changes(project: Path) -> None:

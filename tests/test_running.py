@@ -242,10 +242,13 @@ def test_one_fold_of_later_trials_is_scored_on_them_alone(tmp_path: Path) -> Non
     assert once["ccc_sd"] is None  # one fold and one seed have no spread
 
 
-def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(tmp_path: Path, done: list[str]) -> None:
+def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(
+    tmp_path: Path, done: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     config, data = problem()
     train_run(config, data, tmp_path / "whole", tmp_path / "kept", INPUTS, 1)
     assert len(done) == 4
+    assert "kept" not in capsys.readouterr().err
 
     again = tmp_path / "kept-again"
     finished = sorted((tmp_path / "kept").iterdir())
@@ -256,6 +259,7 @@ def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(tmp_pat
     (half / "weights.safetensors").write_bytes(b"half of it")
     done.clear()
     train_run(config, data, tmp_path / "resumed", again, INPUTS, 1)
+    assert capsys.readouterr().err == f"{config.name}: 1 of 4 models kept from before\n"
     assert done == ["fold-00_seed-0", "fold-01_seed-0", "fold-01_seed-1"]
     assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +183,20 @@ def test_raw_files_are_linked_where_the_parameters_that_made_them_are_the_same(t
     (same / raw).unlink()  # as a stage would: the project's own file stays
     assert (project / raw).read_bytes() == b"raw"
     assert os.listdir(project / "data" / "raw") == ["deap"]
+
+
+@pytest.mark.parametrize("given, studies", [
+    ({}, ["reports/real"]),  # says which folder it wants
+    ({"CEAP360VR": "/a", "HKU956": "/b b"}, ["reports/real"]),
+    ({"WESAD": "/c"}, ["reports/wesad"]),
+    ({"CEAP360VR": "/a", "HKU956": "/b", "WESAD": "/c"}, ["reports/real", "reports/wesad"]),
+])
+def test_make_real_runs_the_studies_whose_folders_are_given(given: dict[str, str], studies: list[str]) -> None:
+    """As an argument of make, or by the environment."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HIMOE_", "MAKE"))}
+    for words, more in (([f"{key}={value}" for key, value in given.items()], {}),
+                        ([], {f"HIMOE_{key}_PATH": value for key, value in given.items()})):
+        shown = subprocess.run(["make", "-n", "real", *words], cwd=ROOT, env=clean | more, check=True, text=True,
+                               capture_output=True).stdout
+        assert re.findall(r"pipeline\.study (\S+)", shown) == studies
+        assert all(f'HIMOE_{key}_PATH="{value}"' in shown for key, value in given.items())

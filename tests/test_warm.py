@@ -16,6 +16,9 @@ import os, sys, time
 print(os.getppid(), sys.argv[1:], sys.stdin.read(), os.environ["WORD"], "pandas" in sys.modules, flush=True)
 if sys.argv[1:] == ["wait"]:
     time.sleep(60)
+if sys.argv[1:] == ["share"]:
+    from joblib import Parallel, delayed
+    print(*sorted({pid == os.getpid() for pid in Parallel(n_jobs=2)(delayed(os.getpid)() for _ in range(4))}))
 raise SystemExit(3)
 """
 ASK = """
@@ -32,6 +35,8 @@ def ask(*arguments):
 first = ask("a", "b c")
 first.communicate("typed")
 print(first.returncode, flush=True)
+sharing = ask("share")
+sharing.communicate("")
 patient = ask("wait")
 patient.stdin.close()
 while not Path("started").exists():
@@ -43,6 +48,14 @@ last = ask()
 last.communicate("")
 print(last.returncode, flush=True)
 """
+
+
+def belongs(link: Path, folder: Path) -> bool:
+    """Whether a process, by its /proc/*/cwd, is in *folder*."""
+    try:
+        return os.path.samefile(link, folder)
+    except OSError:  # it has ended, or is another user's
+        return False
 
 
 @pytest.mark.slow
@@ -58,8 +71,11 @@ def test_a_stage_runs_in_the_fork_as_it_would_by_itself(tmp_path: Path) -> None:
     lines = output.splitlines()
     assert lines[0] == f"{process.pid} ['a', 'b c'] typed of the asker True"
     assert lines[1] == "3"
-    assert lines[2] == f"{process.pid} ['wait']  of the asker True"
-    assert lines[3:] == ["by itself", "4"]
+    assert lines[2] == f"{process.pid} ['share']  of the asker True"
+    assert lines[3] == "False"  # in other processes,
+    assert not [path for path in Path("/proc").glob("[0-9]*/cwd") if belongs(path, tmp_path)]  # which ended with it
+    assert lines[4] == f"{process.pid} ['wait']  of the asker True"
+    assert lines[5:] == ["by itself", "4"]
     assert process.returncode == 0
     time.sleep(0.2)
     running = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from himoe.datasets.description import PLACEHOLDER, Description, Table
+from himoe.datasets.description import Description, Table
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, plain
+from himoe.datasets.pattern import PLACEHOLDER
 from himoe.datasets.texttable import shown_names
 from himoe.errors import bad_input
 

@@ -35,7 +35,7 @@ def look(root: Path, path: Path, table: Table, options: Mapping[str, str]) -> bo
         If not, or the recording cannot be opened.
     """
     file = _opened(root, path, table, options, samples=False)
-    stream, picks = find_stream(file, table.columns, table.stream)
+    stream, picks = find_stream(file, table.sources, table.stream)
     factors(str(path), stream, picks, table.unit)
     require_rate(str(path), stream, table.clock)
     return stream.n_samples > 0
@@ -161,7 +161,7 @@ class Recordings:
 
     def _signal(self, name: str, path: Path, span: Span, begin: float, duration_s: float, said: Said) -> Signal | None:
         table, file = self.description.tables[name], self._file(path, name, said)
-        stream, picks = find_stream(file, table.columns, table.stream)
+        stream, picks = find_stream(file, table.sources, table.stream)
         if span.whole:
             self._check_length(path, table, stream.end_s + begin, duration_s, said)
         for break_s in file.breaks_s:

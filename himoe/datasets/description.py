@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from himoe.datasets.bounded_yaml import load_yaml, shown
 from himoe.datasets.clock import ORIGINS, UNITS, Clock
 from himoe.datasets.devices import TABLE, format_of
+from himoe.datasets.pattern import PLACEHOLDER
 from himoe.datasets.texttable import SEPARATORS, Dialect
 from himoe.errors import InputError, bad_input
 from himoe.recordings import check_dimension, check_modality
@@ -27,15 +27,17 @@ OPTIONAL = {"annotations", "citation", "doi", "access", "redistributable", "defa
 MODALITY_REQUIRED = {"file", "columns", "sfreq_hz", "unit"}
 MODALITY_OPTIONAL = {"format", "time_column", "max_gap_s", "time_unit", "time_origin", "past_end", *DIALECT}
 DEVICE_OPTIONAL = {"format", "stream", "offset_s", "max_gap_s", "past_end"}
+EVENTS_REQUIRED, EVENTS_OPTIONAL = {"events"}, {"trial_type", "trial"}
 TRIALS_OPTIONAL = {"clock", "start", "end"}
 PAST_END = ("refuse", "cut")
-PLACEHOLDER = re.compile(r"\{(.*?)\}")
 LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
 class Table:
-    """Where one modality lies: file pattern, value columns, rate, unit; time column and clock if irregular.
+    """Where one modality lies: file pattern, channels, rate, unit; time column and clock if irregular.
+
+    ``columns`` are the channels' names, ``sources`` what the file calls them.
 
     ``format`` is ``table`` or a device's (:data:`himoe.datasets.devices.FORMATS`); ``stream``: a device's
     stream, by name or kind; ``offset_s``: the beginning of its file on the trials' clock, where that was said.
@@ -49,6 +51,7 @@ class Table:
     clock: Clock
     cut_past_end: bool
     dialect: Dialect
+    sources: tuple[str, ...]
     format: str = TABLE
     stream: str | None = None
     offset_s: float | None = None
@@ -67,6 +70,15 @@ class Table:
     def continuous(self) -> bool:
         """Whether one file holds many trials."""
         return "{trial}" not in self.file
+
+
+@dataclass(frozen=True)
+class Events:
+    """Tables of events as ratings: their trials are rows of this ``trial_type`` (None = the rated ones), called as the
+    column ``trial`` says (None = numbered)."""
+
+    trial_type: str | None = None
+    trial: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,7 @@ class Description:
     annotations: str | None
     default_off: tuple[str, ...]
     dialect: Dialect
+    events: Events | None = None
     trials: Trials = Trials()
     time_zone: str | None = None
 
@@ -145,9 +158,10 @@ def _description(where: Path, raw: Mapping[str, Any]) -> Description:
     if set(default_off) - set(tables):
         raise bad_input(f"{where}: default_off", " ".join(default_off), "modalities of this file", "correct the names")
     annotations = raw.get("annotations")
+    ratings, events = _ratings(f"{where}: ratings", raw["ratings"], tables)
     return Description(
-        dimensions, (low, high), tables, _inside(f"{where}: ratings", raw["ratings"]),
-        None if annotations is None else _inside(f"{where}: annotations", annotations), default_off, dialect,
+        dimensions, (low, high), tables, ratings,
+        None if annotations is None else _inside(f"{where}: annotations", annotations), default_off, dialect, events,
         _trials(f"{where}: trials", raw.get("trials", {}), tables), _zone(f"{where}: time_zone", raw.get("time_zone")))
 
 
@@ -160,24 +174,49 @@ def _checked(where: object, check: Any, name: Any) -> str:
         raise InputError(f"{where}: {error}") from error
 
 
+def _ratings(where: str, raw: Any, tables: Mapping[str, Table]) -> tuple[str, Events | None]:
+    """The file of the ratings, or the pattern of the tables of events and how to read them."""
+    if not isinstance(raw, dict):
+        return _inside(where, raw), None
+    _check_keys(where, raw, EVENTS_REQUIRED, EVENTS_OPTIONAL)
+    file = _inside(f"{where}: events", raw["events"])
+    if set(PLACEHOLDER.findall(file)) != {"subject"}:
+        raise bad_input(f"{where}: events", shown(file), "a name with {subject}", "correct it")
+    if not all(table.is_device and table.continuous for table in tables.values()):
+        raise bad_input(where, "events, and a modality with one file a trial", "recordings that hold many trials",
+                        "give a table of ratings instead")
+    return file, Events(*(None if raw.get(key) is None else text(f"{where}: {key}", raw[key])
+                          for key in ("trial_type", "trial")))
+
+
 def _table(where: str, entry: Any, usual: Dialect) -> Table:
     _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL | DEVICE_OPTIONAL)
     file = _inside(f"{where}: file", entry["file"])
     said = entry.get("format")
     form = format_of(where, file, None if said is None else text(f"{where}: format", said))
     _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL if form == TABLE else DEVICE_OPTIONAL)
-    found = sorted(PLACEHOLDER.findall(file))
-    if found != ["subject", "trial"] and (form == TABLE or found != ["subject"]):
-        raise bad_input(f"{where}: file", shown(file), "a name with {subject} and {trial} once each" +
-                        ("" if form == TABLE else ", or with {subject} once"), "correct it")
+    found = set(PLACEHOLDER.findall(file))
+    if found != {"subject", "trial"} and (form == TABLE or found != {"subject"}):
+        raise bad_input(f"{where}: file", shown(file), "a name with {subject} and {trial}" +
+                        ("" if form == TABLE else ", or with {subject}") + ", and no other braces", "correct it")
     sfreq_hz = _above_zero(f"{where}: sfreq_hz", entry["sfreq_hz"])
     time_column, clock = _clock(where, entry, sfreq_hz) if form == TABLE else (None, _gap(where, entry, sfreq_hz))
     past_end = _one_of(f"{where}: past_end", entry.get("past_end", "refuse"), PAST_END)
     stream, offset_s = entry.get("stream"), entry.get("offset_s")
-    return Table(file, _names(f"{where}: columns", entry["columns"]), sfreq_hz,
+    sources, columns = _columns(f"{where}: columns", entry["columns"])
+    return Table(file, columns, sfreq_hz,
                  text(f"{where}: unit", entry["unit"]), time_column, clock, past_end == "cut",
-                 _dialect(where, entry, usual), form, None if stream is None else text(f"{where}: stream", stream),
+                 _dialect(where, entry, usual), sources, form,
+                 None if stream is None else text(f"{where}: stream", stream),
                  None if offset_s is None else number(f"{where}: offset_s", offset_s))
+
+
+def _columns(where: str, value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the file calls the channels, and their names: the same where a list is given."""
+    if not isinstance(value, dict):
+        names = _names(where, value)
+        return names, names
+    return _names(where, list(value)), _names(where, list(value.values()))
 
 
 def _gap(where: str, entry: Mapping[str, Any], sfreq_hz: float) -> Clock:

@@ -26,9 +26,9 @@ from himoe.datasets.continuous import Recordings, Said, look
 from himoe.datasets.description import DESCRIPTION as DESCRIPTION
 from himoe.datasets.description import Description, Table, load_description, number, text
 from himoe.datasets.devices import patterns_of
+from himoe.datasets.event_ratings import event_files
 from himoe.datasets.folder_tables import (
     Ratings,
-    as_glob,
     file_of,
     files_without_rating,
     is_there,
@@ -40,6 +40,7 @@ from himoe.datasets.folder_tables import (
 )
 from himoe.datasets.grid import on_grid
 from himoe.datasets.links import require_inside
+from himoe.datasets.pattern import as_glob
 from himoe.datasets.tablefile import has_rows, read_table
 from himoe.errors import InputError, bad_input
 from himoe.recordings import Session, Signal, Trial
@@ -90,8 +91,11 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
 
     Looks at the beginning of every file, not at its samples.
     """
-    for name in (DESCRIPTION, description.ratings, *([description.annotations] if description.annotations else [])):
-        require_inside(root, root / name, options)
+    tables = [root / description.ratings]
+    if description.events is not None:
+        tables = [path for path, _ in event_files(description, root)]
+    for path in (root / DESCRIPTION, *tables, *([root / description.annotations] if description.annotations else [])):
+        require_inside(root, path, options)
     ratings = read_ratings(description, root)
     missing: list[str] = []
     problems: list[str] = []
@@ -143,7 +147,7 @@ def _has_samples(root: Path, path: Path, table: Table, options: Mapping[str, str
     if table.is_device:
         return look(root, path, table, options)
     times = [] if table.time_column is None else [table.time_column]
-    return has_rows(require_inside(root, path, options), [*times, *table.columns], table.dialect)
+    return has_rows(require_inside(root, path, options), [*times, *table.sources], table.dialect)
 
 
 def _nothing(root: Path, missing: list[str], problems: list[str]) -> InputError:
@@ -208,8 +212,8 @@ def _signals(description: Description, root: Path, key: tuple[str, str], wanted:
 
 def _signal(path: Path, table: Table, duration_s: float | None, said: Said) -> Signal:
     times = () if table.time_column is None else (table.time_column,)
-    rows = read_table(path, (), (*times, *table.columns), dialect=table.dialect)
-    values = np.stack([rows.numbers[name] for name in table.columns])
+    rows = read_table(path, (), (*times, *table.sources), dialect=table.dialect)
+    values = np.stack([rows.numbers[name] for name in table.sources])
     length_s = rows.n_rows / table.sfreq_hz
     if table.time_column is not None and rows.n_rows:
         axis = read_clock(f"{path}: {table.time_column}", rows.numbers[table.time_column], values, table.clock,

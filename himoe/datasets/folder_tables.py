@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from himoe.datasets.clock import slack_s
-from himoe.datasets.description import LONGEST_NAME, PLACEHOLDER, Description, Table
+from himoe.datasets.description import LONGEST_NAME, Description, Table
 from himoe.datasets.devices import is_recording
+from himoe.datasets.event_ratings import read_event_ratings
 from himoe.datasets.grid import check_times
+from himoe.datasets.pattern import as_glob, filled, ids_in
 from himoe.datasets.tablefile import read_table
 from himoe.datasets.texttable import TextTable, cell_error
 from himoe.errors import bad_input
@@ -64,11 +66,14 @@ class Ratings:
 def read_ratings(description: Description, root: Path) -> Ratings:
     """The table of ratings; refused with row and column where an id, a rating or a length cannot be."""
     path = root / description.ratings
-    times = description.devices != {}
-    table = read_table(path, ("subject", "trial"), description.dimensions,
-                       ("stimulus", *(["start_time"] if times else [])),
-                       ("duration_s", *(["start_s", "end_s"] if times else [])), description.dialect)
-    table = _with_lengths(path, table)
+    if description.events is not None:
+        table = read_event_ratings(description, description.events, root)
+    else:
+        times = description.devices != {}
+        table = _with_lengths(path, read_table(path, ("subject", "trial"), description.dimensions,
+                                               ("stimulus", *(["start_time"] if times else [])),
+                                               ("duration_s", *(["start_s", "end_s"] if times else [])),
+                                               description.dialect))
     for name in ("subject", "trial"):
         for row, text in enumerate(table.texts[name]):
             if Path(text).name != text or text == ".." or len(text) > LONGEST_NAME or not text.isprintable():
@@ -128,23 +133,10 @@ def _trials_on_disk(description: Description, root: Path, people: Set[str]) -> I
             if name in seen or not is_there(table, path):
                 continue
             seen.add(name)
-            known = (_ids_in(name, pattern, re.escape(person)) for person in sorted(people))
-            ids = next((one for one in known if one), None) or _ids_in(name, pattern, "[^/]+?")
+            known = (ids_in(name, pattern, re.escape(person)) for person in sorted(people))
+            ids = next((one for one in known if one), None) or ids_in(name, pattern, "[^/]+?")
             if ids is not None:
                 yield ids
-
-
-def _ids_in(name: str, pattern: str, subject: str) -> tuple[str, str] | None:
-    """Subject and trial in a file's name; *subject* is a regular expression of the subjects looked for."""
-    groups = {"subject": f"(?P<subject>{subject})", "trial": "(?P<trial>[^/]+?)"}
-    parts = PLACEHOLDER.split(pattern)  # text, name, text, name, text
-    match = re.fullmatch("".join(groups[part] if k % 2 else re.escape(part) for k, part in enumerate(parts)), name)
-    return (match["subject"], match["trial"]) if match else None
-
-
-def as_glob(pattern: str) -> str:
-    """The glob that finds every file of a pattern with placeholders."""
-    return PLACEHOLDER.sub("*", re.sub(r"([*?[])", r"[\1]", pattern))
 
 
 def _check_scale(path: Path, name: str, values: np.ndarray, scale: tuple[float, float]) -> None:
@@ -227,9 +219,7 @@ def is_there(table: Table, path: Path) -> bool:
 
 def file_of(root: Path, table: Table, subject: str, trial: str) -> Path:
     """The file of one modality and trial."""
-    # str.format would also evaluate attributes of its arguments; plain replacement cannot.
-    values = {"subject": subject, "trial": trial}
-    return root / PLACEHOLDER.sub(lambda match: values[match[1]], table.file)
+    return root / filled(table.file, subject, trial)
 
 
 def named(items: Sequence[str], what: str) -> str:

@@ -12,7 +12,8 @@ from himoe.datasets.devices.contract import DeviceFile, Start
 
 Report = dict[str, Any]
 TITLES = {"edf": "EDF or BDF", "brainvision": "BrainVision", "eeglab": "EEGLAB", "fif": "FIF", "xdf": "XDF",
-          "e4": "Empatica E4"}
+          "e4": "Empatica E4", "muse": "Muse, by Mind Monitor", "openbci": "OpenBCI GUI", "shimmer": "Shimmer",
+          "bids_physio": "BIDS, physiology"}
 MARKERS = 40  # different texts that are listed
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from himoe.datasets import DATASETS
+from himoe.datasets.devices import text_format
 from himoe.datasets.devices.e4 import SENSORS
 from himoe.datasets.fetch import PATTERNS
 from himoe.errors import bad_input
@@ -128,6 +129,9 @@ def _video(path: Path) -> Report:
 def _csv(path: Path) -> Report:
     from himoe.datasets.texttable import read_names, read_text_table, shown_names
 
+    form = text_format(path)
+    if form is not None:
+        return describe_device(path, form)
     names, _ = read_names(path)
     columns = set(names)
     if columns >= FOLD_COLUMNS:

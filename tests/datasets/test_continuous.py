@@ -154,10 +154,14 @@ def test_xdf_whose_rate_is_not_what_it_says(tmp_path: Path) -> None:
     xdf_folder(tmp_path, 70 + np.arange(4000) / 91.3, 100)
     with pytest.raises(InputError, match=r"found 91.3 Hz by its time stamps .it says 100 Hz.*say sfreq_hz: 91.3"):
         read(tmp_path)
-    xdf_folder(tmp_path, 70 + np.arange(4000) / 91.3, 91)  # 3 samples of drift in a trial: interpolated and said
+    xdf_folder(tmp_path, 70 + np.arange(4000) / 91.3, 91)  # 3 samples of drift in a trial: as they are, and said
     one = read(tmp_path)[0]
-    assert "do not keep 91 Hz" in one.notes[0]
-    np.testing.assert_allclose(one.signals["EEG"].data[0], -91.3 * (2 + np.arange(910) / 91), rtol=1e-5)
+    assert "it runs at 91.3 Hz, not 91: by the end of the trial its samples are 0.0" in one.notes[0]
+    np.testing.assert_array_equal(one.signals["EEG"].data[0], -(183 + np.arange(910)))
+    xdf_folder(tmp_path, 70 + np.arange(4000) / 91.3, 90)  # 13 samples: interpolated, and said
+    one = read(tmp_path)[0]
+    assert "do not keep 90 Hz" in one.notes[0]
+    np.testing.assert_allclose(one.signals["EEG"].data[0], -91.3 * (2 + np.arange(900) / 90), rtol=1e-5)
 
 
 def test_a_trial_outside_its_recording_is_named_and_left_out(tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from device_files import (
     write_e4,
     write_edf,
     write_fif,
+    write_muse,
+    write_openbci,
     write_set,
+    write_shimmer,
     write_xdf,
     xdf_stream,
     zip_folder,
@@ -258,6 +261,75 @@ def test_e4_files_that_are_not_as_said_are_refused(tmp_path: Path, name: str, co
     assert name in str(caught.value)
 
 
+# --- Muse, OpenBCI, Shimmer: samples stamped when their packet arrived --------------------------------------------
+
+
+def test_muse_even_times_between_breaks_and_elements(tmp_path: Path) -> None:
+    values = eeg(2, 512 * 40)
+    true_s = np.arange(values.shape[1]) / 256
+    true_s[5004:] += 7  # the band was out of reach
+    path = write_muse(tmp_path / "a.csv", true_s, values, [(3.0, "/muse/elements/blink"), (30.5, "/Marker/1")])
+    file = open_device(path, "muse")
+    stream, picks = find_stream(file, ["RAW_AF7", "RAW_TP9"], None)
+    assert (stream.units[picks[0]], stream.sfreq_hz, file.notes) == ("uV", 256, ())
+    np.testing.assert_array_equal(stream.read(100, 600, picks), values[::-1, 100:600])
+    assert np.abs(stream.times_s() - true_s).max() < 0.03  # packets of 12 samples arrive up to 47 ms late
+    assert np.ptp(np.diff(stream.times_s()[:5004])) < 1e-9
+    assert [(round(mark.time_s, 1), mark.text) for mark in file.markers()] == [(3.0, "/muse/elements/blink"),
+                                                                               (30.5, "/Marker/1")]
+    assert file.start is not None
+    assert (round(file.start.unix_s, 1), file.start.zoned) == (pytest.approx(UNIX_S, abs=0.1), False)
+    assert np.isnan(stream.read(0, 9, [stream.channels.index("Battery")])).all()  # empty cells
+
+
+def test_openbci_lost_packets_are_gaps_and_markers_numbers(tmp_path: Path) -> None:
+    values = eeg(2, 5000)
+    kept = np.delete(np.arange(5000), np.arange(1000, 1010))
+    path = write_openbci(tmp_path / "a.txt", kept, values[:, kept], 250, {2500: 3})
+    file = open_device(path, "openbci")
+    stream, picks = find_stream(file, ["EXG Channel 1"], None)
+    assert (stream.n_samples, stream.units[picks[0]], stream.sfreq_hz) == (4990, "uV", 250)
+    np.testing.assert_array_equal(stream.read(0, 4990, picks)[0], values[1, kept])
+    np.testing.assert_allclose(stream.times_s() - stream.times_s()[0], kept / 250, atol=2e-3)
+    assert "10 samples were lost" in file.notes[0]
+    assert [(round(mark.time_s, 2), mark.text) for mark in file.markers()] == [(10, "3")]
+    assert file.start is not None
+    assert (round(file.start.unix_s), file.start.zoned) == (E4_START, True)
+
+
+def test_shimmer_names_units_and_measured_rate(tmp_path: Path) -> None:
+    values = eeg(2, 900)
+    path = write_shimmer(tmp_path / "a.csv", np.arange(900) / 51.2, values)
+    file = open_device(path, "shimmer")
+    stream, picks = find_stream(file, ["GSR_Skin_Conductance"], "Shimmer_40AC")
+    assert (stream.units[picks[0]], stream.sfreq_hz) == ("uS", pytest.approx(51.2, rel=1e-3))
+    np.testing.assert_array_equal(stream.read(10, 700, picks), values[1:, 10:700])
+    assert np.abs(stream.times_s() - np.arange(900) / 51.2).max() < 0.03
+
+
+@pytest.mark.parametrize("name", ["muse", "openbci", "shimmer"])
+@pytest.mark.parametrize("damage", ["cut off", "a field too many", "a word", "another file"])
+def test_text_files_that_are_damaged(tmp_path: Path, name: str, damage: str) -> None:
+    values = eeg(2, 300)
+    path = {"muse": lambda: write_muse(tmp_path / "a.csv", np.arange(300) / 256, values, []),
+            "openbci": lambda: write_openbci(tmp_path / "a.txt", np.arange(300), values, 250, {}),
+            "shimmer": lambda: write_shimmer(tmp_path / "a.csv", np.arange(300) / 51.2, values)}[name]()
+    lines = path.read_text().splitlines()
+    mark = ";" if name == "shimmer" else ","
+    cells = lines[150].split(mark)
+    if damage == "another file":
+        path.write_text("Fp1,Cz\n1,2\n3,4\n")
+    elif damage == "cut off":
+        path.write_text("\n".join(lines)[:-len(lines[-1]) // 2])
+        assert "cut off" in " ".join(open_device(path, name).notes)
+        return
+    else:
+        lines[150] = mark.join([*cells[:2], "x", *(cells[2:] if "many" in damage else cells[3:])])
+        path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"a\.(csv|txt)"):
+        open_device(path, name)
+
+
 # --- all -----------------------------------------------------------------------------------------
 
 
@@ -278,7 +350,11 @@ def test_formats_by_ending_and_what_belongs_to_them() -> None:
     for file, said in (("{subject}", None), ("{subject}.edf", "wfdb")):
         with pytest.raises(InputError, match="x: f"):
             format_of("x", file, said)
-    assert patterns_of("brainvision", "*/a.vhdr") == ("*/a.vhdr", "*/*.eeg", "*/*.vmrk", "*/*.dat")
+    assert patterns_of("brainvision", "*/a.vhdr") == (
+        "*/a.vhdr", "*/*.eeg", "*/*.vmrk", "*/*.dat", "*/*_channels.tsv", "*/*_events.tsv")
+    assert patterns_of("bids_physio", "a/*.tsv.gz") == (
+        "a/*.tsv.gz", "a/*_physio.json", "a/*dataset_description.json", "*_physio.json", "*dataset_description.json")
     assert patterns_of("e4", "*")[:2] == ("*/BVP.csv", "*/EDA.csv")
     assert patterns_of("e4", "*.zip") == ("*.zip",)
-    assert set(FORMATS) == {"edf", "brainvision", "eeglab", "fif", "xdf", "e4"}
+    assert set(FORMATS) == {"edf", "brainvision", "eeglab", "fif", "xdf", "e4", "muse", "openbci", "shimmer",
+                            "bids_physio"}

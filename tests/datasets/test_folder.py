@@ -100,6 +100,14 @@ def test_signals_by_column_name_and_rate(root: Path) -> None:
     assert sessions(root)[0].trials[0].duration_s == 7.0  # 896 samples at 128 Hz is the longest
 
 
+def test_channels_may_have_other_names_than_the_columns(root: Path) -> None:
+    before = sessions(root)[0].signals["EEG"]
+    change(root, "modalities", "EEG", columns={"Cz": "Pz", "Fp1": "AF3"})
+    after = sessions(root)[0].signals["EEG"]
+    assert (after.ch_names, folder_dataset(root).modalities["EEG"].names) == (("Pz", "AF3"), ("Pz", "AF3"))
+    np.testing.assert_array_equal(after.data, before.data[[2, 0]])
+
+
 def test_irregular_times_become_a_grid_with_gaps(root: Path) -> None:
     eda = sessions(root)[0].signals["EDA"]
     grid_s = np.arange(25) / 4  # up to 6.0 s; the last stamp is 6.1 s
@@ -180,6 +188,7 @@ def test_file_patterns(root: Path) -> None:
     (("modalities", "EEG"), {"sfreq_hz": 0}, "above 0"),
     (("modalities", "EEG"), {"columns": "Fp1"}, "a list of names"),
     (("modalities", "EEG"), {"columns": ["Cz", "Cz"]}, "every name once"),
+    (("modalities", "EEG"), {"columns": {"Cz": "A", "Fp1": "A"}}, "every name once"),
     (("modalities", "EEG"), {"file": "{subject}.csv"}, "{subject} and {trial}"),
     (("modalities", "EEG"), {"file": "{subject.__class__}/{trial}.csv"}, "{subject} and {trial}"),
     (("modalities", "EEG"), {"file": "{subject}/{trial}.xlsx"}, "ends in one of .csv .parquet .edf"),

@@ -146,6 +146,11 @@ def _shown(streams: Sequence[Stream]) -> str:
     return shown_names([f"{one.name!r}" + (f" ({one.kind})" if one.kind else "") for one in streams], ", ")
 
 
+def from_rows(rows: np.ndarray, first: int, last: int, picks: Sequence[int]) -> np.ndarray:
+    """A stream's ``read`` where the samples are rows (N, C) in memory."""
+    return np.asarray(rows[first:last])[:, list(picks)].T.astype(np.float64)
+
+
 def said_by(error: BaseException) -> str:
     """What a library said of a file that it could not read, short."""
     return f"{type(error).__name__}: {plain(error)[:300]}"

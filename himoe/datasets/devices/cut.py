@@ -19,6 +19,7 @@ from himoe.errors import bad_input
 
 RATE_SHARE = 0.02  # a measured rate may be that much off the one that was declared; a nominal one not at all
 NOMINAL_SHARE = 1e-3
+DRIFT_S, SAID_S = 0.1, 0.02  # samples of a trial may stray that far from even steps; from the second on it is said
 BREAK = 1.5  # a step so many times 1 / sfreq_hz is a gap
 
 
@@ -59,8 +60,8 @@ def cut_stream(where: str, stream: Stream, picks: Sequence[int], unit: str, cloc
                n_samples: int) -> Cut:
     """*n_samples* samples from *start_s* on (the file's clock) at ``clock.sfreq_hz``.
 
-    Samples are taken as they are, shifted by at most half of one, where the stream keeps the rate; else they are
-    interpolated linearly and that is noted. Reads nothing but what lies in the trial.
+    Samples are taken as they are, shifted by at most half of one, where the stream keeps the rate; they are
+    interpolated linearly, and that is noted, where it strays by over ``DRIFT_S`` in the trial. Reads nothing else.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def _by_index(stream: Stream, picks: Sequence[int], start_s: float, n_samples: i
 
 def _placed(where: str, stream: Stream, values: np.ndarray, times_s: np.ndarray, clock: Clock, n_samples: int,
             cut: Cut) -> np.ndarray | None:
-    """Samples put down one after the other from each gap on; None where they drift by more than one."""
+    """Samples as they are, one after the other from each gap on; None where they drift too far from their times."""
     steps_s = np.diff(times_s)
     if not steps_s.size:
         return None
@@ -119,14 +120,18 @@ def _placed(where: str, stream: Stream, values: np.ndarray, times_s: np.ndarray,
                         f"sfreq_hz = {clock.sfreq_hz:g} Hz", f"say sfreq_hz: {usual_hz:.4g}")
     exact = times_s * clock.sfreq_hz
     runs = np.concatenate(([0], np.flatnonzero(steps_s > BREAK / clock.sfreq_hz) + 1, [len(times_s)]))
-    data, filled_to = np.full((len(values), n_samples), np.nan), -np.inf
+    data, filled_to, drift_s = np.full((len(values), n_samples), np.nan), -np.inf, 0.0
     for begin, end in pairwise(runs):
         places = round(float(exact[begin])) + np.arange(end - begin)
-        if np.abs(places - exact[begin:end]).max() > 1 or places[0] <= filled_to:
+        drift_s = max(drift_s, (float(np.abs(places - exact[begin:end]).max()) - 0.5) / clock.sfreq_hz)
+        if drift_s > DRIFT_S or places[0] <= filled_to:
             return None
         filled_to = places[-1]
         inside = (places >= 0) & (places < n_samples)
         data[:, places[inside]] = values[:, begin:end][:, inside]
+    if drift_s > SAID_S:
+        cut.notes.append(f"{where}, stream {stream.name!r}: it runs at {usual_hz:.5g} Hz, not {clock.sfreq_hz:g}: by "
+                         f"the end of the trial its samples are {drift_s:.2g} s from their times.")
     return data
 
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream
+from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, from_rows
 from himoe.errors import bad_input
 
 # file -> channels, unit
@@ -142,14 +142,10 @@ def _stream(name: str, start_s: float, rate_hz: float | None, rows: np.ndarray) 
     channels, unit = SENSORS[name]
     units = (unit,) * len(channels)
     if rate_hz is not None:
-        return Stream(name, "", channels, units, rate_hz, len(rows), start_s, partial(_samples, rows))
+        return Stream(name, "", channels, units, rate_hz, len(rows), start_s, partial(from_rows, rows))
     times_s = start_s + rows[:, 0]
     first_s = float(times_s[0]) if len(rows) else start_s
-    return Stream(name, "", channels, units, None, len(rows), first_s, partial(_samples, rows[:, 1:]), lambda: times_s)
-
-
-def _samples(rows: np.ndarray, first: int, last: int, picks: Sequence[int]) -> np.ndarray:
-    return rows[first:last, list(picks)].T
+    return Stream(name, "", channels, units, None, len(rows), first_s, partial(from_rows, rows[:, 1:]), lambda: times_s)
 
 
 def _uneven(path: Path, streams: Sequence[Stream]) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain, said_by
+from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, from_rows, plain, said_by
 from himoe.errors import InputError, bad_input
 from himoe.files import require_file
 
@@ -145,11 +144,7 @@ def _stream(raw: Any, zero_s: float) -> Stream:
     labels, units = _labels(raw, count)
     times_s = np.asarray(raw["time_stamps"], dtype=np.float64) - zero_s
     return Stream(_field(raw, "name"), _field(raw, "type"), labels, units, nominal_hz or None, len(times_s),
-                  float(times_s[0]) if len(times_s) else 0.0, partial(_samples, raw["time_series"]), lambda: times_s)
-
-
-def _samples(rows: np.ndarray, first: int, last: int, picks: Sequence[int]) -> np.ndarray:
-    return np.asarray(rows[first:last])[:, list(picks)].T.astype(np.float64)
+                  float(times_s[0]) if len(times_s) else 0.0, partial(from_rows, raw["time_series"]), lambda: times_s)
 
 
 def _labels(raw: Any, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

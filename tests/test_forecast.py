@@ -1,0 +1,190 @@
+"""What is said before the work: the stages that will run, and how long they take on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pipeline_helpers import copy_code, tiny_params, tiny_run, write_params
+
+from himoe.errors import InputError
+from pipeline import seconds
+from pipeline.code import code_lists
+from pipeline.forecast import Stage, read_stages, scaled, stages_to_run
+from pipeline.lock_check import dvc_md5
+from pipeline.plan import plan
+from pipeline.seconds import Speed, expected, probe, table
+from pipeline.settings import settings
+
+AFTER_TRAINING = {"evaluate", "cost", "tables", "figures", "report"}
+
+
+@pytest.fixture(scope="module")
+def lists() -> dict[str, str]:
+    """The code lists of this tree."""
+    return code_lists(Path(__file__).resolve().parents[1])
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lists: dict[str, str]) -> Path:
+    """The tiny project as if every stage had run: its small files are real, its data are empty folders."""
+    copy_code(tmp_path)
+    write_params(tmp_path, tiny_params())
+    monkeypatch.chdir(tmp_path)
+    Path("code").mkdir()
+    for name, text in lists.items():
+        Path("code", f"{name}.txt").write_text(text, encoding="utf-8")
+    plan("settings/protocols", "settings/filters", "settings/lines.json")
+    settings("settings/lines.json", "settings/runs")
+    lock: dict[str, Any] = {}
+    for stage in read_stages():
+        for out in stage.outs:
+            if not Path(out).exists():
+                Path(out).mkdir(parents=True)
+    for stage in read_stages():
+        deps = [{"path": path, "md5": md5(Path(path))} for path in stage.deps]
+        lock[stage.name] = {"cmd": stage.command, "deps": deps, "outs": [{"path": out, "md5": "0.dir"}
+                                                                          for out in stage.outs]}
+        if stage.params:
+            lock[stage.name]["params"] = {"params.yaml": dict(stage.params)}
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}), encoding="utf-8")
+    return tmp_path
+
+
+def md5(path: Path) -> str:
+    """A digest as DVC has it; of a folder of data, which is not looked into, any."""
+    return str(dvc_md5(path)) if path.is_file() or path == Path("settings/runs") else "0.dir"
+
+
+def due() -> set[str]:
+    return {stage.name for stage in stages_to_run(read_stages())}
+
+
+def change_params(change: Callable[[dict[str, Any]], object]) -> None:
+    params = tiny_params()
+    change(params)
+    write_params(Path.cwd(), params)
+
+
+def test_every_stage_of_dvc_yaml_is_known(project: Path) -> None:
+    names = [stage.name for stage in read_stages()]
+    assert names[:3] == ["code", "plan", "download@deap"]
+    assert {"train@deap-mean", "train_main", "report"} < set(names)
+    train = next(stage for stage in read_stages() if stage.name == "train@face-himoe")
+    assert train.command.endswith("data/folds/deap/trial.csv runs/face-himoe settings/runs/face-himoe.json")
+    assert train.deps[0] == "code/train-himoe.txt"
+    assert train.outs == ("runs/face-himoe",)
+    assert train.method == "himoe"
+
+
+def test_nothing_is_to_be_run_where_nothing_changed(project: Path) -> None:
+    assert due() == set()
+
+
+def test_a_parameter_runs_the_stages_that_declare_it(project: Path) -> None:
+    change_params(lambda params: params.update(missing_rate=0.3))
+    assert due() == {"plan", "evaluate_main"}
+
+
+def test_a_new_run_trains_itself_and_no_other(project: Path) -> None:
+    change_params(lambda params: params["runs"].update({"deap-new": tiny_run("bilstm")}))
+    assert due() == {"plan", "settings", "train@deap-new", *AFTER_TRAINING}
+
+
+def test_what_all_runs_share_trains_them_all(project: Path) -> None:
+    change_params(lambda params: params["reference"]["model"].update(features=8))
+    runs = {f"train@{name}" for name in tiny_params()["runs"]}
+    assert due() == {"settings", *runs, *AFTER_TRAINING}
+
+
+def test_a_table_of_filters_runs_the_sets_that_use_it(project: Path) -> None:
+    change_params(lambda params: params["preprocess"]["quick_seed"]["EEG"].update(sfreq_hz=64, band_hz=[1, 20]))
+    assert due() == {"plan"}  # the tiny project's set uses another
+    change_params(lambda params: params["preprocess"]["usual"]["EEG"].update(band_hz=[2, 45]))
+    assert {"plan", "preprocess@deap", "window@deap", "train@deap-mean"} < due()
+    assert {"download@deap", "face@deap", "settings"}.isdisjoint(due())
+
+
+def test_a_set_of_other_files_runs_all_that_reads_it(project: Path) -> None:
+    change_params(lambda params: params["sets"]["deap"].update(source="local", path="/my/files"))
+    everything = {stage.name for stage in read_stages()}
+    assert due() == everything - {"code", "settings"}  # plan declares the sets
+
+
+def test_a_method_s_code_trains_its_runs(project: Path) -> None:
+    with Path("himoe/methods/mean.py").open("a", encoding="utf-8") as stream:
+        stream.write("# changed\n")
+    assert due() == {"code", "train@deap-mean", *AFTER_TRAINING}
+
+
+def test_how_a_process_starts_is_no_reason(project: Path, lists: dict[str, str]) -> None:
+    for name in ("warm.py", "repro.py", "forecast.py"):
+        with Path("pipeline", name).open("a", encoding="utf-8") as stream:
+            stream.write("# changed\n")
+    assert due() == set()
+    assert code_lists(project) == lists
+
+
+def test_an_output_that_is_gone_is_made_again_unless_the_cache_has_it(project: Path) -> None:
+    Path("runs/deap-mean").rmdir()
+    assert due() == {"train@deap-mean", *AFTER_TRAINING} - {"cost"}  # that reads no runs
+    Path(".dvc/cache/files/md5/0.").mkdir(parents=True)
+    Path(".dvc/cache/files/md5/0./dir").touch()
+    assert due() == set()
+
+
+def test_without_a_lock_or_code_lists_all_is_to_be_run(project: Path) -> None:
+    Path("dvc.lock").unlink()
+    assert len(due()) == len(read_stages()) > 15
+
+
+def stage(name: str, method: str = "") -> Stage:
+    return Stage(name, "", (), (), {}, method)
+
+
+MEASURED = {"train@a": {"seconds": 30.0, "method": "himoe"}, "train@b": {"seconds": 10.0, "method": "himoe"},
+            "train@c": {"seconds": 2.0, "method": "mean"}, "tables": {"seconds": 5.0, "method": ""}}
+
+
+@pytest.mark.parametrize(("name", "method", "value"), [
+    ("train@a", "himoe", 30.0), ("train@new", "himoe", 20.0), ("train@new", "bilstm", 14.0), ("tables", "", 5.0),
+    ("quality", "", 0.0)])
+def test_seconds_of_a_stage_are_its_own_or_those_of_its_like(name: str, method: str, value: float) -> None:
+    assert expected(name, method, MEASURED) == pytest.approx(value)
+
+
+def test_a_machine_half_as_fast_takes_twice_as_long() -> None:
+    found = scaled([stage("train@a", "himoe"), stage("train@c", "mean"), stage("tables")], 88,
+                   {"units_per_s": 1000.0, "stages": MEASURED}, Speed(400.0, 500.0, 625.0))
+    assert found.by_stage == pytest.approx({"train@a": 60.0, "train@c": 4.0, "tables": 10.0})
+    assert found.seconds == pytest.approx((74 * 0.8 * 0.85, 74.0, 74 * 1.25 * 1.25))
+    assert found.text().splitlines() == [
+        "3 of 88 stages to run, at most: 2 train (1 himoe, 1 mean), 1 tables.",
+        "About 74 s on this machine (50 s to 2 min), from measured stages and a short test of its speed."]
+
+
+def test_the_probe_measures_a_rate_that_does_not_hang_on_its_length() -> None:
+    short, long = probe(1, rounds=3, round_s=0.05), probe(1, rounds=3, round_s=0.2)
+    assert 0 < short.low <= short.middle <= short.high
+    assert long.high == pytest.approx(short.high, rel=1.0)
+
+
+def test_the_table_holds_every_stage_or_is_refused() -> None:
+    params = {"main": {"method": "himoe"}, "runs": {"a": {"method": "mean"}}}
+    taken = {"code": 1.0, "train_main": 9.0, "train@a": 2.0}
+    assert table(taken, params, ["code", "train_main", "train@a"]) == {
+        "code": {"seconds": 1.0, "method": ""}, "train_main": {"seconds": 9.0, "method": "himoe"},
+        "train@a": {"seconds": 2.0, "method": "mean"}}
+    with pytest.raises(InputError, match=r"no seconds of cost.*make clean"):
+        table(taken, params, ["code", "cost"])
+
+
+def test_the_committed_table_knows_the_stages_of_the_project() -> None:
+    measured = seconds.read_seconds()
+    names = {one.name for one in read_stages()}
+    assert measured["units_per_s"] > 0
+    assert names - set(measured["stages"]) == set()
+    assert 300 < sum(row["seconds"] for row in measured["stages"].values()) < 3600
