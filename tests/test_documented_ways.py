@@ -1,4 +1,4 @@
-"""README's commands as a reader types them, in a fresh clone with the project's own params.yaml and DVC set-up."""
+"""The pages' commands as a reader types them, in a fresh clone with the project's own params.yaml and DVC set-up."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from pipeline_helpers import ROOT, commit, copy_code, run_ok
 
 from himoe.simulate.generate import simulate_deap
 from himoe.simulate.request import SimulationParams
+from pipeline.docs import blocks
 from pipeline.stage import read_yaml
 
 pytestmark = pytest.mark.slow
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, EXPERIMENTS, DATASETS = ((ROOT / name).read_text(encoding="utf-8")
+                                 for name in ("README.md", "docs/experiments.md", "docs/datasets.md"))
 REAL = re.compile(r"^dvc exp run ((?:-S \S+ )*-S sets\.(\w+)\.path=/data/\w+ (?:-S \S+ ?)*)", re.M)
 
 
@@ -46,9 +48,9 @@ def test_a_switch_changes_one_line_of_the_parameters(tmp_path: Path, switches: l
 
 def test_the_experiments_give_the_same_in_every_order() -> None:
     """A switch stays in the file, so each command sets what another one changes."""
-    section = README.split("\n## Experiments\n")[1].split("\n## ")[0]
+    section = EXPERIMENTS.split("\n## Experiments\n")[1].split("\n## ")[0]
     commands = [dict(word.split("=") for word in line.split(" -S ")[1:])
-                for line in re.findall(r"^dvc exp run .+", section, re.M)]
+                for line in re.findall(r"^(?:\$ )?dvc exp run .+", section, re.M)]
     assert len(commands) == 3
     assert {frozenset(command) for command in commands} == {frozenset({"missing_rate", "model.emotion_experts"})}
     committed = read_yaml(ROOT / "params.yaml")
@@ -56,12 +58,14 @@ def test_the_experiments_give_the_same_in_every_order() -> None:
         "missing_rate": committed["missing_rate"], "model.emotion_experts": committed["model"]["emotion_experts"]}
 
 
-def test_a_clone_pulls_from_the_address_that_readme_has_one_commit(tmp_path: Path) -> None:
+def test_a_clone_pulls_from_the_address_that_the_page_has_one_commit(tmp_path: Path) -> None:
     project, remote = new_clone(tmp_path / "project"), tmp_path / "remote"
     run_ok(project, "dvc", "repro", "-q", "code")
     commit(project, "results")
-    section = README.split("\n## Sharing results\n")[1]
-    for line in section.split("```\n")[1].splitlines():
+    section = EXPERIMENTS.split("\n## Sharing results\n")[1]
+    first = next(block for _, block in blocks(section) if block.language == "console")
+    assert [line.split()[0] for line in first.commands] == ["dvc", "git", "dvc"]
+    for line in first.commands:
         words = shlex.split(line.replace("ssh://server/path", str(remote)))
         run_ok(project, *words, *(["code"] if words == ["dvc", "push"] else []))
     assert run_ok(project, "git", "status", "--porcelain") == ""
@@ -73,14 +77,14 @@ def test_a_clone_pulls_from_the_address_that_readme_has_one_commit(tmp_path: Pat
 
 
 def test_the_commands_for_real_data_run_as_typed_and_push_nothing(tmp_path: Path) -> None:
-    """All four one after another; the first as far as an output that DVC keeps."""
+    """All of both pages, one after another; the first as far as an output that DVC keeps."""
     clone, data = new_clone(tmp_path / "project" / "clone"), tmp_path / "data"
     simulate_deap(data / "DEAP", SimulationParams(1, 2, 0), "bdf")
-    commands = {name: switches.replace("/data", str(data)).split() for switches, name in REAL.findall(README)}
-    assert set(commands) == {"deap", "dreamer", "seed"}
-    commands["amigos"] = [word.replace("seed", "amigos") for word in commands["seed"]]
-    run_ok(clone, "dvc", "exp", "run", *commands.pop("deap"), "face@deap")
-    for switches in commands.values():
+    commands = {switches.replace("/data", str(data)): name for switches, name in REAL.findall(README + DATASETS)}
+    assert sorted(commands.values()) == ["amigos", "deap", "deap", "dreamer", "seed"]  # two layouts of DEAP
+    first, *others = (switches.split() for switches in commands)
+    run_ok(clone, "dvc", "exp", "run", *first, "face@deap")
+    for switches in others:
         run_ok(clone, "dvc", "exp", "run", *switches, "code")
     sets = read_yaml(clone / "params.yaml")["sets"].values()
     assert [(one["source"], Path(one["path"]).parent) for one in sets] == [("local", data)] * 4
