@@ -114,6 +114,14 @@ def test_a_bids_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert folder_dataset(root).inspect(root, {}).subjects == ("01", "02")
 
 
+def test_a_folder_without_a_description_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_edf(tmp_path / "anna" / "head.edf", {"Cz": (NOISE[0], 128, "uV")})
+    assert main(["inspect", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "anna/head.edf (edf) among them" in said
+    assert "himoe inspect FOLDER --write-yaml" in said
+
+
 def test_text_recordings_and_a_folder_without_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x").mkdir()
     write_muse(tmp_path / "x" / "anna.csv", np.arange(2560) / 256, NOISE[:2, :2560], [])

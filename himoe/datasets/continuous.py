@@ -9,7 +9,7 @@ from pathlib import Path
 from himoe.datasets.aligning import Span, begin_s, marked_span, parse_start_time
 from himoe.datasets.clock import MAX_EXCESS, past_end, slack_s
 from himoe.datasets.description import DESCRIPTION, Description, Table
-from himoe.datasets.devices import open_device
+from himoe.datasets.devices import FORMATS, open_device
 from himoe.datasets.devices.contract import DeviceFile, find_stream
 from himoe.datasets.devices.cut import cut_stream, factors, require_rate
 from himoe.datasets.folder_tables import Ratings, file_of, is_there
@@ -42,7 +42,10 @@ def look(root: Path, path: Path, table: Table, options: Mapping[str, str]) -> bo
 
 
 def _opened(root: Path, path: Path, table: Table, options: Mapping[str, str], samples: bool = True) -> DeviceFile:
-    file = open_device(require_inside(root, path, options), table.format, samples)
+    require_inside(root, path, options)
+    for one in (path / name for name in FORMATS[table.format].inside if path.is_dir()):
+        require_inside(root, one, options)
+    file = open_device(path, table.format, samples)
     for one in file.files:
         require_inside(root, one, options)
     return file
@@ -165,7 +168,7 @@ class Recordings:
         if span.whole:
             self._check_length(path, table, stream.end_s + begin, duration_s, said)
         for break_s in file.breaks_s:
-            if span.start_s < begin + break_s < span.start_s + duration_s and not span.whole:
+            if span.start_s < begin + break_s < span.start_s + duration_s:
                 raise bad_input(path, f"recording interrupted at {break_s:g} s, inside a trial", "whole trials",
                                 "leave that trial out of the ratings")
         if not stream.n_samples:

@@ -16,6 +16,7 @@ from himoe.inspection.files import describe_file
 from himoe.inspection.folders import describe_place
 from himoe.inspection.locate import Place, locate, looked_for, place_of, sets_below
 from himoe.inspection.products import describe_product_folder
+from himoe.inspection.propose import recordings
 
 Report = dict[str, Any]
 # Files that stand for the folder they lie in
@@ -104,4 +105,8 @@ def _unknown(path: Path) -> InputError:
         found += f", of the set {content.get('set') if isinstance(content, dict) else '?'}"
     below = sets_below(path)
     todo = f"give one of its folders: {' '.join(below)}" if below else "give the data set's own folder, or one file"
+    device = next(recordings(path), None)
+    if device is not None and not below:
+        found += f", {device[0].relative_to(path)} ({device[1]}) among them"
+        todo = f"write a {DESCRIPTION} (himoe inspect FOLDER --write-yaml proposes one), or give one file"
     return bad_input(path, found, f"one of {looked_for()}", todo)

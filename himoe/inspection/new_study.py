@@ -30,7 +30,8 @@ def new_study(folder: Path, into: Path | None = None, dataset: str | None = None
     place = locate(folder, dataset, layout)
     if place is None:
         raise bad_input(folder, "no data set", f"one of {looked_for()}",
-                        f"write a {DESCRIPTION} (docs/your-own-data.md)")
+                        f"write a {DESCRIPTION} (docs/your-own-data.md; for files of devices: himoe inspect FOLDER "
+                        "--write-yaml)")
     target = into or place.root.resolve().with_name(f"{place.root.resolve().name}-study")
     path = target / PARAMS
     if path.exists():

@@ -162,10 +162,11 @@ def test_eeglab_with_events(tmp_path: Path) -> None:
     assert file.start is None
 
 
-@pytest.mark.parametrize("name", ["a.vhdr", "a.set", "a.fif"])
-def test_what_mne_cannot_read_is_one_sentence(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "message"), [
+    ("a.vhdr", "MNE cannot read"), ("a.set", "without its header"), ("a.fif", "no tag of a FIF file")])
+def test_what_mne_cannot_read_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / name).write_bytes(b"\0\1nothing")
-    with pytest.raises(InputError, match="MNE cannot read"):
+    with pytest.raises(InputError, match=message):
         open_device(tmp_path / name, format_of("x", name, None))
 
 
@@ -179,7 +180,7 @@ def test_xdf_streams_labels_clocks_and_markers(tmp_path: Path) -> None:
         xdf_stream("amp", "EEG", stamps, values, 100, ["Fp1", "Cz"], "microvolts",
                    offsets=[(500, -3.0), (505, -3.0), (510, -3.0)]),
         xdf_stream("marks", "Markers", [498.0, 499.5], ["video 1", "end"], form="string"),
-        xdf_stream("dead", "GSR", [], [], 32, ["g"]),
+        xdf_stream("pad", "Markers", [498.5], [[7]], form="int16"), xdf_stream("dead", "GSR", [], [], 32, ["g"]),
         xdf_stream("bare", "ACC", stamps[:20], eeg(3, 20).T, 100, form="double64")], "2024-03-01T15:05:10+0100")
     file = open_device(path, "xdf")
     assert file.start is not None
@@ -187,7 +188,8 @@ def test_xdf_streams_labels_clocks_and_markers(tmp_path: Path) -> None:
     amp, dead, bare = file.streams
     # The amplifier's computer is 3 s ahead: its first sample is the file's first, at 497 s of the recorder's clock.
     np.testing.assert_allclose(amp.times_s(), np.arange(300) / 100, atol=1e-6)
-    assert [(round(mark.time_s, 6), mark.text) for mark in file.markers()] == [(1.0, "video 1"), (2.5, "end")]
+    assert [(round(mark.time_s, 6), mark.text) for mark in file.markers()] == [
+        (1.0, "video 1"), (1.5, "7"), (2.5, "end")]
     np.testing.assert_array_equal(amp.read(5, 200, [1]), values[5:200, 1:].T)
     assert (amp.channels, bare.channels, amp.sfreq_hz) == (("Fp1", "Cz"), ("1", "2", "3"), 100)
     assert unit_factor(amp.units[0], "uV") == 1

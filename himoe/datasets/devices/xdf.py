@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,11 +23,13 @@ from himoe.errors import InputError, bad_input
 from himoe.files import require_file
 
 STRING = "string"
+MARKS = re.compile(r"marker|event|trigger|stim", flags=re.IGNORECASE)  # kinds of streams of numbers that are markers
 SAMPLES = b"\x03\x00"  # tag of a chunk of samples
 
 
 def open_xdf(path: Path) -> DeviceFile:
-    """Open an XDF file: a stream each, empty ones too; string streams give the markers.
+    """Open an XDF file: a stream each, empty ones too; streams of text, and of single numbers that are markers by their
+    kind, give the markers.
 
     Channels are called by their labels; where a stream gives none (or one twice), by their numbers from 1 on. Time 0 is
     the first sample of any stream.
@@ -48,9 +51,8 @@ def open_xdf(path: Path) -> DeviceFile:
         raise _no_stream(path)
     firsts_s = [float(np.min(one["time_stamps"])) for one in raw if len(one["time_stamps"])]
     zero_s = min(firsts_s, default=0.0)
-    signals = [one for one in raw if _field(one, "channel_format") != STRING]
-    marks = tuple(sorted((Marker(float(time_s) - zero_s, plain(" ".join(map(str, sample))))
-                          for one in raw if _field(one, "channel_format") == STRING
+    signals = [one for one in raw if not _is_markers(one)]
+    marks = tuple(sorted((Marker(float(time_s) - zero_s, _text(sample)) for one in raw if _is_markers(one)
                           for time_s, sample in zip(one["time_stamps"], one["time_series"], strict=True)),
                          key=lambda mark: mark.time_s))
     notes = tuple(f"{path}: pyxdf says: {text}" for text in dict.fromkeys(said)
@@ -80,7 +82,7 @@ def peek_xdf(path: Path) -> DeviceFile:
     if not raw:
         raise _no_stream(path)
     found = [replace(_stream(one, 0.0), n_samples=counts.get(one["info"]["stream_id"], 0)) for one in raw
-             if _field(one, "channel_format") != STRING]
+             if not _is_markers(one)]
     return DeviceFile(path, tuple(found), _start(header), files=(path,))
 
 
@@ -137,6 +139,17 @@ def _said() -> Any:
 def _field(stream: Any, key: str) -> str:
     found = stream["info"].get(key)
     return str(found[0]) if found and found[0] is not None else ""
+
+
+def _is_markers(raw: Any) -> bool:
+    """Text, or single numbers at times of their own whose kind says so."""
+    return _field(raw, "channel_format") == STRING or (
+        float(_field(raw, "nominal_srate")) == 0 and _field(raw, "channel_count") == "1"
+        and MARKS.search(_field(raw, "type")) is not None)
+
+
+def _text(sample: Any) -> str:
+    return plain(" ".join(one if isinstance(one, str) else f"{one:g}" for one in sample))
 
 
 def _stream(raw: Any, zero_s: float) -> Stream:
