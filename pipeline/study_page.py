@@ -13,6 +13,7 @@ from himoe.files import write_text
 from himoe.params import ReportParams, parse
 from himoe.recordings import DIMENSIONS
 from himoe.results import RunResult, load_results, provenance
+from pipeline.unrated import write_unrated
 
 PICTURE, FILE = "figure2", "predictions"  # predictions beside ratings, and how it is called here
 HELD_OUT = {"trial": "whole trials", "session": "days", "loso": "people", "stimulus": "clips",
@@ -37,7 +38,7 @@ def write_page(work: Path, target: Path, params: Mapping[str, Any]) -> str:
     text += ["CCC: agreement with the ratings, 1 = perfect, 0 = what a constant reaches [95 % interval; people, then "
              "their trials resampled]. A method that does not beat the training mean has learned nothing. "
              "Not converged: a longer training may change it.",
-             "\n".join(left_out(work, params))]
+             "\n".join([*left_out(work, params), *(f"- {note}" for note in write_unrated(work, target, params))])]
     write_text(target / "README.md", "\n\n".join(part for part in text if part) + "\n")
     return "\n".join([provenance(runs), *scores])
 

@@ -10,13 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from pipeline_helpers import ROOT, no_faces
 
+from himoe.batches import Batch
 from himoe.cli import main
 from himoe.errors import InputError
+from himoe.inference import load_method, read_weights
 from himoe.inspection.study import choose_filters, choose_protocol
-from himoe.params import FilterParams
-from himoe.windows import read_shard
+from himoe.params import FilterParams, RunConfig
+from himoe.prediction import predict_unrated
+from himoe.rundata import RunData, feature_modalities, load_run_data
+from himoe.windows import read_shard, write_shard
 from pipeline import study
 from pipeline.demo import inside
 from pipeline.download import download
@@ -25,10 +30,12 @@ from pipeline.features import features
 from pipeline.overlay import read_study
 from pipeline.plan import plan
 from pipeline.preprocess import preprocess
+from pipeline.runs import read_folds, run_config
 from pipeline.settings import settings
 from pipeline.split import split
 from pipeline.study_page import write_page
 from pipeline.train import train
+from pipeline.unrated import FILE, write_unrated
 from pipeline.window import window
 
 PEOPLE = ("anna", "ben", "cleo", "dora")
@@ -261,3 +268,139 @@ def test_a_set_without_any_rating_is_refused_at_its_windows(tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"labels \(trial\): found no trial that has one"):
         prepare(tmp_path / "work", read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1])
     assert not (tmp_path / "work" / "data" / "windows" / "wrist").exists()
+
+
+# --- predictions for those without ratings -------------------------------------------------------------------------
+
+RUN = "wrist-himoe"
+Trained = tuple[Path, Path, dict[str, Any]]
+
+
+def train_once(place: Path, protocol: str) -> Trained:
+    """A study's Hi-MoE run, trained for an epoch: working copy, target, parameters. dora and anna's t1 are unrated."""
+    folder, work = write_wristbands(place / "wristbands", unrated=["dora"]), place / "work"
+    table = pd.read_csv(folder / "ratings.csv")
+    table.loc[(table["subject"] == "anna") & (table["trial"] == "t1"), ["valence", "arousal"]] = np.nan
+    table.to_csv(folder / "ratings.csv", index=False)
+    assert main(["study", "new", str(folder)]) == 0
+    params = read_study(place / "wristbands-study" / "params.yaml", ROOT)[1]
+    params["profiles"]["embedded"]["training"] |= {"epochs": 1, "seeds": [0, 1]}
+    params["main"]["protocol"] = protocol
+    params["runs"] = {RUN: params["main"]}
+    prepare(work, params)
+    with inside(work):
+        settings("settings/lines.json", "settings/runs")
+        train(RUN, "data/windows/wrist", "data/features/wrist", f"data/folds/wrist/{protocol}.csv", f"runs/{RUN}",
+              f"settings/runs/{RUN}.json")
+        evaluate("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv")
+    return work, place / "wristbands-study", params
+
+
+def run_of(work: Path) -> tuple[RunConfig, RunData]:
+    data = work / "data"
+    config, _ = run_config("", RUN, data / "windows/wrist", work / f"settings/runs/{RUN}.json")
+    folds = read_folds(data / f"folds/wrist/{config.run.protocol}.csv")
+    return config, load_run_data(config, data / "windows/wrist", data / "features/wrist", folds, 0.5, work / "maps")
+
+
+def predicted(work: Path, windows: Path, features: Path) -> pd.DataFrame:
+    return predict_unrated(*run_of(work), windows, features, work / "runs" / RUN, 0.5, work / "maps")
+
+
+def by_hand(work: Path, person: str, trial: str, fold: int, seed: int) -> np.ndarray:
+    """Predictions (n, D) of one trial by one model: statistics from the rated people's shards, no padding.
+
+    Where people are held out, all have the statistics of all training rows.
+    """
+    config, data = run_of(work)
+    tensors = read_weights(work / "runs" / RUN / f"fold-{fold:02d}_seed-{seed}" / "weights.safetensors")
+    method, _ = load_method(config, data, tensors)
+    rows = data.folds[(data.folds["fold"] == fold) & (data.folds["role"] == "train")]
+    trained, x, by_person = set(zip(rows["subject"], rows["trial"], strict=True)), {}, config.run.protocol == "trial"
+    for modality in config.run.modalities:
+        folder = work / "data" / ("features" if modality in feature_modalities(config) else "windows") / "wrist"
+        parts: dict[str, np.ndarray] = {}
+        for path in sorted(folder.glob("*.parquet")):
+            index, arrays, _ = read_shard(path, [modality])
+            part = arrays[modality][[key in trained for key in zip(index["subject"], index["trial"], strict=True)]]
+            parts |= {path.stem: part.astype(float)} if len(part) else {}
+        everybody = np.concatenate(list(parts.values()))
+        mine = parts.get(person, everybody) if by_person else everybody
+        mean = np.nanmean(mine, axis=(0, 2))
+        own = np.concatenate([part - np.nanmean(part, axis=(0, 2), keepdims=True) for part in parts.values()])
+        spread = np.nanstd(own if by_person and own.shape[2] == 1 else mine, axis=(0, 2))
+        spread = np.where(spread > 1e-8, spread, 1.0)
+        index, arrays, _ = read_shard(folder / "unrated" / f"{person}.parquet", [modality])
+        windows = arrays[modality][(index["trial"] == trial).to_numpy()]
+        scaled = np.nan_to_num(np.clip((windows - mean[:, None]) / spread[:, None], -10, 10))
+        x[modality] = torch.from_numpy(scaled[None].astype(np.float32))
+    length, n = config.training.sequence_length, len(windows)
+    found = []
+    for first in range(0, n, length):
+        piece = {m: v[:, first:first + length] for m, v in x.items()}
+        steps = next(iter(piece.values())).shape[1]
+        nobody = torch.tensor([99])
+        batch = Batch(piece, torch.ones(1, steps, len(x), dtype=torch.bool), torch.full((1, steps, 2), torch.nan),
+                      torch.ones(1, steps, dtype=torch.bool), nobody, nobody)
+        with torch.no_grad():
+            found.append(method.decode(method.encode(batch), batch).prediction[0].numpy())
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("protocol", ["trial", "loso"])
+def test_who_has_no_rating_is_predicted_as_by_hand_whatever_the_name(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
+    """dora is unknown to the models: normalised by all training rows; anna, who has rated trials too, by her own."""
+    monkeypatch.chdir(ROOT)
+    work, target, params = train_once(tmp_path, protocol)
+    windows, features = work / "data/windows/wrist", work / "data/features/wrist"
+    single = predicted(work, windows, features)
+    assert set(zip(single["subject"], single["trial"], strict=True)) == {
+        ("anna", "t1"), *(("dora", f"t{trial}") for trial in range(4))}
+    models = single[["fold", "seed"]].drop_duplicates()
+    assert len(models) == 2 * run_of(work)[1].folds["fold"].nunique()
+    for person, trial in (("dora", "t2"), ("anna", "t1")):
+        one = single.query("subject == @person and trial == @trial and fold == 1 and seed == 1")
+        assert one["dimension"].tolist()[:2] == ["valence", "arousal"]
+        found = one["y_pred"].to_numpy().reshape(-1, 2)
+        np.testing.assert_allclose(found, by_hand(work, person, trial, 1, 1), rtol=1e-4)
+
+    (sentence,) = write_unrated(work, target, params)
+    write_page(work, target, params)
+    assert f"\n- {sentence}\n" in (target / "README.md").read_text(encoding="utf-8")
+    assert f"run `wrist-himoe`) predicts for the {len(single) // (2 * len(models))} windows" in sentence
+    assert "anna (1 of 4 trials), dora (4 of 4 trials)" in sentence
+    assert f"its {len(models)} models" in sentence
+    table = pd.read_csv(target / FILE)
+    assert list(table) == ["subject", "trial", "start_s", "dimension", "y_pred", "y_sd"]
+    assert len(table) * len(models) == len(single)
+    for row in table.iloc[::17].itertuples():
+        values = [float(one["y_pred"]) for one in single.to_dict("records")
+                  if (one["subject"], one["trial"], one["start_s"], one["dimension"]) == row[1:5]]
+        assert (row.y_pred, row.y_sd) == pytest.approx((np.mean(values), np.std(values, ddof=1)), rel=1e-5)
+
+    numbers = single[single["subject"] == "dora"].drop(columns="subject").reset_index(drop=True)
+    for name in ("aaron", "bob", "zoe"):  # before, between and after the names that the models know
+        for folder in (windows, features):
+            renamed = tmp_path / name / folder.parent.name
+            for path in (folder / "unrated").iterdir():
+                index, arrays, meta = read_shard(path)
+                person = name if path.stem == "dora" else path.stem
+                write_shard(renamed / "unrated" / f"{person}.parquet", index.assign(subject=person), arrays, meta)
+        again = predicted(work, tmp_path / name / "windows", tmp_path / name / "features")
+        again = again[again["subject"] == name].drop(columns="subject").reset_index(drop=True)
+        pd.testing.assert_frame_equal(again, numbers, rtol=1e-6)
+
+    write_unrated(work, target, {**params, "runs": {}})
+    assert not (target / FILE).exists(), "a file of an earlier run must not stay"
+
+
+def test_without_anybody_unrated_there_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    folder, work = write_wristbands(tmp_path / "wristbands", seconds=8), tmp_path / "work"
+    main(["study", "new", str(folder)])
+    target = tmp_path / "wristbands-study"
+    params = read_study(target / "params.yaml", ROOT)[1]
+    prepare(work, params)
+    assert write_unrated(work, target, params) == []
+    assert not (target / FILE).exists()

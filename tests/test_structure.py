@@ -35,7 +35,7 @@ LEVELS = (
     "datasets facts", "simulate",
     "signals windows unrated folds masks batches recording_files faces", "quality quality_examples inspection", "cli",
     "encoders beats features feature_shards experts alignment", "methods",
-    "stacked", "rundata training inference evaluation costs running", "paper", "results",
+    "stacked", "rundata training inference evaluation prediction costs running", "paper", "results",
     "statistics summary palette spacing cohorts", "tables", "figures", "report",
 )
 # What reads results and writes tables, figures and pages starts without torch.
