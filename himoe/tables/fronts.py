@@ -91,8 +91,8 @@ def encoders(inputs: Inputs) -> Table | None:
         lines += attainable_rows(columns, by_modalities(group))
     return Table("encoders", f"Encoders, one modality at a time: {provenance(networks)}", columns, tuple(lines),
                  ("The features are those of `himoe.features`, the same windows and folds.",
-                  "An encoder of raw signals (EEGNet, learned filters, CNN) has to find in a fold's training windows what "
-                  "features and band powers are made of from the start; that is the likely reason where it is behind."))
+                  "An encoder of raw signals (EEGNet, learned filters, CNN) has to find in a fold's training windows "
+                  "what features and band powers are made of from the start; that is the likely reason where it is behind."))
 
 
 def encoder_label(metrics: Mapping[str, Any]) -> str | None:
