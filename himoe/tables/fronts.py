@@ -92,7 +92,7 @@ def encoders(inputs: Inputs) -> Table | None:
     return Table("encoders", f"Encoders, one modality at a time: {provenance(networks)}", columns, tuple(lines),
                  ("The features are those of `himoe.features`, the same windows and folds.",
                   "An encoder of raw signals (EEGNet, learned filters, CNN) has to find in a fold's training windows "
-                  "what features and band powers are made of from the start; that is the likely reason where it is behind."))
+                  "what features and band powers are made of; that is the likely reason where it is behind."))
 
 
 def encoder_label(metrics: Mapping[str, Any]) -> str | None:
