@@ -20,9 +20,10 @@ from himoe.errors import InputError, bad_input
 from himoe.inspection.checks import LEVELS, WINDOW_S, check_place
 from himoe.inspection.locate import place_of
 from himoe.inspection.look import inspect_path
-from himoe.inspection.new_study import new_study
+from himoe.inspection.new_study import new_study, project_root, usual_filters
 from himoe.inspection.propose import write_description
 from himoe.inspection.render import report_text
+from himoe.params import FilterParams
 
 GOOD, WRONG, NOT_IDENTIFIED = 0, 1, 2
 
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("path", type=_path, metavar="PATH")
         command.add_argument("--dataset", required=needed, metavar="NAME", help=f"the data set: {known}")
         command.add_argument("--layout", help="which layout, where a set has several (deap: bdf, dat)")
-        command.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes that read (default: 1)")
+        _add_jobs(command)
         command.add_argument("--follow-links", action="store_true", help="read links that leave the folder")
         command.add_argument("--json", action="store_true", help="print JSON")
     _study_parser(commands)
@@ -88,7 +89,17 @@ def _study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     study.add_argument("--into", type=Path, metavar="PLACE", help="where to write it (default: FOLDER-study)")
     study.add_argument("--dataset", metavar="NAME", help="the data set, where files of several lie there")
     study.add_argument("--layout", help="which layout, where a set has several (deap: bdf, dat)")
-    study.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes that read (default: 1)")
+    _add_jobs(study)
+
+
+def _add_jobs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--jobs", type=_jobs, default=cores(), metavar="N",
+                         help="processes that read, one person each (default: one a core)")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _jobs(text: str) -> int:
@@ -126,11 +137,20 @@ def _inspect(options: argparse.Namespace) -> int:
     return GOOD
 
 
+def _usual_filters() -> dict[str, FilterParams]:
+    """The project's rates and bands; none where the package stands without the project, or its parameters are wrong."""
+    try:
+        return usual_filters(project_root())
+    except (InputError, KeyError):
+        return {}
+
+
 def _check(options: argparse.Namespace) -> int:
     if not options.path.exists():
         raise bad_input(options.path, "no such file or folder", "a data set's raw folder", "check the path")
     place = place_of(options.path, options.dataset, options.layout)
-    findings = check_place(replace(place, follow_links=options.follow_links), options.jobs, options.window)
+    findings = check_place(replace(place, follow_links=options.follow_links), options.jobs, options.window,
+                           _usual_filters())
     counts = Counter(finding.level for finding in findings)
     wrong = counts["error"] > 0 or (options.strict and counts["missing"] > 0)
     if options.json:

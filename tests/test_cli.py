@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,7 +14,8 @@ from pathlib import Path
 import pytest
 from inspection_sets import dreamer_person, write_dat_set
 
-from himoe import __version__
+from himoe import __version__, cli
+from himoe import progress as told
 from himoe.cli import main
 from himoe.simulate import layouts
 
@@ -85,6 +89,46 @@ def test_check_in_several_processes_says_the_same(dat_set: Path, capsys: pytest.
     damage(dat_set)
     one, two = (run(capsys, "check", dat_set, "--dataset", "deap", "--jobs", jobs) for jobs in (1, 2))
     assert one == two
+
+
+def test_a_log_gets_lines_of_progress_and_the_output_none(dat_set: Path, capsys: pytest.CaptureFixture[str],
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = run(capsys, "check", dat_set, "--dataset", "deap", "--json")
+    monkeypatch.setattr(told, "LINE_S", 0.0)
+    code, out, err = run(capsys, "check", dat_set, "--dataset", "deap", "--json")
+    assert (code, out, "") == plain
+    assert [line.partition(" in ")[0] for line in err.splitlines()] == [
+        "read deap: 1 of 3 subjects", "read deap: 2 of 3 subjects"]
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to open here")
+def test_a_terminal_gets_a_bar_and_a_pipe_beside_it_the_findings_alone(dat_set: Path) -> None:
+    terminal, end = os.openpty()
+    done = subprocess.run([sys.executable, "-m", "himoe.cli", "check", str(dat_set), "--dataset", "deap", "--json"],
+                          cwd=ROOT, stdout=subprocess.PIPE, stderr=end, timeout=60, check=True)
+    shown = os.read(terminal, 10_000).decode()  # before its other end is closed
+    os.close(end)
+    os.close(terminal)
+    assert json.loads(done.stdout)["set"] == "deap"
+    assert re.search(r"read deap: +0%\|.*\| 0/3 ", shown)
+
+
+@pytest.mark.parametrize("command", ["inspect", "check", "study"])
+def test_every_core_reads_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(cli, "cores", lambda: 7)
+
+    def note_jobs(options: argparse.Namespace) -> int:
+        used.append(options.jobs)
+        return 0
+
+    monkeypatch.setattr(cli, "COMMANDS", {command: note_jobs})
+    words = {"inspect": ["x"], "check": ["x", "--dataset", "deap"], "study": ["new", "x"]}[command]
+    for more in ([], ["--jobs", "3"]):
+        assert main([command, *words, *more]) == 0
+    assert used == [7, 3]
+    monkeypatch.undo()
+    assert cli.cores() >= 1
 
 
 def test_check_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,62 @@ def test_too_few_trials_are_refused_with_the_reason_and_nothing_is_written(
     assert not (tmp_path / "wristbands-study").exists()
 
 
+def edit(path: Path, old: str, new: str) -> None:
+    path.write_text(re.sub(old, new, path.read_text(encoding="utf-8"), flags=re.DOTALL), encoding="utf-8")
+
+
+def shorten(path: Path) -> None:
+    """Leave three quarters of a second of a trial's skin conductance, and nothing else of it."""
+    pd.read_csv(path)[:3].to_csv(path, index=False)
+    path.with_name(path.name.replace("eda", "temp")).unlink()
+
+
+def shorten_all(root: Path) -> None:
+    for path in root.glob("*/*_eda.csv"):
+        shorten(path)
+
+
+def lose_all(root: Path) -> None:
+    for path in root.glob("*/*.csv"):
+        (pd.read_csv(path) * np.nan).to_csv(path, index=False, na_rep="nan")
+
+
+@pytest.mark.parametrize(("change", "noted"), [
+    (lambda root: edit(root / "ratings.csv", r"anna,t2.*", ""),
+     "anna has 2 rated, every person needs 3; people cannot be held out: 1 people have rated trials"),
+    (lambda root: edit(root / "dataset.yaml", "name: wrist", "name: my wrist"),
+     "name: found 'my wrist', expected letters, digits, _ and - alone"),
+    (lose_all, "found no modality with a usable sample, expected one or more"),
+    (shorten_all, "found no trial of 1 s, expected one at least"),
+], ids=["ratings", "name", "modalities", "lengths"])
+def test_check_foresees_what_the_study_refuses(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+        change: Callable[[Path], object], noted: str) -> None:
+    monkeypatch.chdir(ROOT)
+    folder = write_wristbands(tmp_path / "wristbands", PEOPLE[:2], trials=3, seconds=8)
+    change(folder)
+    name = "my wrist" if "my wrist" in noted else "wrist"
+    code, said, _ = run(capsys, "check", folder, "--dataset", name, "--json")
+    (text,) = [one["text"] for one in json.loads(said)["findings"] if noted in one["text"]]
+    assert (code, run(capsys, "study", "new", folder)[::2]) == (0, (2, f"himoe study: {text}\n"))
+
+
+def test_one_short_trial_is_left_out_of_the_study_and_the_rest_goes_on(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    folder, work = write_wristbands(tmp_path / "wristbands", PEOPLE[:2], trials=4, seconds=8), tmp_path / "work"
+    shorten(folder / "anna" / "t2_eda.csv")
+    code, said, _ = run(capsys, "study", "new", folder)
+    assert (code, "2 people, 7 rated trials" in said) == (0, True)
+    assert "1 trial shorter than 1 s left out." in said
+    params = read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1]
+    assert (params["windows"]["length_s"], params["profiles"]["embedded"]["split"]["folds"]) == (4, 3)
+    prepare(work, params)
+    trials = pd.read_csv(work / "data" / "folds" / "wrist" / "trial.csv")
+    assert set(zip(trials["subject"], trials["trial"], strict=True)) == {
+        (person, f"t{k}") for person in PEOPLE[:2] for k in range(4)} - {("anna", "t2")}
+
+
 def test_people_are_held_out_where_one_has_too_few_trials() -> None:
     protocol, notes = choose_protocol(Path("x"), {"anna": 5, "ben": 2, "cleo": 4})
     assert protocol == "loso"
@@ -229,7 +287,9 @@ def test_people_without_ratings_are_named_kept_for_prediction_and_left_out_of_th
         table = pd.read_csv(folder / "ratings.csv")
         table[table["subject"] != "dora"].to_csv(folder / "ratings.csv", index=False)
     code, said, _ = run(capsys, "check", folder, "--dataset", "wrist")
-    assert (code, said.splitlines()[-1]) == (0, "Wristbands of our group: 0 errors, 1 missing, 0 notes")
+    assert (code, said.splitlines()[-1]) == (0, "Wristbands of our group: 0 errors, 1 missing, 2 notes")
+    assert "EDA: found a rate of 4 Hz, expected more than 4 Hz for its usual band up to 2 Hz; himoe study" in said
+    assert "TEMP: found a rate of 1 Hz" in said
     assert "dora is kept for prediction and left out of the folds" in said
     assert "in no fold: dora\n" in run(capsys, "study", "new", folder)[1]
     prepare(work, read_study(tmp_path / "wristbands-study" / "params.yaml", ROOT)[1])

@@ -46,10 +46,11 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class _Packets:
-    """Whole packets of the video stream: how many, first and last time stamp, usual time between two, time that the
-    last one lasts."""
+    """Whole packets of the video stream: how many are shown and how many hidden, first and last time stamp, usual time
+    between two, time that the last one lasts."""
 
     count: int
+    hidden: int
     first_s: Fraction
     last_s: Fraction
     period_s: Fraction
@@ -163,13 +164,20 @@ def _no_video(path: Path, found: str) -> InputError:
 
 
 def _read_packets(path: Path, container: InputContainer, stream: VideoStream) -> _Packets:
-    """Count whole packets; a packet that the end of the file cuts is none."""
+    """Count whole packets; a packet that the end of the file cuts is none.
+
+    One that the file's edit list hides (a clip cut out without encoding it anew keeps frames before its beginning, to
+    decode from) is counted apart: its frame is never shown.
+    """
     stamps: list[Fraction] = []
-    count, length = 0, 0
+    count, hidden, length = 0, 0, 0
     base, avi = stream.time_base or Fraction(1), container.format.name == "avi"
     try:
         for packet in container.demux(stream):
             if packet.size == 0 or packet.is_corrupt:
+                continue
+            if packet.is_discard:
+                hidden += 1
                 continue
             count += 1
             stamp = packet.dts if packet.pts is None or avi else packet.pts
@@ -188,15 +196,16 @@ def _read_packets(path: Path, container: InputContainer, stream: VideoStream) ->
         period_s = length * base or (1 / rate if rate else Fraction(1, 25))
     else:  # stamps of an AVI are exact and have holes where frames were dropped; others may be rounded
         period_s = median(steps) if avi else (stamps[-1] - stamps[0]) / len(steps)
-    return _Packets(count, stamps[0], stamps[-1], period_s, max(period_s, length * base))
+    return _Packets(count, hidden, stamps[0], stamps[-1], period_s, max(period_s, length * base))
 
 
 def _check_whole(path: Path, container: InputContainer, stream: VideoStream, packets: _Packets) -> None:
     """Compare with what the header promises: frames, or where it counts none, a duration."""
     end_s = float(packets.last_s + packets.length_s)
     avi_end_s = float(stream.frames * (stream.time_base or 1)) if container.format.name == "avi" else math.inf
-    if packets.count < stream.frames and end_s < avi_end_s - 0.5 * float(packets.period_s):  # an AVI counts drops
-        raise bad_input(path, f"{packets.count} whole frames", f"{stream.frames} as its header says",
+    whole = packets.count + packets.hidden
+    if whole < stream.frames and end_s < avi_end_s - 0.5 * float(packets.period_s):  # an AVI counts drops
+        raise bad_input(path, f"{whole} whole frames", f"{stream.frames} as its header says",
                         "the file is cut off; fetch it again")
     if stream.frames or container.duration is None or len(container.streams) > 1:
         return  # other streams may be longer than the pictures

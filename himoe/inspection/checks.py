@@ -11,9 +11,11 @@ import numpy as np
 from himoe.datasets import DATASETS
 from himoe.datasets.base import COLLECT, Dataset
 from himoe.errors import InputError, bad_input
+from himoe.inspection.foreseen import foreseen
 from himoe.inspection.locate import Place
 from himoe.inspection.rated import rated_trials
 from himoe.inspection.survey import Form, SubjectFacts, VideoFacts, is_refusal, read_subjects
+from himoe.params import FilterParams
 from himoe.signals import FLAT, MIN_REFERENCE, standard_places
 
 LEVELS = ("error", "missing", "note")
@@ -36,17 +38,21 @@ class Finding:
     text: str
 
 
-def check_place(place: Place, jobs: int = 1, window_s: float = WINDOW_S) -> list[Finding]:
+def check_place(place: Place, jobs: int = 1, window_s: float = WINDOW_S,
+                usual: Mapping[str, FilterParams] | None = None) -> list[Finding]:
     """Read everything of a raw folder, in every layout found there; what is wrong, worst first.
 
-    A trial shorter than *window_s* is named: later it gives no window.
+    A trial shorter than *window_s* is named: later it gives no window. With *usual*, rates and bands by modality, what
+    a study of a folder of one's own would refuse or change is noted, too.
     """
-    findings = [finding for layout in place.layouts or (None,) for finding in _check(place, layout, jobs, window_s)]
+    findings = [finding for layout in place.layouts or (None,)
+                for finding in _check(place, layout, jobs, window_s, usual)]
     unique = list(dict.fromkeys(findings))  # layouts share files
     return sorted(unique, key=lambda finding: LEVELS.index(finding.level))
 
 
-def _check(place: Place, layout: str | None, jobs: int, window_s: float) -> Iterator[Finding]:
+def _check(place: Place, layout: str | None, jobs: int, window_s: float,
+           usual: Mapping[str, FilterParams] | None) -> Iterator[Finding]:
     options = place.options(layout)
     try:
         inventory = place.dataset.inspect(place.root, options)
@@ -63,6 +69,8 @@ def _check(place: Place, layout: str | None, jobs: int, window_s: float) -> Iter
     for check in CHECKS.values():
         yield from check(where, place.dataset, facts)
     yield from trials_long_enough(where, facts, window_s)
+    if usual is not None and place.dataset.name not in DATASETS:
+        yield from (Finding("note", said) for said in foreseen(place.root, place.dataset, _whole(facts), usual))
 
 
 def _finding(level: str, where: str, found: object, expected: object, todo: str) -> Finding:

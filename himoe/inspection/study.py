@@ -24,6 +24,8 @@ from himoe.recordings import MODALITIES
 FOLDS, GROUPS = 4, 5  # at most: of trials, of people
 LEAST = 3  # trials of a person, or people: one tests, one validates, one trains
 WINDOWS_S = (4.0, 2.0, 1.0)  # lengths to choose from; steps are half of them
+TINY_S = 1e-9  # as the window stage rounds
+SHORTEST_S = WINDOWS_S[-1] - TINY_S  # a shorter trial gives no window at all
 FASTEST_HZ = 32.0  # of a sensor that the project's parameters do not name
 HELD = 0.375  # of a rate: the upper edge of a band that this rate cannot hold as it is
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -59,20 +61,31 @@ def plan_study(place: Place, usual: Mapping[str, FilterParams], jobs: int = 1) -
     InputError
         If a recording cannot be read, or there are too few rated trials to hold any out.
     """
-    if not NAME.fullmatch(place.dataset.name):
-        raise bad_input(f"{place.root}: name", repr(place.dataset.name), "letters, digits, _ and - alone",
-                        "change the name in dataset.yaml")
+    check_name(place.root, place.dataset.name)
     layout = place.layouts[0] if place.layouts else None
     facts = read_all(place, layout, jobs)
-    rated = {person: len(trials) for person, trials in rated_trials(facts).items()}
-    protocol, notes = choose_protocol(place.root, {person: count for person, count in rated.items() if count})
     trials = [trial for one in facts for trial in one.trials]
-    window_s = choose_window(place.root, trials)
-    filters, said = choose_filters(rates(trials, place.dataset.default_off), usual, window_s)
+    window_s, short = choose_window(place.root, trials)
+    rated = count_rated(facts)
+    protocol, notes = choose_protocol(place.root, {person: count for person, count in rated.items() if count})
+    filters, said = choose_filters(rates(place.root, trials, place.dataset.default_off), usual, window_s)
     counts = [count for count in rated.values() if count]
     folds, people = max(2, min(FOLDS, min(counts))), None if len(counts) <= GROUPS else GROUPS
     return Study(place, layout, protocol, folds, people, window_s, filters, choose_methods(protocol, trials), rated,
-                 (*notes, *said))
+                 (*notes, *short, *said))
+
+
+def check_name(root: Path, name: str) -> None:
+    """Refuse a set's name that cannot stand in parameters and file names."""
+    if not NAME.fullmatch(name):
+        raise bad_input(f"{root}: name", repr(name), "letters, digits, _ and - alone",
+                        "change the name in dataset.yaml")
+
+
+def count_rated(facts: Sequence[SubjectFacts]) -> dict[str, int]:
+    """How many rated trials of each person are long enough for a window."""
+    return {person: sum(trial.duration_s >= SHORTEST_S for trial in trials)
+            for person, trials in rated_trials(facts).items()}
 
 
 def read_all(place: Place, layout: str | None, jobs: int) -> list[SubjectFacts]:
@@ -102,22 +115,26 @@ def choose_protocol(root: Path, rated: Mapping[str, int]) -> tuple[str, list[str
     return possible[0], [f"{HELD_OUT[name].capitalize()} cannot be held out: {why}." for name, why in reasons.items()]
 
 
-def choose_window(root: Path, trials: Sequence[TrialFacts]) -> float:
-    """Seconds of a window: the usual length, or what fits the shortest trial."""
-    shortest_s = min(trial.duration_s for trial in trials)
-    fitting = [length_s for length_s in WINDOWS_S if length_s <= shortest_s]
-    if not fitting:
-        raise bad_input(root, f"a trial of {shortest_s:g} s", f"{WINDOWS_S[-1]:g} s or more", "leave that trial out")
-    return fitting[0]
+def choose_window(root: Path, trials: Sequence[TrialFacts]) -> tuple[float, list[str]]:
+    """Seconds of a window: the usual length, or what fits the shortest trial; and which trials are left out for it."""
+    lengths_s = [trial.duration_s for trial in trials]
+    usable_s = [length_s for length_s in lengths_s if length_s >= SHORTEST_S]
+    if not usable_s:
+        raise bad_input(root, f"no trial of {WINDOWS_S[-1]:g} s", "one at least, to hold a window", "record more")
+    short = len(lengths_s) - len(usable_s)
+    said = [f"{short} trial{'s' * (short > 1)} shorter than {WINDOWS_S[-1]:g} s left out."] if short else []
+    return next(length_s for length_s in WINDOWS_S if length_s <= min(usable_s) + TINY_S), said
 
 
-def rates(trials: Iterable[TrialFacts], left_out: Iterable[str]) -> dict[str, float]:
-    """The lowest recorded rate of every modality that holds samples."""
+def rates(root: Path, trials: Iterable[TrialFacts], left_out: Iterable[str]) -> dict[str, float]:
+    """The lowest recorded rate of every modality that holds samples; refused where none does."""
     found: dict[str, float] = {}
     for trial in trials:
         for name, signal in trial.signals.items():
             if not signal.empty and name not in left_out:
                 found[name] = min(found.get(name, math.inf), signal.form.sfreq_hz)
+    if not found:
+        raise bad_input(root, "no modality with a usable sample", "one or more", "see what himoe check says")
     return {name: found[name] for name in MODALITIES if name in found}
 
 

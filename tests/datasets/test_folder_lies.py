@@ -318,4 +318,4 @@ def test_paths_that_cannot_be_printed_and_a_home(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path / "mine", {"mia/t1.csv": skin()})
     assert cli.main(["check", "~/mine", "--dataset", "mine"]) == 0
-    assert "0 errors, 0 missing, 0 notes" in capfd.readouterr().out
+    assert "0 errors, 0 missing, 2 notes" in capfd.readouterr().out  # one trial, skin at 4 Hz

@@ -47,9 +47,13 @@ def grey_levels(count: int, height_px: int = 48, width_px: int = 64) -> list[np.
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps_hz: int = 50, codec: str = "mpeg4",
-                times_ms: list[int] | None = None, options: dict[str, str] | None = None) -> Path:
-    """Encode *frames* at a fixed rate, or at *times_ms* under a header that still says *fps_hz*."""
-    with av.open(str(path), "w", options=options or {}) as container:
+                times_ms: list[int] | None = None, options: dict[str, str] | None = None, hidden: int = 0) -> Path:
+    """Encode *frames* at a fixed rate, or at *times_ms* under a header that still says *fps_hz*.
+
+    The first *hidden* ones lie before time 0: the edit list of an MP4 hides them.
+    """
+    before = {"avoid_negative_ts": "0"} if hidden else {}
+    with av.open(str(path), "w", options=before | (options or {})) as container:
         stream = container.add_stream(codec, rate=fps_hz)
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.bit_rate = 4_000_000
@@ -59,7 +63,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps_hz: int = 50, code
             if number == 0:
                 stream.height, stream.width = pixels.shape[:2]
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts = number if times_ms is None else times_ms[number]
+            frame.pts = number - hidden if times_ms is None else times_ms[number]
             frame.time_base = Fraction(1, fps_hz) if times_ms is None else Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

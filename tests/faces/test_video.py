@@ -49,6 +49,13 @@ def test_a_variable_rate_is_followed_by_its_time_stamps(tmp_path: Path) -> None:
     assert probe(path).fps_hz == pytest.approx((len(times_ms) - 1) / stamps_s[-1])
 
 
+def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path: Path) -> None:
+    """A clip cut out of a longer one without encoding it anew keeps the frames that its first one is decoded from."""
+    path = write_video(tmp_path / "clip.mp4", grey_levels(57), codec="libx264", hidden=3)
+    assert probe(path) == VideoInfo(54, pytest.approx(50), 64, 48, pytest.approx(54 / 50))
+    assert numbers(path, 50.0)[1] == list(range(3, 57))
+
+
 @pytest.mark.parametrize("name", ["w.mkv", "w.mp4"])
 def test_a_wrong_rate_in_the_header_does_no_harm(tmp_path: Path, name: str) -> None:
     """The header says 10 frames a second, the stamps 50: asking for 20 is no mistake."""
