@@ -62,8 +62,10 @@ def by_trial(predictions: pd.DataFrame, bootstrap: BootstrapParams) -> dict[str,
     :func:`summary`; a long trial counts no more than a short one.
     """
     replicate = [key for key in ("seed", "mask_seed") if key in predictions]
-    keys = ["subject", "trial", "dimension", "fold", *replicate]
-    trials = predictions.groupby(keys, as_index=False)[["y_true", "y_pred"]].mean().assign(window=0)
+    keys = ["subject", "trial", "dimension", *replicate]
+    # Where windows are shuffled, a trial's stand in several folds; it is scored once all the same.
+    trials = predictions.groupby(keys, as_index=False).agg(
+        y_true=("y_true", "mean"), y_pred=("y_pred", "mean"), fold=("fold", "first")).assign(window=0)
     windows = arrange(trials)
     weights = hierarchical_counts(windows.person, bootstrap.draws, bootstrap.seed)
     flat: dict[str, Any] = {}
