@@ -172,7 +172,7 @@ def test_missing_rate_runs_only_the_evaluation_of_main(project: Path) -> None:
 @pytest.mark.parametrize(("changes", "words"), [
     ({"main": {**tiny_run("himoe"), "protocol": "loso"}},
      ("params.yaml: main and runs", "protocol 'loso', which deap does not allow", "nothing for train",
-      "trial, stimulus, leaky")),
+      "trial, stimulus, sequential, leaky")),
     ({"main": tiny_run("himo")}, ("params.yaml: main.method: found 'himo', expected one of bilstm, cafnet",)),
     ({"missing_rate": 1.5}, ("params.yaml: missing_rate: found 1.5, expected a share in [0, 1)",)),
 ])
