@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from himoe.batches import ModalityShape
-from himoe.encoders.eegnet import POOLS, SEPARABLE_TAPS, EEGNet
-from himoe.params import ModelParams
+from himoe.core.params import ModelParams
+from himoe.models.batches import ModalityShape
+from himoe.models.encoders.eegnet import POOLS, SEPARABLE_TAPS, EEGNet
 
 SFREQ_HZ = 128.0
 CHANNELS, SAMPLES, BATCH, CLASSES = 32, 512, 64, 2
@@ -32,7 +32,7 @@ class TextbookEEGNet(nn.Module):
     """Temporal filters on every channel, then spatial filters (Lawhern et al. 2018, doi 10.1088/1741-2552/aace8c).
 
     Without the batch norm between the two and without max-norm limits: the same function as
-    :class:`himoe.encoders.eegnet.EEGNet`, whose weights it copies.
+    :class:`himoe.models.encoders.eegnet.EEGNet`, whose weights it copies.
     """
 
     def __init__(self, like: EEGNet, dropout: float) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from himoe.windows import ShardMeta, WindowStore
+    from himoe.prepare.windows import ShardMeta, WindowStore
 
 SFREQ_HZ = 128
 LENGTH_S, STEP_S = 4.0, 2.0
@@ -40,8 +40,6 @@ def simulate(raw: str, participants: int, trials: int) -> dict[str, Any]:
 
 def ours_first(raw: str, work: str) -> dict[str, Any]:
     """Raw files to window shards, then an epoch."""
-    import himoe.batches  # imports are not part of work_s
-    import himoe.datasets.deap  # noqa: F401
 
     start = time.perf_counter()
     write_windows(Path(raw), Path(work, "ours"))
@@ -50,17 +48,17 @@ def ours_first(raw: str, work: str) -> dict[str, Any]:
 
 def ours_again(raw: str, work: str) -> dict[str, Any]:
     """Window shards that are there already, then an epoch."""
-    import himoe.batches  # noqa: F401
+    import himoe.models.batches  # noqa: F401
 
     return _ours_epoch(Path(work, "ours"), time.perf_counter())
 
 
 def write_windows(raw: Path, folder: Path) -> None:
     """Cut every participant's EEG into windows, a shard each: what the stages do, less the filters."""
+    from himoe.core.params import WindowParams
+    from himoe.core.recordings import Recording
     from himoe.datasets import get_dataset
-    from himoe.params import WindowParams
-    from himoe.recordings import Recording
-    from himoe.windows import window_table, write_shard
+    from himoe.prepare.windows import window_table, write_shard
 
     dataset, options = get_dataset("deap"), {"layout": "dat"}
     meta = eeg_meta()
@@ -78,7 +76,7 @@ def write_windows(raw: Path, folder: Path) -> None:
 def eeg_meta() -> ShardMeta:
     """The shards' description: EEG only."""
     from himoe.datasets import get_dataset
-    from himoe.windows import ShardMeta
+    from himoe.prepare.windows import ShardMeta
 
     dataset = get_dataset("deap")
     eeg = {"channels": list(dataset.modalities["EEG"].names), "samples": SAMPLES, "sfreq_hz": float(SFREQ_HZ),
@@ -89,7 +87,7 @@ def eeg_meta() -> ShardMeta:
 
 def open_store(folder: Path) -> WindowStore:
     """The shards, read into memory."""
-    from himoe.windows import WindowStore
+    from himoe.prepare.windows import WindowStore
 
     return WindowStore.open(folder, ("EEG",), memory_gib=8.0, scratch=folder / "scratch")
 

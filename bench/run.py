@@ -24,7 +24,7 @@ from statistics import median
 from threading import Timer
 from typing import Any
 
-from himoe.files import remove, write_json, write_text
+from himoe.core.files import remove, write_json, write_text
 
 BENCH = Path(__file__).resolve().parent
 TIMEOUT_S = 300

@@ -24,11 +24,11 @@ import torch.nn.functional as functional
 import yaml
 from torch import Tensor, nn
 
-from himoe.batches import Batch, ModalityShape, Task
+from himoe.core.params import AlignmentParams, ModelParams, TrainingParams, parse
 from himoe.datasets import get_dataset
-from himoe.methods.base import Spec, emotion_loss
-from himoe.methods.himoe import HiMoE
-from himoe.params import AlignmentParams, ModelParams, TrainingParams, parse
+from himoe.models.batches import Batch, ModalityShape, Task
+from himoe.models.methods.base import Spec, emotion_loss
+from himoe.models.methods.himoe import HiMoE
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 PRESENT_SHARE = 0.8

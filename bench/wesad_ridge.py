@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import Ridge
 
-from himoe.metrics import ccc
-from himoe.windows import read_shard, shard_paths
+from himoe.prepare.windows import read_shard, shard_paths
+from himoe.scoring.metrics import ccc
 
 FEATURES = Path(".himoe/studies/wesad/data/features/wesad")
 SEVEN = (("EDA", "level_EDA"), ("EDA", "slope_EDA"), ("EDA", "log_sd_EDA"), ("PPG", "rate_BVP"),

@@ -14,16 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from himoe import __version__
+from himoe.core.errors import InputError, bad_input
+from himoe.core.params import FilterParams
 from himoe.datasets import DATASETS
 from himoe.datasets.folder import DESCRIPTION
-from himoe.errors import InputError, bad_input
 from himoe.inspection.checks import LEVELS, WINDOW_S, check_place
 from himoe.inspection.locate import place_of
 from himoe.inspection.look import inspect_path
 from himoe.inspection.new_study import new_study, project_root, usual_filters
 from himoe.inspection.propose import write_description
 from himoe.inspection.render import report_text
-from himoe.params import FilterParams
 
 GOOD, WRONG, NOT_IDENTIFIED = 0, 1, 2
 

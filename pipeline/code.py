@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from himoe.files import atomic_path, sha256, write_text
+from himoe.core.files import atomic_path, sha256, write_text
 from pipeline.stage import main
 
 PACKAGES = ("himoe", "pipeline")
@@ -36,7 +36,8 @@ def code(out: str) -> None:
 def code_lists(root: Path) -> dict[str, str]:
     """Every list by its name: lines of digest and path, sorted by path."""
     scripts = root / "pipeline"
-    methods = {path.stem: path for path in sorted((root / "himoe" / "methods").glob("*.py")) if defines_method(path)}
+    folder = root / "himoe" / "models" / "methods"
+    methods = {path.stem: path for path in sorted(folder.glob("*.py")) if defines_method(path)}
     known: dict[Path, list[Path]] = {}
     files = {name: import_closure([scripts / f"{name}.py"], root, known) for name in SCRIPTS}
     for script in WITH_ONE_METHOD:

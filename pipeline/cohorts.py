@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from himoe.cohorts import cohort_rows, spread
-from himoe.errors import bad_input
-from himoe.files import read_json, require_file, write_text
-from himoe.results import load_comparisons
-from himoe.tables.cohorts import readme
+from himoe.core.errors import bad_input
+from himoe.core.files import read_json, require_file, write_text
+from himoe.report.tables.cohorts import readme
+from himoe.scoring.cohorts import cohort_rows, spread
+from himoe.scoring.results import load_comparisons
 from pipeline.overlay import read_study, with_value
 from pipeline.stage import main
 from pipeline.study import STUDIES, prepare, reproduce

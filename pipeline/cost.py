@@ -11,16 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.batches import Task
-from himoe.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
-from himoe.files import read_json, write_text
-from himoe.methods import build_method
-from himoe.methods.base import Spec, count_parameters
-from himoe.params import TrainingParams, parse
-from himoe.progress import progress
-from himoe.results import COST_COLUMNS
-from himoe.rundata import read_as_features
-from himoe.windows import folder_meta
+from himoe.core.files import read_json, write_text
+from himoe.core.params import TrainingParams, parse
+from himoe.core.progress import progress
+from himoe.models.batches import Task
+from himoe.models.methods import build_method
+from himoe.models.methods.base import Spec, count_parameters
+from himoe.prepare.windows import folder_meta
+from himoe.scoring.results import COST_COLUMNS
+from himoe.training.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
+from himoe.training.rundata import read_as_features
 from pipeline.runs import resolve_method
 from pipeline.stage import main
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from himoe.figures import draw, save
-from himoe.files import remove, write_json
-from himoe.params import ReportParams, parse
-from himoe.results import load_comparisons, load_results, provenance
+from himoe.core.files import remove, write_json
+from himoe.core.params import ReportParams, parse
+from himoe.report.figures import draw, save
+from himoe.scoring.results import load_comparisons, load_results, provenance
 from pipeline.overlay import read_study
 from pipeline.stage import main
 from pipeline.study import STUDIES, copy_code

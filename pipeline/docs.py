@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from himoe.errors import InputError
-from himoe.files import require_file, write_text
+from himoe.core.errors import InputError
+from himoe.core.files import require_file, write_text
 from pipeline import docs_example
 from pipeline.docs_example import call
 from pipeline.stage import main

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
-from himoe.errors import InputError
-from himoe.files import write_json
+from himoe.core.errors import InputError
+from himoe.core.files import write_json
 from himoe.simulate.generate import simulate_deap
 from himoe.simulate.request import SimulationParams
 from pipeline.overlay import read_study

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path
+from himoe.core.params import SimulateParams, SizeParams, SourceParams, parse
 from himoe.datasets import get_dataset
 from himoe.datasets.fetch import obtain_download, obtain_local, source_path, write_provenance
 from himoe.datasets.links import FOLLOW
-from himoe.errors import bad_input
-from himoe.files import atomic_path
-from himoe.params import SimulateParams, SizeParams, SourceParams, parse
 from himoe.simulate.generate import SimulationParams
 from himoe.simulate.registry import SIMULATORS
 from pipeline.stage import jobs, main, stage_params

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from himoe.checksums import checked
-from himoe.files import atomic_path, read_json, write_json, write_text
-from himoe.params import BootstrapParams, parse
-from himoe.progress import progress
-from himoe.results import load_results
-from himoe.statistics import compare
-from himoe.summary import run_metrics
-from himoe.workers import map_forked
+from himoe.core.checksums import checked
+from himoe.core.files import atomic_path, read_json, write_json, write_text
+from himoe.core.params import BootstrapParams, parse
+from himoe.core.progress import progress
+from himoe.core.workers import map_forked
+from himoe.scoring.results import load_results
+from himoe.scoring.statistics import compare
+from himoe.scoring.summary import run_metrics
 from pipeline.stage import jobs, main, stage_params
 
 

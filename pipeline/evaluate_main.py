@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from himoe.checksums import checked, write_sums
-from himoe.errors import bad_input
-from himoe.evaluation import Scores, join, score_task
-from himoe.files import atomic_path, read_json, remove, write_json
-from himoe.inference import encode_fold, read_weights
-from himoe.metrics import task_metrics
-from himoe.params import BootstrapParams, RunConfig, parse
-from himoe.rundata import FoldTask, RunData, run_tasks
-from himoe.running import write_scores
-from himoe.summary import run_metrics
-from himoe.workers import map_forked
+from himoe.core.checksums import checked, write_sums
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path, read_json, remove, write_json
+from himoe.core.params import BootstrapParams, RunConfig, parse
+from himoe.core.workers import map_forked
+from himoe.scoring.metrics import task_metrics
+from himoe.scoring.summary import run_metrics
+from himoe.training.evaluation import Scores, join, score_task
+from himoe.training.inference import encode_fold, read_weights
+from himoe.training.rundata import FoldTask, RunData, run_tasks
+from himoe.training.running import write_scores
 from pipeline.plan import check_rate
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from himoe.core.files import atomic_path, remove, write_json
+from himoe.core.params import FaceParams, SourceParams, parse
 from himoe.datasets import get_dataset
 from himoe.datasets.links import FOLLOW
-from himoe.files import atomic_path, remove, write_json
-from himoe.params import FaceParams, SourceParams, parse
 from pipeline.stage import SCRATCH, jobs, main, stage_params
 
 
@@ -26,7 +26,7 @@ def face(name: str, raw: str, out: str) -> None:
         if not videos:
             write_json(folder / "faces.json", {"videos": {}})
             return
-        from himoe.faces.extract import extract_folder  # torch takes seconds to import
+        from himoe.prepare.faces.extract import extract_folder  # torch takes seconds to import
 
         extract_folder(videos, settings, folder, SCRATCH / "faces" / name, jobs())
     remove(SCRATCH / "faces" / name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from himoe.feature_shards import FeatureParams, write_features
-from himoe.files import atomic_path
-from himoe.params import parse
-from himoe.progress import progress
-from himoe.unrated import unrated_paths
-from himoe.windows import shard_paths
-from himoe.workers import map_forked
+from himoe.core.files import atomic_path
+from himoe.core.params import parse
+from himoe.core.progress import progress
+from himoe.core.workers import map_forked
+from himoe.prepare.feature_shards import FeatureParams, write_features
+from himoe.prepare.unrated import unrated_paths
+from himoe.prepare.windows import shard_paths
 from pipeline.stage import jobs, main, stage_params
 
 

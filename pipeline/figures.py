@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from himoe.figures import FIGURES, draw, save
-from himoe.files import atomic_path
-from himoe.workers import map_forked
+from himoe.core.files import atomic_path
+from himoe.core.workers import map_forked
+from himoe.report.figures import FIGURES, draw, save
 from pipeline.reports import Evaluated, load_evaluated
 from pipeline.stage import jobs, main
 

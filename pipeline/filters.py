@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from himoe.errors import bad_input
-from himoe.params import FilterParams, parse
-from himoe.recordings import check_modality
+from himoe.core.errors import bad_input
+from himoe.core.params import FilterParams, parse
+from himoe.core.recordings import check_modality
 
 
 def table_name(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> str:

@@ -8,10 +8,10 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from himoe.convergence import endings
-from himoe.files import read_json
-from himoe.metrics import METRICS, mean_defined
-from himoe.progress import duration_text, note
+from himoe.core.files import read_json
+from himoe.core.progress import duration_text, note
+from himoe.scoring.convergence import endings
+from himoe.scoring.metrics import METRICS, mean_defined
 from pipeline.pace import position
 
 

@@ -18,9 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from himoe.errors import InputError
-from himoe.files import sha256
-from himoe.progress import duration_text
+from himoe.core.errors import InputError
+from himoe.core.files import sha256
+from himoe.core.progress import duration_text
 from pipeline.lock_check import dvc_md5
 from pipeline.overlay import look_up
 from pipeline.seconds import Speed, expected, probe, read_seconds

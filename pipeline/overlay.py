@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from himoe.errors import bad_input
-from himoe.params import parse
+from himoe.core.errors import bad_input
+from himoe.core.params import parse
 from pipeline.stage import read_yaml
 
 RESULTS = ("reports/tables", "reports/figures", "reports/index.html", "reports/quality.html", "reports/quality",

@@ -9,9 +9,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from himoe.errors import InputError
-from himoe.files import read_json, remove, write_json
-from himoe.progress import duration_text
+from himoe.core.errors import InputError
+from himoe.core.files import read_json, remove, write_json
+from himoe.core.progress import duration_text
 from pipeline.stage import SCRATCH
 
 STATE = SCRATCH / "repro.json"

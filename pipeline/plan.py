@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import himoe
-from himoe.errors import bad_input
-from himoe.files import atomic_path, write_json, write_text
-from himoe.params import RunParams, parse
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path, write_json, write_text
+from himoe.core.params import RunParams, parse
 from pipeline.code import defines_method
 from pipeline.filters import filter_table, table_name
 from pipeline.stage import main, stage_params
@@ -26,7 +26,7 @@ def plan(out: str, filters: str, runs: str) -> None:
     """Check runs and filters; write the folders *out* (protocols) and *filters*, by set, and the file *runs*."""
     params = stage_params("plan")
     check_rate(params["missing_rate"])
-    folder = Path(himoe.__file__).parent / "methods"
+    folder = Path(himoe.__file__).parent / "models" / "methods"
     methods = sorted(path.stem for path in folder.glob("*.py") if defines_method(path))
     wanted: dict[str, set[str]] = defaultdict(set)
     lines = {"main": params["main"], **{f"runs.{key}": run for key, run in params["runs"].items()}}

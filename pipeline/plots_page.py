@@ -11,7 +11,7 @@ from pathlib import Path
 
 import vl_convert
 
-from himoe.files import write_text
+from himoe.core.files import write_text
 
 PAGE = Path(".dvc/plots_page.html")
 VEGA_LITE = "5.21"  # DVC's chart templates are written in Vega-Lite 5

@@ -12,19 +12,19 @@ from typing import Any
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
+from himoe.core.files import atomic_path, read_json
+from himoe.core.params import FilterParams, SourceParams, parse
+from himoe.core.progress import progress
+from himoe.core.recordings import Recording
 from himoe.datasets import get_dataset
 from himoe.datasets.base import notes_of, require_no_doubt
 from himoe.datasets.fetch import read_provenance
 from himoe.datasets.links import FOLLOW
-from himoe.faces.tracks import FaceAbout, attach_face, face_facts, read_about
-from himoe.facts import merge_facts, session_facts
-from himoe.files import atomic_path, read_json
-from himoe.params import FilterParams, SourceParams, parse
-from himoe.progress import progress
-from himoe.quality import SubjectQuality, write_quality
-from himoe.recording_files import merge_descriptions, write_description, write_recordings
-from himoe.recordings import Recording
-from himoe.signals import band_notes, preprocess_session, reference_notes
+from himoe.prepare.faces.tracks import FaceAbout, attach_face, face_facts, read_about
+from himoe.prepare.facts import merge_facts, session_facts
+from himoe.prepare.quality import SubjectQuality, write_quality
+from himoe.prepare.recording_files import merge_descriptions, write_description, write_recordings
+from himoe.prepare.signals import band_notes, preprocess_session, reference_notes
 from himoe.simulate.attainable import WINDOWS, attainable
 from himoe.simulate.request import TRUTH_FILE
 from pipeline.filters import filter_table

@@ -7,17 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.errors import InputError
-from himoe.figures.style import save
-from himoe.files import atomic_path, require_folder, write_text
-from himoe.params import WindowParams, parse
-from himoe.quality import quality_rows, read_quality
-from himoe.recording_files import read_description
+from himoe.core.errors import InputError
+from himoe.core.files import atomic_path, require_folder, write_text
+from himoe.core.params import WindowParams, parse
+from himoe.core.workers import map_forked
+from himoe.prepare.quality import quality_rows, read_quality
+from himoe.prepare.recording_files import read_description
+from himoe.prepare.windows import open_shard, read_meta, shard_paths
+from himoe.report.figures.style import save
 from himoe.report.quality import Picture, SetQuality, build_quality_page, picture_caption
 from himoe.report.quality_pictures import set_figure, side_svgs
-from himoe.results import check_provenance
-from himoe.windows import open_shard, read_meta, shard_paths
-from himoe.workers import map_forked
+from himoe.scoring.results import check_provenance
 from pipeline.stage import jobs, main, stage_params
 
 

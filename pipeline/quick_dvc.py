@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from himoe.files import atomic_path
+from himoe.core.files import atomic_path
 
 LOCK = "dvc.lock"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from himoe.errors import InputError
-from himoe.files import require_file, write_text
+from himoe.core.errors import InputError
+from himoe.core.files import require_file, write_text
 from himoe.report.outcome import readme_block, replace_block
-from himoe.tables import build_table
+from himoe.report.tables import build_table
 from pipeline.reports import load_evaluated
 from pipeline.stage import main
 

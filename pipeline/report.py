@@ -6,9 +6,9 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from himoe.files import sha256, write_text
-from himoe.report import build_page, build_readme
-from himoe.tables import TABLES, build_table
+from himoe.core.files import sha256, write_text
+from himoe.report.page import build_page, build_readme
+from himoe.report.tables import TABLES, build_table
 from pipeline.reports import Evaluated, load_evaluated
 from pipeline.stage import main
 

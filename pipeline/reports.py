@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from himoe.errors import InputError
-from himoe.params import ReportParams, parse
-from himoe.results import RunResult, load_comparisons, load_cost, load_results
+from himoe.core.errors import InputError
+from himoe.core.params import ReportParams, parse
+from himoe.scoring.results import RunResult, load_comparisons, load_cost, load_results
 from pipeline.stage import stage_params
 
 

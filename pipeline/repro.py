@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from threading import Thread
 
-from himoe.errors import InputError
-from himoe.progress import duration_text
+from himoe.core.errors import InputError
+from himoe.core.progress import duration_text
 from pipeline import pace
 from pipeline.forecast import Forecast, forecast
 from pipeline.screen import Screen, open_screen

@@ -10,11 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.checksums import checked
-from himoe.errors import InputError, bad_input
-from himoe.files import read_json
-from himoe.folds import ROLES, content_digests, require_honest
-from himoe.params import (
+from himoe.core.checksums import checked
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import read_json
+from himoe.core.params import (
     AlignmentParams,
     MissingParams,
     ModelParams,
@@ -24,9 +23,10 @@ from himoe.params import (
     WindowParams,
     parse,
 )
-from himoe.recordings import expand_modalities
-from himoe.rundata import RunData, load_run_data
-from himoe.windows import folder_meta
+from himoe.core.recordings import expand_modalities
+from himoe.prepare.folds import ROLES, content_digests, require_honest
+from himoe.prepare.windows import folder_meta
+from himoe.training.rundata import RunData, load_run_data
 from pipeline.stage import SCRATCH, stage_params
 
 

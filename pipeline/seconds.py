@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from himoe.errors import bad_input
-from himoe.files import read_json, write_json
+from himoe.core.errors import bad_input
+from himoe.core.files import read_json, write_json
 from pipeline.stage import SCRATCH, jobs, main, read_yaml
 
 TABLE = Path(__file__).resolve().parents[1] / "bench" / "seconds.json"  # no stage depends on that folder

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from himoe.errors import bad_input
-from himoe.files import atomic_path, read_json, write_json
-from himoe.params import AlignmentParams, MissingParams, ModelParams, TrainingParams, WindowParams, parse
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path, read_json, write_json
+from himoe.core.params import AlignmentParams, MissingParams, ModelParams, TrainingParams, WindowParams, parse
 from pipeline.stage import main, stage_params
 
 

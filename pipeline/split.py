@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from himoe.checksums import write_sums
-from himoe.errors import InputError, bad_input
-from himoe.files import atomic_path, require_file, write_text
-from himoe.folds import ROLES, make_folds, require_honest
-from himoe.params import PROTOCOLS, SplitParams, parse
-from himoe.unrated import describe_unrated
-from himoe.windows import read_shard
+from himoe.core.checksums import write_sums
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import atomic_path, require_file, write_text
+from himoe.core.params import PROTOCOLS, SplitParams, parse
+from himoe.prepare.folds import ROLES, make_folds, require_honest
+from himoe.prepare.unrated import describe_unrated
+from himoe.prepare.windows import read_shard
 from pipeline.stage import main, stage_params
 
 

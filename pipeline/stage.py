@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
-from himoe.errors import InputError
+from himoe.core.errors import InputError
 
 TODO = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room on the disk and run again")
 SCRATCH = Path(".himoe")  # finished folds of a run under way, memory maps; never an output

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from himoe.core.errors import InputError
+from himoe.core.files import atomic_path, remove, require_file, sha256, write_json
 from himoe.datasets import get_dataset
 from himoe.datasets.fetch import PROVENANCE, belonging, source_path
-from himoe.errors import InputError
-from himoe.files import atomic_path, remove, require_file, sha256, write_json
 from pipeline.overlay import look_up, read_study
 from pipeline.stage import SCRATCH, main, read_yaml
 from pipeline.warm import REPRO

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.figures import draw, save
-from himoe.files import write_text
-from himoe.params import ReportParams, parse
-from himoe.recordings import DIMENSIONS
-from himoe.results import RunResult, load_results, provenance
+from himoe.core.files import write_text
+from himoe.core.params import ReportParams, parse
+from himoe.core.recordings import DIMENSIONS
+from himoe.report.figures import draw, save
+from himoe.scoring.results import RunResult, load_results, provenance
 from pipeline.unrated import write_unrated
 
 PICTURE, FILE = "figure2", "predictions"  # predictions beside ratings, and how it is called here

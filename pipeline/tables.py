@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from himoe.files import atomic_path, write_text
-from himoe.tables import TABLES, build_table, how_to_read, to_csv, to_latex, to_markdown
+from himoe.core.files import atomic_path, write_text
+from himoe.report.tables import TABLES, build_table, how_to_read, to_csv, to_latex, to_markdown
 from pipeline.reports import load_evaluated
 from pipeline.stage import main
 

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import himoe
-from himoe.files import remove, sha256
-from himoe.rundata import feature_modalities
-from himoe.running import train_run
+from himoe.core.files import remove, sha256
+from himoe.training.rundata import feature_modalities
+from himoe.training.running import train_run
 from pipeline.finished import tell
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main

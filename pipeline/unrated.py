@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from himoe.files import atomic_path, remove
-from himoe.paper import METHOD_LABELS
-from himoe.params import WindowParams, parse
-from himoe.prediction import average, predict_unrated
-from himoe.rundata import load_run_data
-from himoe.running import write_csv
-from himoe.unrated import describe_unrated, unrated_paths
+from himoe.core.files import atomic_path, remove
+from himoe.core.params import WindowParams, parse
+from himoe.prepare.unrated import describe_unrated, unrated_paths
+from himoe.scoring.paper import METHOD_LABELS
+from himoe.training.prediction import average, predict_unrated
+from himoe.training.rundata import load_run_data
+from himoe.training.running import write_csv
 from pipeline.runs import read_folds, run_config
 from pipeline.stage import SCRATCH
 

@@ -25,8 +25,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-IMPORTED = ("himoe.running", "himoe.evaluation", "himoe.methods.himoe", "himoe.signals", "himoe.features",
-            "pyarrow.parquet", "safetensors.torch", "scipy.signal", "sklearn.linear_model", "joblib")
+IMPORTED = ("himoe.training.running", "himoe.training.evaluation", "himoe.models.methods.himoe",
+            "himoe.prepare.signals", "himoe.prepare.features", "pyarrow.parquet", "safetensors.torch", "scipy.signal",
+            "sklearn.linear_model", "joblib")
 NO_STAGES = ("pipeline.warm", "pipeline.quick_dvc")  # what stages are started by
 # `dvc repro`, as everything here runs it.
 REPRO = (sys.executable, "-m", "pipeline.warm", sys.executable, "-m", "pipeline.quick_dvc", "repro")

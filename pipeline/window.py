@@ -9,13 +9,13 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from himoe.errors import InputError, bad_input
-from himoe.files import atomic_path, write_json
-from himoe.params import WindowParams, parse
-from himoe.progress import progress
-from himoe.recording_files import read_description, read_recordings
-from himoe.unrated import UNRATED, rated_rows
-from himoe.windows import ShardMeta, samples_of, window_starts, window_table, write_shard
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import atomic_path, write_json
+from himoe.core.params import WindowParams, parse
+from himoe.core.progress import progress
+from himoe.prepare.recording_files import read_description, read_recordings
+from himoe.prepare.unrated import UNRATED, rated_rows
+from himoe.prepare.windows import ShardMeta, samples_of, window_starts, window_table, write_shard
 from pipeline.stage import jobs, main, stage_params
 
 LEFT_OUT = "left_out.json"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from toysets import make_index, make_meta
 
-from himoe.windows import write_shard
+from himoe.prepare.windows import write_shard
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from himoe.files import write_json
+from himoe.core.files import write_json
 from pipeline.stage import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from himoe.metrics import METRICS, task_metrics
-from himoe.params import BootstrapParams, ReportParams
-from himoe.results import COST_COLUMNS, RunResult, load_comparisons, load_cost, load_results
-from himoe.statistics import compare
-from himoe.summary import run_metrics
+from himoe.core.params import BootstrapParams, ReportParams
+from himoe.scoring.metrics import METRICS, task_metrics
+from himoe.scoring.results import COST_COLUMNS, RunResult, load_comparisons, load_cost, load_results
+from himoe.scoring.statistics import compare
+from himoe.scoring.summary import run_metrics
 
 BOOTSTRAP = BootstrapParams(draws=50, seed=0, level=0.95, swaps=999)
 SETTINGS = ReportParams(figure_set="deap", baselines=("late_fusion", "features_gbdt"))

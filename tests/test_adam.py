@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from himoe.adam import Adam, scheduled
+from himoe.training.adam import Adam, scheduled
 
 
 def network(seed: int) -> nn.Module:
@@ -59,7 +59,7 @@ def test_parameters_without_a_gradient_stay() -> None:
 
 
 def test_the_compiler_stays_out() -> None:
-    script = ("import sys, torch; from himoe.adam import Adam; "
+    script = ("import sys, torch; from himoe.training.adam import Adam; "
               "p = torch.nn.Parameter(torch.ones(2)); a = Adam([p], .1); "
               "p.sum().backward(); a.step(); a.zero_grad(); assert 'torch._dynamo' not in sys.modules")
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from himoe.alignment import LagAligner, nt_xent
-from himoe.errors import InputError
+from himoe.core.errors import InputError
+from himoe.models.alignment import LagAligner, nt_xent
 
 
 def slow_nt_xent(codes: torch.Tensor, present: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from toysets import make_index
 
-from himoe.batches import (
+from himoe.models.batches import (
     CLIP,
     Assembler,
     Normaliser,
@@ -22,7 +22,7 @@ from himoe.batches import (
     make_sequences,
     shuffle_between_trials,
 )
-from himoe.windows import WindowStore
+from himoe.prepare.windows import WindowStore
 
 TASK = Task("regression", ("valence", "arousal"), (1.0, 9.0), (5.0,))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from himoe.beats import DETECTORS, find_beats, rhythm
+from himoe.prepare.beats import DETECTORS, find_beats, rhythm
 
 WIDTH_S = {"PPG": 0.12, "ECG": 0.015}
 

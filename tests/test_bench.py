@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from himoe.alignment import nt_xent
+from himoe.models.alignment import nt_xent
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDS_TORCHEEG = pytest.mark.skipif(importlib.util.find_spec("torcheeg") is None,

@@ -15,8 +15,8 @@ import pytest
 from inspection_sets import dreamer_person, write_dat_set
 
 from himoe import __version__, cli
-from himoe import progress as told
 from himoe.cli import main
+from himoe.core import progress as told
 from himoe.simulate import layouts
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pipeline_helpers import ROOT, environment
 
-from himoe.methods import method_names
+from himoe.models.methods import method_names
 from pipeline import code
 
 # What a script has loaded once it is imported, and a method's module by name if one is given.
@@ -57,7 +57,7 @@ def lazily_imported(path: Path) -> set[str]:
 def modules_of(name: str) -> list[str]:
     """The modules behind a list's name: the script's, and the method's where the list has one."""
     script, _, method = name.partition("-")
-    return [f"pipeline.{script}", *([f"himoe.methods.{method}"] if method else [])]
+    return [f"pipeline.{script}", *([f"himoe.models.methods.{method}"] if method else [])]
 
 
 LISTS = code.code_lists(ROOT)
@@ -100,10 +100,10 @@ def test_a_line_is_digest_and_path_of_a_file_of_the_tree(name: str) -> None:
 
 def test_a_training_stage_lists_its_own_method_and_no_other() -> None:
     for method in method_names():
-        others = {f"himoe/methods/{name}.py" for name in method_names()} - {f"himoe/methods/{method}.py"}
+        others = {f"himoe/models/methods/{name}.py" for name in method_names()} - {f"himoe/models/methods/{method}.py"}
         for script in code.WITH_ONE_METHOD:
             listed = files_in(LISTS[f"{script}-{method}"])
-            assert f"himoe/methods/{method}.py" in listed
+            assert f"himoe/models/methods/{method}.py" in listed
             assert listed & others == set()
 
 
@@ -165,7 +165,8 @@ def changed_lists(tmp_path: Path, change: Callable[[Path], None]) -> tuple[set[s
 
 def test_a_new_method_runs_no_existing_training_again(tmp_path: Path) -> None:
     def add(root: Path) -> None:
-        shutil.copy(root / "himoe" / "methods" / "husformer.py", root / "himoe" / "methods" / "newcomer.py")
+        methods = root / "himoe" / "models" / "methods"
+        shutil.copy(methods / "husformer.py", methods / "newcomer.py")
 
     changed, new = changed_lists(tmp_path, add)
     assert changed == {"cost"}
@@ -173,15 +174,15 @@ def test_a_new_method_runs_no_existing_training_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("path", "expected"), [
-    ("himoe/methods/husformer.py", {"train-husformer", "evaluate_main-husformer", "cost"}),
-    ("himoe/methods/base.py", {name for name in LISTS if "-" in name} | {"cost"}),
-    ("himoe/errors.py", set(LISTS)),
-    ("himoe/tables/scores.py", {"tables", "report", "quality"}),  # both pages print tables
+    ("himoe/models/methods/husformer.py", {"train-husformer", "evaluate_main-husformer", "cost"}),
+    ("himoe/models/methods/base.py", {name for name in LISTS if "-" in name} | {"cost"}),
+    ("himoe/core/errors.py", set(LISTS)),
+    ("himoe/report/tables/scores.py", {"tables", "report", "quality"}),  # both pages print tables
     ("himoe/report/templates/page.css", {"report", "quality"}),
     ("pipeline/split.py", {"split"}),
-    ("himoe/beats.py", {"features"}),  # training reads what it wrote
+    ("himoe/prepare/beats.py", {"features"}),  # training reads what it wrote
     ("pipeline/settings.py", {"settings"}),
-    ("himoe/faces/network.py", {"face"}),
+    ("himoe/prepare/faces/network.py", {"face"}),
     ("pipeline/lock_check.py", set()),
 ])
 def test_a_change_changes_the_lists_of_those_that_import_it(tmp_path: Path, path: str, expected: set[str]) -> None:

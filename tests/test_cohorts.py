@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from himoe.cohorts import COPIED, best_others, cohort_rows, spread
-from himoe.errors import InputError
-from himoe.files import write_json
-from himoe.results import COMPARISON_COLUMNS
-from himoe.tables.cohorts import readme
+from himoe.core.errors import InputError
+from himoe.core.files import write_json
+from himoe.report.tables.cohorts import readme
+from himoe.scoring.cohorts import COPIED, best_others, cohort_rows, spread
+from himoe.scoring.results import COMPARISON_COLUMNS
 from pipeline.cohorts import read_cohort, write_cohorts
 
 COHORTS, SETS = (5, 7, 9), ("deap", "dreamer")

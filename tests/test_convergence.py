@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from himoe.convergence import converged, ending, endings
+from himoe.scoring.convergence import converged, ending, endings
 
 
 def course(losses: list[float], fold: int = 0, seed: int = 0) -> pd.DataFrame:

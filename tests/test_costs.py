@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from himoe.batches import Batch, ModalityShape, Task
-from himoe.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
-from himoe.encoders.eegnet import fast_length, filter_same
-from himoe.errors import InputError
-from himoe.methods import build_method, method_class, method_names
-from himoe.methods.base import Method, Output, Spec, count_parameters
-from himoe.params import AlignmentParams, ModelParams
+from himoe.core.errors import InputError
+from himoe.core.params import AlignmentParams, ModelParams
+from himoe.models.batches import Batch, ModalityShape, Task
+from himoe.models.encoders.eegnet import fast_length, filter_same
+from himoe.models.methods import build_method, method_class, method_names
+from himoe.models.methods.base import Method, Output, Spec, count_parameters
+from himoe.training.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
 from pipeline.cost import chosen_runs
 
 SHAPES = {"EEG": ModalityShape(5, 64, 32.0), "EDA": ModalityShape(1, 16, 4.0), "PPG": ModalityShape(2, 80, 20.0)}

@@ -14,7 +14,7 @@ from device_files import write_brainvision, write_e4, write_physio, write_tsv, w
 from pipeline_helpers import ROOT, no_faces
 
 from himoe.cli import main
-from himoe.windows import read_shard
+from himoe.prepare.windows import read_shard
 from pipeline import study
 from pipeline.demo import inside
 from pipeline.download import download

@@ -62,9 +62,9 @@ def code_in(text: str) -> str:
 
 
 def test_resolve_tells_names_that_exist_from_names_that_do_not() -> None:
-    assert resolve("himoe.windows")
-    assert resolve("himoe.windows.read_shard")
-    assert not resolve("himoe.windows.no_such_function")
+    assert resolve("himoe.prepare.windows")
+    assert resolve("himoe.prepare.windows.read_shard")
+    assert not resolve("himoe.prepare.windows.no_such_function")
     assert not resolve("himoe.no_such_module")
 
 
@@ -148,7 +148,7 @@ def test_every_parameter_block_is_described() -> None:
 
 
 def test_every_method_is_described() -> None:
-    from himoe.methods import method_names
+    from himoe.models.methods import method_names
 
     text = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
     assert [name for name in method_names() if name != "himoe" and f"`{name}`" not in text] == []

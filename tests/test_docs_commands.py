@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pipeline_helpers import ROOT
 
-from himoe.errors import InputError
+from himoe.core.errors import InputError
 from pipeline import docs
 from pipeline.docs import KINDS, PLACES, Block, blocks, pages
 

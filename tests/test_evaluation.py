@@ -15,14 +15,13 @@ from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 from toysets import make_config, make_data, make_store, with_face
 
-from himoe import evaluation
-from himoe.encoders.action_units import AU_NAMES
-from himoe.evaluation import Scores, combinations, join, score_task
-from himoe.inference import encode_fold, load_method
-from himoe.masks import evaluation_draws
-from himoe.params import MissingParams, RunConfig
-from himoe.rundata import FoldTask, RunData, run_tasks
-from himoe.training import fit_task
+from himoe.core.params import MissingParams, RunConfig
+from himoe.models.encoders.action_units import AU_NAMES
+from himoe.prepare.masks import evaluation_draws
+from himoe.training.evaluation import Scores, combinations, join, score_task
+from himoe.training.fit import evaluation, fit_task
+from himoe.training.inference import encode_fold, load_method
+from himoe.training.rundata import FoldTask, RunData, run_tasks
 
 MISSING = MissingParams((0.0, 0.2, 0.4), (3, 5))
 KEYS = ["missing_rate", "mask_seed", "seed", "fold", "dimension", "metric"]

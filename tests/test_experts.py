@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from himoe.errors import InputError
-from himoe.experts import AttentionFusion, EmotionExpertBank, ModalityExpertBank, hard_routing
+from himoe.core.errors import InputError
+from himoe.models.experts import AttentionFusion, EmotionExpertBank, ModalityExpertBank, hard_routing
 
 B, T, M, K, L, F, H = 2, 3, 4, 5, 6, 7, 8
 

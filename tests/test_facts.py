@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from himoe.facts import merge_facts, session_facts
-from himoe.recordings import Annotations, Session, Signal, Trial
+from himoe.core.recordings import Annotations, Session, Signal, Trial
+from himoe.prepare.facts import merge_facts, session_facts
 
 
 def signal(channels: int, samples: int, sfreq_hz: float, unit: str = "uV") -> Signal:

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from toysets import file_bytes, make_meta, make_store, write_store
 
-from himoe.errors import InputError
-from himoe.feature_shards import FeatureParams, feature_meta, write_features
-from himoe.features import window_features
-from himoe.params import parse
-from himoe.unrated import UNRATED
-from himoe.windows import WindowStore, read_shard, shard_paths, write_shard
+from himoe.core.errors import InputError
+from himoe.core.params import parse
+from himoe.prepare.feature_shards import FeatureParams, feature_meta, write_features
+from himoe.prepare.features import window_features
+from himoe.prepare.unrated import UNRATED
+from himoe.prepare.windows import WindowStore, read_shard, shard_paths, write_shard
 from pipeline.features import features
 
 SHAPES = {"EDA": (1, 16, 4.0), "EEG": (3, 64, 32.0), "FACE": (70, 8, 2.0)}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import signal, stats
 
-from himoe.errors import InputError
-from himoe.features import (
+from himoe.core.errors import InputError
+from himoe.prepare.features import (
     EEG_BANDS_HZ,
     FEATURES,
     GENEVA_32,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from himoe.errors import InputError
-from himoe.files import atomic_path, read_json, require_file, sha256, write_json
+from himoe.core.errors import InputError
+from himoe.core.files import atomic_path, read_json, require_file, sha256, write_json
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:

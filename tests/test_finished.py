@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from toysets import make_config, make_data, make_store
 
-from himoe.files import write_json
-from himoe.params import BootstrapParams
-from himoe.running import train_run
-from himoe.summary import summary
+from himoe.core.files import write_json
+from himoe.core.params import BootstrapParams
+from himoe.scoring.summary import summary
+from himoe.training.running import train_run
 from pipeline import pace
 from pipeline.finished import pooled, run_line, tell
 

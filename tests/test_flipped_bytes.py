@@ -15,14 +15,14 @@ from report_folders import write_run
 from safetensors.torch import save_file
 from toysets import make_store, with_face, write_feature_store, write_store
 
-from himoe.checksums import SUMS, checked, whole, write_sums
-from himoe.errors import InputError
-from himoe.inference import read_weights
-from himoe.recording_files import read_description, read_recordings, write_description, write_recordings
-from himoe.recordings import Annotations, Recording, Signal
-from himoe.results import load_results
-from himoe.sealed import open_table, write_table
-from himoe.windows import read_shard, shard_paths
+from himoe.core.checksums import SUMS, checked, whole, write_sums
+from himoe.core.errors import InputError
+from himoe.core.recordings import Annotations, Recording, Signal
+from himoe.core.sealed import open_table, write_table
+from himoe.prepare.recording_files import read_description, read_recordings, write_description, write_recordings
+from himoe.prepare.windows import read_shard, shard_paths
+from himoe.scoring.results import load_results
+from himoe.training.inference import read_weights
 from pipeline.runs import read_folds
 from pipeline.split import require_roles
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from himoe.errors import InputError
-from himoe.folds import audit_folds, content_digests, make_folds, require_honest, role_rows
-from himoe.params import SplitParams
+from himoe.core.errors import InputError
+from himoe.core.params import SplitParams
+from himoe.prepare.folds import audit_folds, content_digests, make_folds, require_honest, role_rows
 
 
 def windows(subjects: int = 5, trials: int = 7, per_trial: int = 3) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pipeline_helpers import copy_code, tiny_params, tiny_run, write_params
 
-from himoe.errors import InputError
+from himoe.core.errors import InputError
 from pipeline import seconds
 from pipeline.code import code_lists
 from pipeline.forecast import Stage, read_stages, scaled, stages_to_run
@@ -115,7 +115,7 @@ def test_a_set_of_other_files_runs_all_that_reads_it(project: Path) -> None:
 
 
 def test_a_method_s_code_trains_its_runs(project: Path) -> None:
-    with Path("himoe/methods/mean.py").open("a", encoding="utf-8") as stream:
+    with Path("himoe/models/methods/mean.py").open("a", encoding="utf-8") as stream:
         stream.write("# changed\n")
     assert due() == {"code", "train@deap-mean", *AFTER_TRAINING}
 

@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from toysets import make_config, make_data, make_store
 
-from himoe.batches import Normaliser
-from himoe.errors import InputError
-from himoe.folds import role_rows
-from himoe.inference import EncodedFold, encode_fold, load_method, masked_present, prediction_frame
-from himoe.masks import evaluation_draws
-from himoe.methods import method_class, method_names
-from himoe.params import RunConfig
-from himoe.rundata import FoldTask, RunData
-from himoe.training import fit_task
+from himoe.core.errors import InputError
+from himoe.core.params import RunConfig
+from himoe.models.batches import Normaliser
+from himoe.models.methods import method_class, method_names
+from himoe.prepare.folds import role_rows
+from himoe.prepare.masks import evaluation_draws
+from himoe.training.fit import fit_task
+from himoe.training.inference import EncodedFold, encode_fold, load_method, masked_present, prediction_frame
+from himoe.training.rundata import FoldTask, RunData
 
 TASK = FoldTask(1, 0)
 

@@ -14,16 +14,16 @@ import scipy.io
 from inspection_sets import dreamer_person, ratings, write_bdf_set, write_dat_set
 from toysets import make_store, write_store
 
+from himoe.core.errors import InputError
+from himoe.core.params import SplitParams
+from himoe.core.recordings import Recording, Signal
 from himoe.datasets import deap
-from himoe.errors import InputError
-from himoe.folds import make_folds
 from himoe.inspection.locate import locate, place_of
 from himoe.inspection.look import inspect_path
 from himoe.inspection.render import report_text
 from himoe.inspection.survey import signal_facts
-from himoe.params import SplitParams
-from himoe.recording_files import write_description, write_recordings
-from himoe.recordings import Recording, Signal
+from himoe.prepare.folds import make_folds
+from himoe.prepare.recording_files import write_description, write_recordings
 from himoe.simulate import layouts
 
 DESCRIPTION = """

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from inspection_sets import dat_arrays, dreamer_person, write_bdf_set, write_dat_set
 
+from himoe.core.errors import InputError
+from himoe.core.recordings import Session, Signal, Trial
 from himoe.datasets import deap, dreamer
 from himoe.datasets.base import Dataset, Inventory
-from himoe.errors import InputError
 from himoe.inspection.checks import Finding, check_place
 from himoe.inspection.folders import describe_place
 from himoe.inspection.locate import Place, place_of
 from himoe.inspection.look import inspect_path
-from himoe.recordings import Session, Signal, Trial
 from himoe.simulate import layouts
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from toysets import make_config, make_data, make_index, make_meta
 
-from himoe.folds import make_folds
-from himoe.inference import encode_fold
-from himoe.params import RunConfig, SplitParams
-from himoe.rundata import run_tasks
-from himoe.training import fit_task
-from himoe.windows import WindowStore
+from himoe.core.params import RunConfig, SplitParams
+from himoe.prepare.folds import make_folds
+from himoe.prepare.windows import WindowStore
+from himoe.training.fit import fit_task
+from himoe.training.inference import encode_fold
+from himoe.training.rundata import run_tasks
 
 HONEST = ["trial", "loso", "stimulus"]
 BOUND = 0.1

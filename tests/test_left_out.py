@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from toysets import make_meta, make_store, write_store
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import read_json
+from himoe.core.params import SourceParams, WindowParams
+from himoe.core.recordings import Recording, Signal, Trial
 from himoe.datasets.base import NotedSession
-from himoe.errors import InputError, bad_input
-from himoe.files import read_json
-from himoe.params import SourceParams, WindowParams
-from himoe.recording_files import write_recordings
-from himoe.recordings import Recording, Signal, Trial
-from himoe.windows import read_meta, read_shard, shard_paths
+from himoe.prepare.recording_files import write_recordings
+from himoe.prepare.windows import read_meta, read_shard, shard_paths
 from pipeline import preprocess
 from pipeline.runs import read_folds
 from pipeline.stage import main

@@ -14,7 +14,7 @@ from pipeline_helpers import ROOT, run_ok
 from pipeline.lock_check import dvc_md5, lock_problems
 from pipeline.overlay import look_up
 
-LISTS = {"train-mean": "aa  himoe/methods/mean.py\n", "tables": "bb  pipeline/tables.py\n"}
+LISTS = {"train-mean": "aa  himoe/models/methods/mean.py\n", "tables": "bb  pipeline/tables.py\n"}
 
 
 def md5(text: str) -> str:
@@ -58,7 +58,7 @@ def test_a_lock_that_fits_has_no_problems(folder: Path) -> None:
 
 
 def test_changed_code_is_found_by_the_stages_that_read_its_list(folder: Path) -> None:
-    changed = {**LISTS, "train-mean": "cc  himoe/methods/mean.py\n"}
+    changed = {**LISTS, "train-mean": "cc  himoe/models/methods/mean.py\n"}
     assert lock_problems(changed, folder, NAMES) == ["train@a: code/train-mean.txt: the code changed since it ran"]
 
 

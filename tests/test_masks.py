@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toysets import make_index
 
-from himoe.masks import drop, evaluation_draws, training_mask
+from himoe.prepare.masks import drop, evaluation_draws, training_mask
 
 NAMES = ("EEG", "EDA", "PPG")
 

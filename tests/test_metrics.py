@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
-from himoe import metrics
-from himoe.errors import InputError
-from himoe.metrics import METRICS, largest_mae, mse_bound_problem
+from himoe.core.errors import InputError
+from himoe.scoring import metrics
+from himoe.scoring.metrics import METRICS, largest_mae, mse_bound_problem
 
 value = st.integers(-900, 900).map(lambda v: v / 100)
 pairs = st.lists(st.tuples(value, value), min_size=2, max_size=40).map(lambda rows: np.array(rows).T)

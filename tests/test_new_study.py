@@ -15,15 +15,15 @@ import pytest
 import torch
 from pipeline_helpers import ROOT, no_faces
 
-from himoe.batches import Batch
 from himoe.cli import main
-from himoe.errors import InputError
-from himoe.inference import load_method, read_weights
+from himoe.core.errors import InputError
+from himoe.core.params import FilterParams, RunConfig
 from himoe.inspection.study import choose_filters, choose_protocol
-from himoe.params import FilterParams, RunConfig
-from himoe.prediction import predict_unrated
-from himoe.rundata import RunData, feature_modalities, load_run_data
-from himoe.windows import read_shard, write_shard
+from himoe.models.batches import Batch
+from himoe.prepare.windows import read_shard, write_shard
+from himoe.training.inference import load_method, read_weights
+from himoe.training.prediction import predict_unrated
+from himoe.training.rundata import RunData, feature_modalities, load_run_data
 from pipeline import study
 from pipeline.demo import inside
 from pipeline.download import download

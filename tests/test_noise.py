@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from himoe.noise import Dropout, Noise, mix, noise_keys, step_keys
+from himoe.models.noise import Dropout, Noise, mix, noise_keys, step_keys
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.999])

@@ -7,8 +7,8 @@ from importlib import resources
 
 import pytest
 
-from himoe.errors import InputError
-from himoe.paper import (
+from himoe.core.errors import InputError
+from himoe.scoring.paper import (
     COLUMNS,
     CONTRADICTIONS,
     DATASET_COLUMNS,

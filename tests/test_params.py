@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from himoe.errors import InputError
-from himoe.methods import method_names
-from himoe.params import (
+from himoe.core.errors import InputError
+from himoe.core.params import (
     AlignmentParams,
     BootstrapParams,
     FaceParams,
@@ -27,7 +26,8 @@ from himoe.params import (
     WindowParams,
     parse,
 )
-from himoe.recordings import MODALITIES, expand_modalities
+from himoe.core.recordings import MODALITIES, expand_modalities
+from himoe.models.methods import method_names
 
 PARAMS = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8"))
 

@@ -28,10 +28,10 @@ from pipeline_helpers import (
     write_params,
 )
 
-from himoe.checksums import SUMS, write_sums
-from himoe.encoders.action_units import AU_NAMES
-from himoe.files import read_json
-from himoe.windows import read_shard
+from himoe.core.checksums import SUMS, write_sums
+from himoe.core.files import read_json
+from himoe.models.encoders.action_units import AU_NAMES
+from himoe.prepare.windows import read_shard
 from pipeline.code import code_lists
 from pipeline.lock_check import lock_problems
 from pipeline.stage import read_yaml

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from himoe import progress as told
-from himoe.progress import count_text, duration_text, progress
+from himoe.core import progress as told
+from himoe.core.progress import count_text, duration_text, progress
 
 
 def test_a_log_gets_a_line_when_enough_time_has_passed(

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from himoe import quality
-from himoe.errors import InputError
-from himoe.quality import (
+from himoe.core.errors import InputError
+from himoe.core.recordings import Recording, Session, Signal, Trial
+from himoe.prepare import quality
+from himoe.prepare.quality import (
     COLUMNS,
     SubjectQuality,
     clipped_shares,
@@ -28,8 +29,7 @@ from himoe.quality import (
     usable_share,
     write_quality,
 )
-from himoe.quality_examples import chosen_channels, example, extremes, significant, spectrum
-from himoe.recordings import Recording, Session, Signal, Trial
+from himoe.prepare.quality_examples import chosen_channels, example, extremes, significant, spectrum
 
 
 def make_signal(data: np.ndarray, sfreq_hz: float = 128.0, unit: str = "uV", start_s: float = 0.0) -> Signal:
@@ -234,7 +234,7 @@ def test_a_spectrum_holds_the_variance_and_keeps_its_peak() -> None:
 
 
 def quality_points() -> int:
-    from himoe.quality_examples import SPECTRUM_POINTS
+    from himoe.prepare.quality_examples import SPECTRUM_POINTS
 
     return SPECTRUM_POINTS + 2  # the last bin is closed on both sides
 

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from himoe.errors import InputError
-from himoe.recording_files import (
+from himoe.core.errors import InputError
+from himoe.core.recordings import Annotations, Recording, Signal
+from himoe.prepare.recording_files import (
     merge_descriptions,
     read_description,
     read_recordings,
     write_description,
     write_recordings,
 )
-from himoe.recordings import Annotations, Recording, Signal
 
 
 def recording(trial: str, seconds: float = 5.0, seed: int = 0, **changes: object) -> Recording:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from himoe.errors import InputError
-from himoe.recordings import MODALITIES, PERIPHERAL, Annotations, Session, Signal, expand_modalities
+from himoe.core.errors import InputError
+from himoe.core.recordings import MODALITIES, PERIPHERAL, Annotations, Session, Signal, expand_modalities
 
 
 def ramp(n_samples: int = 40, sfreq_hz: float = 4.0, start_s: float = 0.0) -> Signal:

@@ -17,10 +17,10 @@ import scipy.io
 from pipeline_helpers import no_faces, stage, workbench
 from toysets import make_store, write_feature_store, write_store
 
-from himoe.files import write_json
-from himoe.params import VideoParams
-from himoe.recording_files import write_description, write_recordings
-from himoe.recordings import Recording, Signal
+from himoe.core.files import write_json
+from himoe.core.params import VideoParams
+from himoe.core.recordings import Recording, Signal
+from himoe.prepare.recording_files import write_description, write_recordings
 from himoe.simulate.generate import SimulationParams, simulate_deap
 
 Change = Callable[[dict[str, Any]], object]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from himoe.errors import InputError
-from himoe.files import read_json
+from himoe.core.errors import InputError
+from himoe.core.files import read_json
 from pipeline import outcome, pace, repro
 from pipeline.forecast import Forecast, Stage
 from pipeline.screen import open_screen

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from report_folders import MASK_SEEDS, RATES, finish_reports, write_run
 
-from himoe.errors import InputError
-from himoe.results import (
+from himoe.core.errors import InputError
+from himoe.scoring.results import (
     PARTS,
     RunResult,
     figure_protocol,
@@ -220,7 +220,7 @@ def test_sweep_curve_is_a_slow_loop(tmp_path: Path) -> None:
 
 
 def test_nothing_here_needs_torch_or_matplotlib() -> None:
-    code = ("import sys, himoe.results, himoe.statistics, himoe.tables; "
+    code = ("import sys, himoe.scoring.results, himoe.scoring.statistics, himoe.report.tables; "
             "print(sorted({'torch', 'matplotlib'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,12 +11,19 @@ import pandas as pd
 import pytest
 from toysets import make_config, make_data, make_index, make_store, write_feature_store, write_store
 
-from himoe.errors import InputError
-from himoe.folds import make_folds
-from himoe.methods import method_names
-from himoe.params import SplitParams
-from himoe.rundata import FoldTask, feature_modalities, load_run_data, make_spec, run_tasks, trained_by_gradient
-from himoe.windows import WindowStore
+from himoe.core.errors import InputError
+from himoe.core.params import SplitParams
+from himoe.models.methods import method_names
+from himoe.prepare.folds import make_folds
+from himoe.prepare.windows import WindowStore
+from himoe.training.rundata import (
+    FoldTask,
+    feature_modalities,
+    load_run_data,
+    make_spec,
+    run_tasks,
+    trained_by_gradient,
+)
 from pipeline.runs import digests
 
 

@@ -15,20 +15,19 @@ import torch
 from safetensors.torch import load_file
 from toysets import file_bytes, make_config, make_data, make_store, with_face, write_feature_store, write_store
 
-from himoe import running
-from himoe.checksums import SUMS
-from himoe.encoders.action_units import AU_NAMES
-from himoe.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
-from himoe.files import read_json
-from himoe.folds import audit_folds
-from himoe.inference import encode_fold
-from himoe.methods import build_method
-from himoe.metrics import ccc
-from himoe.params import BootstrapParams, RunConfig
-from himoe.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
-from himoe.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
-from himoe.summary import run_metrics
-from himoe.training import fit_task
+from himoe.core.checksums import SUMS
+from himoe.core.files import read_json
+from himoe.core.params import BootstrapParams, RunConfig
+from himoe.models.encoders.action_units import AU_NAMES
+from himoe.models.methods import build_method
+from himoe.prepare.folds import audit_folds
+from himoe.scoring.metrics import ccc
+from himoe.scoring.summary import run_metrics
+from himoe.training.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
+from himoe.training.fit import fit_task, running
+from himoe.training.inference import encode_fold
+from himoe.training.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
+from himoe.training.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
 from pipeline.train import folder_digest
 
 INPUTS = {"windows": "a", "folds": "b", "code": "c"}

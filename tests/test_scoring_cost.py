@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from toysets import make_config, make_data, make_index, make_meta
 
-from himoe.batches import WindowStore
-from himoe.evaluation import sweep_table
-from himoe.inference import encode_fold
-from himoe.params import MissingParams
-from himoe.rundata import FoldTask
-from himoe.training import fit_task
+from himoe.core.params import MissingParams
+from himoe.models.batches import WindowStore
+from himoe.training.evaluation import sweep_table
+from himoe.training.fit import fit_task
+from himoe.training.inference import encode_fold
+from himoe.training.rundata import FoldTask
 
 # DEAP's modalities as the embedded profile prepares them: channels, samples in 4 s, rate.
 DEAP = {"EEG": (32, 256, 64.0), "EOG": (2, 128, 32.0), "EMG": (2, 512, 128.0), "EDA": (1, 32, 8.0),

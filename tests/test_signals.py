@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt
 
-from himoe.errors import InputError
-from himoe.params import FilterParams
-from himoe.recordings import Session, Signal, Trial
-from himoe.signals import (
+from himoe.core.errors import InputError
+from himoe.core.params import FilterParams
+from himoe.core.recordings import Session, Signal, Trial
+from himoe.prepare.signals import (
     bad_channels,
     band_notes,
     clean_eeg,

@@ -18,10 +18,10 @@ from pipeline_helpers import ROOT, tiny_params, workbench
 from ruamel.yaml import YAML, cyaml
 from toysets import file_bytes, make_store, write_store
 
-from himoe.errors import InputError
-from himoe.faces import extract
-from himoe.files import read_json
-from himoe.params import VideoParams
+from himoe.core.errors import InputError
+from himoe.core.files import read_json
+from himoe.core.params import VideoParams
+from himoe.prepare.faces import extract
 from himoe.simulate.generate import SimulationParams, simulate_deap
 from pipeline.face import face
 from pipeline.runs import run_config

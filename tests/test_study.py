@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pipeline_helpers import PARAMS, ROOT, environment, run_ok, tiny_params, write_params
 
-from himoe.errors import InputError
-from himoe.files import write_json
-from himoe.methods import method_class
-from himoe.params import EEG_ENCODERS, RunParams, TrainingParams, parse
+from himoe.core.errors import InputError
+from himoe.core.files import write_json
+from himoe.core.params import EEG_ENCODERS, RunParams, TrainingParams, parse
+from himoe.models.methods import method_class
 from pipeline import demo, overlay, study
 from pipeline.code import code_lists
 from pipeline.stage import read_yaml

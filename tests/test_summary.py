@@ -13,8 +13,8 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
-from himoe.params import BootstrapParams
-from himoe.summary import pooled_interval, run_metrics, summary
+from himoe.core.params import BootstrapParams
+from himoe.scoring.summary import pooled_interval, run_metrics, summary
 
 BOOTSTRAP = BootstrapParams(200, 0)
 DIMENSIONS = ("valence", "arousal", "liking")
@@ -255,7 +255,7 @@ def test_a_fold_without_scores_is_left_out() -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, himoe.summary; sys.exit('torch' in sys.modules)"
+    code = "import sys, himoe.scoring.summary; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

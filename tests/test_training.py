@@ -13,15 +13,15 @@ import torch
 from sklearn.metrics import roc_auc_score
 from toysets import make_config, make_data, make_store, poisoned, rows_of
 
-from himoe import training
-from himoe.batches import Normaliser
-from himoe.errors import InputError
-from himoe.inference import encode_fold, masked_present
-from himoe.masks import evaluation_draws, training_mask
-from himoe.methods import build_method, method_class, method_names
-from himoe.params import RunConfig
-from himoe.rundata import FoldTask, RunData, make_spec
-from himoe.training import Fitted, choose_device, derive_seed, fit_task
+from himoe.core.errors import InputError
+from himoe.core.params import RunConfig
+from himoe.models.batches import Normaliser
+from himoe.models.methods import build_method, method_class, method_names
+from himoe.prepare.masks import evaluation_draws, training_mask
+from himoe.training.fit import Fitted, choose_device, derive_seed, fit_task
+from himoe.training.fit import fit as training
+from himoe.training.inference import encode_fold, masked_present
+from himoe.training.rundata import FoldTask, RunData, make_spec
 
 TASK = FoldTask(1, 0)
 METHODS = ["himoe", "late_fusion", "features_gbdt", "mean"]  # of each kind one; every method in the basic tests

@@ -13,16 +13,16 @@ import torch
 from test_training import assert_same
 from toysets import make_config, make_data, make_store, poisoned, rows_of
 
-from himoe import training
-from himoe.batches import Normaliser, make_sequences
-from himoe.errors import InputError
-from himoe.inference import encode_fold
-from himoe.masks import training_mask
-from himoe.methods import build_method, method_class, method_names
-from himoe.noise import Noise, step_keys
-from himoe.params import RunConfig
-from himoe.rundata import FoldTask, RunData, make_spec
-from himoe.training import derive_seed, fit_task, fit_tasks
+from himoe.core.errors import InputError
+from himoe.core.params import RunConfig
+from himoe.models.batches import Normaliser, make_sequences
+from himoe.models.methods import build_method, method_class, method_names
+from himoe.models.noise import Noise, step_keys
+from himoe.prepare.masks import training_mask
+from himoe.training.fit import derive_seed, fit_task, fit_tasks
+from himoe.training.fit import fit as training
+from himoe.training.inference import encode_fold
+from himoe.training.rundata import FoldTask, RunData, make_spec
 
 TASK = FoldTask(1, 0)
 NETWORKS = [name for name in method_names() if method_class(name).gradient]

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from toysets import make_meta
 
-from himoe.disk_array import DiskArray
-from himoe.errors import InputError
-from himoe.params import WindowParams
-from himoe.recordings import Annotations, Recording, Signal
-from himoe.sealed import write_table
-from himoe.windows import (
+from himoe.core.disk_array import DiskArray
+from himoe.core.errors import InputError
+from himoe.core.params import WindowParams
+from himoe.core.recordings import Annotations, Recording, Signal
+from himoe.core.sealed import write_table
+from himoe.prepare.windows import (
     ModalityShape,
     WindowStore,
     completeness,

@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from himoe.batches import Task, WindowStore, codes, label_matrix, shuffle_between_trials
-from himoe.feature_shards import feature_array, feature_meta, write_features
-from himoe.folds import make_folds, role_rows
-from himoe.params import (
+from himoe.core.params import (
     AlignmentParams,
     MissingParams,
     ModelParams,
@@ -23,8 +20,11 @@ from himoe.params import (
     SplitParams,
     TrainingParams,
 )
-from himoe.rundata import RunData, feature_modalities
-from himoe.windows import ShardMeta, shard_paths, write_shard
+from himoe.models.batches import Task, WindowStore, codes, label_matrix, shuffle_between_trials
+from himoe.prepare.feature_shards import feature_array, feature_meta, write_features
+from himoe.prepare.folds import make_folds, role_rows
+from himoe.prepare.windows import ShardMeta, shard_paths, write_shard
+from himoe.training.rundata import RunData, feature_modalities
 
 SHAPES = {"EEG": (3, 64, 32.0), "EDA": (1, 16, 4.0)}  # channels, samples, rate
 DIMENSIONS = ("valence", "arousal")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from himoe.core.errors import bad_input
 from himoe.datasets import amigos, ceap360vr, deap, dreamer, hku956, seed, wesad
 from himoe.datasets.base import Dataset
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
-from himoe.errors import bad_input
 
 DATASETS: dict[str, Dataset] = {
     "deap": deap.DATASET,

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from himoe.core.errors import bad_input
+from himoe.core.recordings import DIMENSIONS, Annotations
 from himoe.datasets.texttable import read_names, read_text_table, shown_names
-from himoe.errors import bad_input
-from himoe.recordings import DIMENSIONS, Annotations
 
 FILE = "continuous_annotations.csv"
 KEYS = ("participant", "video", "time_s")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from himoe.core.errors import bad_input
+from himoe.core.files import require_file
 from himoe.datasets.texttable import shown_names
-from himoe.errors import bad_input
-from himoe.files import require_file
 
 MAGIC = b"\xffBIOSEMI"
 SAMPLE_BYTES = 3
@@ -45,7 +45,7 @@ class BdfHeader:
     record_s: float
 
     def index(self, name: str) -> int:
-        """Place of the channel *name*; :class:`~himoe.errors.InputError` if there is none, or more than one."""
+        """Place of the channel *name*; :class:`~himoe.core.errors.InputError` if there is none, or more than one."""
         if name not in self.labels:
             raise bad_input(f"{self.path}, channel {name}", f"channels {shown_names(self.labels, ' ')}",
                             f"one named {name}", "check that this is the data set's own file")

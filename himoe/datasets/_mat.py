@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 COMPRESSED = 15  # type of an element that zlib has packed

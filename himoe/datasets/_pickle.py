@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
 
 
 def _dtype(spec: str, align: object = False, copy: object = False) -> np.dtype:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from himoe.core.errors import bad_input
 from himoe.datasets.description import Description, Table
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, plain
 from himoe.datasets.pattern import PLACEHOLDER
 from himoe.datasets.texttable import shown_names
-from himoe.errors import bad_input
 
 AFTER_1970_S = 1e8  # a number in start_time is seconds since 1970; a smaller one is something else
 ZONE = "say time_zone: Europe/Berlin (or where it was recorded) in dataset.yaml, or offset_s"

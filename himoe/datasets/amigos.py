@@ -23,15 +23,15 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
+from himoe.core.progress import progress
+from himoe.core.recordings import Session, Signal, Trial
 from himoe.datasets._annotations import check_scale, read_annotations
 from himoe.datasets._mat import cells, check_version
 from himoe.datasets.base import Channels, Dataset, Inventory
 from himoe.datasets.deap import conductance_us
 from himoe.datasets.gaps import mark_flat
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
-from himoe.progress import progress
-from himoe.recordings import Session, Signal, Trial
 
 FOLDER = "data_preprocessed"
 DATA, LABELS, NAMES = "joined_data", "labels_selfassessment", "VideoIDs"

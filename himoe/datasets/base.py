@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from himoe.errors import InputError
-from himoe.recordings import Session
+from himoe.core.errors import InputError
+from himoe.core.recordings import Session
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
 
 BELONGS = "see docs/your-own-data.md for what belongs there"
 MAX_BYTES = 2**16

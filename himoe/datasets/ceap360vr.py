@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import bad_input
+from himoe.core.files import read_json, require_folder
+from himoe.core.recordings import Annotations, Session, Signal, Trial
 from himoe.datasets.base import Channels, Dataset, Inventory, RemoteFile
 from himoe.datasets.grid import check_times, on_grid
 from himoe.datasets.texttable import read_text_table
-from himoe.errors import bad_input
-from himoe.files import read_json, require_folder
-from himoe.recordings import Annotations, Session, Signal, Trial
 
 NUMBERS = tuple(range(1, 33))
 VIDEOS = tuple(f"V{number}" for number in range(1, 9))

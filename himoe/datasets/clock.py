@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
 from himoe.datasets.grid import check_times
-from himoe.errors import InputError, bad_input
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
 ORIGINS = ("trial", "first")

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from himoe.core.errors import bad_input
+from himoe.core.recordings import Signal
 from himoe.datasets.aligning import Span, begin_s, marked_span, parse_start_time
 from himoe.datasets.clock import MAX_EXCESS, past_end, slack_s
 from himoe.datasets.description import DESCRIPTION, Description, Table
@@ -14,8 +16,6 @@ from himoe.datasets.devices.contract import DeviceFile, find_stream
 from himoe.datasets.devices.cut import cut_stream, factors, require_rate
 from himoe.datasets.folder_tables import Ratings, file_of, is_there
 from himoe.datasets.links import require_inside
-from himoe.errors import bad_input
-from himoe.recordings import Signal
 
 
 @dataclass

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from himoe.core.errors import bad_input
+from himoe.core.recordings import Annotations, Session, Signal, Trial
 from himoe.datasets._annotations import check_scale, read_annotations, read_table, whole_numbers
 from himoe.datasets._bdf import BdfHeader, read_blocks, read_header, sampling_rate_hz
 from himoe.datasets._pickle import load_arrays
 from himoe.datasets.base import Channels, Dataset, Inventory
 from himoe.datasets.gaps import mark_flat
-from himoe.errors import bad_input
-from himoe.recordings import Annotations, Session, Signal, Trial
 
 N_PARTICIPANTS = 32
 N_VIDEOS = 40

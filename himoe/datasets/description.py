@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.recordings import check_dimension, check_modality
 from himoe.datasets.bounded_yaml import load_yaml, shown
 from himoe.datasets.clock import ORIGINS, UNITS, Clock
 from himoe.datasets.devices import TABLE, format_of
 from himoe.datasets.pattern import PLACEHOLDER
 from himoe.datasets.texttable import SEPARATORS, Dialect
-from himoe.errors import InputError, bad_input
-from himoe.recordings import check_dimension, check_modality
 
 DESCRIPTION = "dataset.yaml"
 DIALECT = {"separator", "decimal"}

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import bad_input
+from himoe.core.recordings import Annotations, Session, Signal, Trial
 from himoe.datasets._annotations import check_scale, read_annotations
 from himoe.datasets._mat import cells, field, load_variable, numbers, text
 from himoe.datasets.base import Channels, Dataset, Inventory
 from himoe.datasets.gaps import mark_flat
-from himoe.errors import bad_input
-from himoe.recordings import Annotations, Session, Signal, Trial
 
 FILE = "DREAMER.mat"
 N_SUBJECTS = 23

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from himoe.core.errors import bad_input
 from himoe.datasets.description import Description, Events
 from himoe.datasets.devices.bids import NOTHING, TABS
 from himoe.datasets.pattern import as_glob, ids_in
 from himoe.datasets.texttable import TextTable, cell_error, read_text_table
-from himoe.errors import bad_input
 
 
 def read_event_ratings(description: Description, events: Events, root: Path) -> TextTable:

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import atomic_path, read_json, require_folder, sha256, write_json
+from himoe.core.progress import progress
 from himoe.datasets import folder
 from himoe.datasets.base import Dataset, Inventory, RemoteFile
 from himoe.datasets.links import require_inside
-from himoe.errors import InputError, bad_input
-from himoe.files import atomic_path, read_json, require_folder, sha256, write_json
-from himoe.progress import progress
 
 LOG = logging.getLogger(__name__)
 PROVENANCE = "provenance.json"

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.recordings import Session, Signal, Trial
 from himoe.datasets.base import COLLECT, Channels, Dataset, Inventory, NotedSession
 from himoe.datasets.bounded_yaml import shown
 from himoe.datasets.clock import MAX_EXCESS, past_end, read_clock, slack_s
@@ -42,8 +44,6 @@ from himoe.datasets.grid import on_grid
 from himoe.datasets.links import require_inside
 from himoe.datasets.pattern import as_glob
 from himoe.datasets.tablefile import has_rows, read_table
-from himoe.errors import InputError, bad_input
-from himoe.recordings import Session, Signal, Trial
 
 
 def folder_dataset(root: Path) -> Dataset:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from himoe.core.errors import bad_input
+from himoe.core.recordings import Annotations
 from himoe.datasets.clock import slack_s
 from himoe.datasets.description import LONGEST_NAME, Description, Table
 from himoe.datasets.devices import is_recording
@@ -17,8 +19,6 @@ from himoe.datasets.grid import check_times
 from himoe.datasets.pattern import as_glob, filled, ids_in
 from himoe.datasets.tablefile import read_table
 from himoe.datasets.texttable import TextTable, cell_error
-from himoe.errors import bad_input
-from himoe.recordings import Annotations
 
 NAMED = 4  # so many of a kind are named in a sentence, the rest is counted
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from himoe.errors import bad_input
+from himoe.core.errors import bad_input
 
 
 def on_grid(time_s: np.ndarray, values: np.ndarray, sfreq_hz: float, n_samples: int, max_gap_s: float) -> np.ndarray:

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_folder
+from himoe.core.recordings import Session, Signal, Trial
 from himoe.datasets.base import Channels, Dataset, Inventory
 from himoe.datasets.texttable import cell_error, read_text_table
-from himoe.errors import InputError, bad_input
-from himoe.files import require_folder
-from himoe.recordings import Session, Signal, Trial
 
 # modality -> (folder, form)
 STREAMS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from himoe.errors import bad_input
+from himoe.core.errors import bad_input
 
 FOLLOW = {"links": "follow"}  # the reader's option for a folder whose links are known to be meant
 

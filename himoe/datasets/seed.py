@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_folder
+from himoe.core.recordings import Session, Signal, Trial
 from himoe.datasets._mat import list_variables, load_once, numbers
 from himoe.datasets.base import Channels, Dataset, Inventory
 from himoe.datasets.gaps import mark_flat
-from himoe.errors import InputError, bad_input
-from himoe.files import require_folder
-from himoe.recordings import Session, Signal, Trial
 
 FOLDER = "Preprocessed_EEG"
 LABEL_FILE = f"{FOLDER}/label.mat"

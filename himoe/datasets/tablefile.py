@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import bad_input
+from himoe.core.files import require_file
 from himoe.datasets.texttable import Dialect, TextTable, cell_error, find_column, read_names, read_text_table
-from himoe.errors import bad_input
-from himoe.files import require_file
 
 PARQUET = ".parquet"
 

@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
 
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "<NA>"})
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", flags=re.ASCII)

@@ -25,10 +25,10 @@ from zlib import error as ZlibError
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import read_json, require_file, require_folder
+from himoe.core.recordings import Session, Signal, Trial
 from himoe.datasets.base import Channels, Dataset, Inventory, NotedSession
-from himoe.errors import InputError, bad_input
-from himoe.files import read_json, require_file, require_folder
-from himoe.recordings import Session, Signal, Trial
 
 # modality -> (file in the archive, form)
 STREAMS = {

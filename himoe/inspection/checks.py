@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.params import FilterParams
 from himoe.datasets import DATASETS
 from himoe.datasets.base import COLLECT, Dataset
-from himoe.errors import InputError, bad_input
 from himoe.inspection.foreseen import foreseen
 from himoe.inspection.locate import Place
 from himoe.inspection.rated import rated_trials
 from himoe.inspection.survey import Form, SubjectFacts, VideoFacts, is_refusal, read_subjects
-from himoe.params import FilterParams
-from himoe.signals import FLAT, MIN_REFERENCE, standard_places
+from himoe.prepare.signals import FLAT, MIN_REFERENCE, standard_places
 
 LEVELS = ("error", "missing", "note")
 GAP_SHARE = 0.05  # a smaller share of lost samples is ordinary

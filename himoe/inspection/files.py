@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
 from himoe.datasets import DATASETS
 from himoe.datasets.devices import ending_of, text_format
 from himoe.datasets.devices.e4 import SENSORS
 from himoe.datasets.fetch import PATTERNS
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
 from himoe.inspection.devices import describe_device, endings
 from himoe.inspection.products import FOLD_COLUMNS, describe_fold_table, describe_parquet
 
@@ -130,7 +130,7 @@ def _mat(path: Path) -> Report:
 
 
 def _video(path: Path) -> Report:
-    from himoe.faces.video import probe
+    from himoe.prepare.faces.video import probe
 
     info = probe(path)
     return {"what": "video", "file": str(path), "frames": info.frames, "fps_hz": info.fps_hz,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import InputError
 from himoe.datasets.base import Dataset, Inventory
-from himoe.errors import InputError
 from himoe.inspection.locate import Place
 from himoe.inspection.survey import SubjectFacts, is_refusal, read_subjects
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.params import FilterParams
 from himoe.datasets.base import Dataset
-from himoe.errors import InputError, bad_input
 from himoe.inspection.study import check_name, choose_filters, choose_protocol, choose_window, count_rated, rates
 from himoe.inspection.survey import SubjectFacts, TrialFacts
-from himoe.params import FilterParams
 
 
 def foreseen(root: Path, dataset: Dataset, facts: Sequence[SubjectFacts], usual: Mapping[str, FilterParams]

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from himoe.core.errors import InputError, bad_input
 from himoe.datasets import DATASETS, get_dataset
 from himoe.datasets.base import Dataset
 from himoe.datasets.fetch import PATTERNS, PROVENANCE, belonging, read_provenance
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.datasets.links import FOLLOW
-from himoe.errors import InputError, bad_input
 from himoe.simulate.request import TRUTH_FILE
 
 LEVELS_UP = 2  # how many folders above a path may be the data set's root

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import read_json
 from himoe.datasets.fetch import PATTERNS, PROVENANCE
 from himoe.datasets.folder import DESCRIPTION
-from himoe.errors import InputError, bad_input
-from himoe.files import read_json
 from himoe.inspection.devices import describe_device, is_e4_folder
 from himoe.inspection.files import describe_file
 from himoe.inspection.folders import describe_place

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import himoe
+from himoe.core.errors import bad_input
+from himoe.core.files import require_folder, write_text
+from himoe.core.params import FilterParams, parse
 from himoe.datasets.folder import DESCRIPTION
-from himoe.errors import bad_input
-from himoe.files import require_folder, write_text
 from himoe.inspection.locate import locate, looked_for
 from himoe.inspection.study import HELD_OUT, Study, plan_study
-from himoe.params import FilterParams, parse
 
 PARAMS = "params.yaml"
 PROJECT = (PARAMS, "dvc.yaml", "pipeline/study.py")

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import read_json
 from himoe.datasets.texttable import read_names, read_text_table
-from himoe.errors import InputError, bad_input
-from himoe.faces.tracks import ABOUT_FILE, read_track
-from himoe.files import read_json
-from himoe.windows import METADATA_KEY, read_meta, shard_paths
+from himoe.prepare.faces.tracks import ABOUT_FILE, read_track
+from himoe.prepare.windows import METADATA_KEY, read_meta, shard_paths
 
 Report = dict[str, Any]
 FOLD_COLUMNS = {"fold", "role", "subject", "trial"}

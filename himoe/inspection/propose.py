@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_folder, write_text
+from himoe.core.recordings import DIMENSIONS
 from himoe.datasets.description import DESCRIPTION
 from himoe.datasets.devices import FORMATS, ending_of, open_device, text_format
 from himoe.datasets.devices.contract import DeviceFile, Stream
 from himoe.datasets.devices.units import unit_factor
 from himoe.datasets.texttable import read_names
-from himoe.errors import InputError, bad_input
-from himoe.files import require_folder, write_text
 from himoe.inspection.devices import is_e4_folder
-from himoe.recordings import DIMENSIONS
-from himoe.signals import standard_places
+from himoe.prepare.signals import standard_places
 
 LEVELS = 4  # folders below the given one that are looked into
 TRIED = 8  # recordings of one kind that are opened until one tells its modalities

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from himoe.errors import InputError, bad_input
+from himoe.core.errors import InputError, bad_input
+from himoe.core.params import FilterParams
+from himoe.core.recordings import MODALITIES
 from himoe.inspection.locate import Place
 from himoe.inspection.rated import rated_trials
 from himoe.inspection.survey import SubjectFacts, TrialFacts, read_subjects
-from himoe.params import FilterParams
-from himoe.recordings import MODALITIES
 
 FOLDS, GROUPS = 4, 5  # at most: of trials, of people
 LEAST = 3  # trials of a person, or people: one tests, one validates, one trains

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import InputError
+from himoe.core.progress import progress
+from himoe.core.recordings import Session, Signal, Trial
+from himoe.core.workers import map_forked
 from himoe.datasets.base import Dataset, doubts_of, notes_of
-from himoe.errors import InputError
-from himoe.progress import progress
-from himoe.recordings import Session, Signal, Trial
-from himoe.workers import map_forked
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def read_subjects(
 
 
 def is_refusal(problem: str) -> bool:
-    """Whether a problem of an inventory quotes a refusal (see :func:`himoe.errors.bad_input`): a file is damaged."""
+    """Whether a problem of an inventory quotes a refusal (:func:`himoe.core.errors.bad_input`): a file is damaged."""
     return ": found " in problem and ", expected " in problem
 
 
@@ -172,7 +172,7 @@ def _videos(dataset: Dataset, root: Path, subject: str) -> Iterator[VideoFacts]:
 
 def video_facts(trial: str, path: Path) -> VideoFacts:
     """Facts of one video; a damaged one carries its error."""
-    from himoe.faces.video import probe
+    from himoe.prepare.faces.video import probe
 
     try:
         info: Any = probe(path)

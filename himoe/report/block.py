@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from himoe.palette import Look
+from himoe.report.palette import Look
 
 DIGITS = 5  # of what is drawn; files keep full precision
 

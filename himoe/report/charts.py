@@ -5,8 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from himoe.palette import TRUTH_COLOUR, Look
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 from himoe.report import frames
 from himoe.report.block import Block, Picker, finish, inline, picked, shown
 from himoe.report.encodings import (
@@ -22,7 +21,8 @@ from himoe.report.encodings import (
     y_axis,
 )
 from himoe.report.looks import LINE_WIDTH, looks_of, scales
-from himoe.results import provenance
+from himoe.report.palette import TRUTH_COLOUR, Look
+from himoe.scoring.results import provenance
 
 # Labels in two lines where the chart is narrow: what stands in brackets goes below.
 WIDE = "containerSize()[0] > 700"  # room for names beside lines

@@ -10,14 +10,14 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from himoe.palette import Look
-from himoe.paper import METHOD_LABELS
-from himoe.params import ReportParams
+from himoe.core.params import ReportParams
 from himoe.report import frames
 from himoe.report.frames import Results
 from himoe.report.looks import looks_of
-from himoe.results import provenance
-from himoe.spacing import spread_out
+from himoe.report.palette import Look
+from himoe.report.spacing import spread_out
+from himoe.scoring.paper import METHOD_LABELS
+from himoe.scoring.results import provenance
 
 HEIGHT_PX, NAME_PX = 320, 14  # of a chart's panel, and of a line of names
 

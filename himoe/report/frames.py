@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from himoe.metrics import class_count
-from himoe.paper import METHOD_LABELS, is_floor
-from himoe.params import ReportParams
-from himoe.recordings import DIMENSIONS
-from himoe.results import RunResult, figure_protocol, main_modality_set, plain_cost, select, sweep_curve
+from himoe.core.params import ReportParams
+from himoe.core.recordings import DIMENSIONS
+from himoe.scoring.metrics import class_count
+from himoe.scoring.paper import METHOD_LABELS, is_floor
+from himoe.scoring.results import RunResult, figure_protocol, main_modality_set, plain_cost, select, sweep_curve
 
 Results = Mapping[str, RunResult]
 HEADLINE_METRIC = {"regression": "ccc", "classification": "accuracy"}

@@ -19,7 +19,7 @@ from himoe.report.encodings import (
     y_axis,
 )
 from himoe.report.looks import LINE_WIDTH, scales
-from himoe.results import provenance
+from himoe.scoring.results import provenance
 
 _ORDER = alt.EncodingSortField(field="order", op="min", order="ascending")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from himoe.palette import Look, look
+from himoe.report.palette import Look, look
 
 LINE_WIDTH = 2.0
 

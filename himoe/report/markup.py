@@ -11,9 +11,9 @@ from itertools import accumulate
 import pandas as pd
 from markupsafe import Markup, escape
 
-from himoe.paper import PaperValue
-from himoe.tables import Ours, Table, cell_text
-from himoe.tables.arrange import GROUPS, arrange
+from himoe.report.tables import Ours, Table, cell_text
+from himoe.report.tables.arrange import GROUPS, arrange
+from himoe.scoring.paper import PaperValue
 
 MAX_ROWS = 120  # of a chart's numbers on the page; the files have all
 NOTE_LINES, LINE_CHARACTERS = 3, 150  # of notes below a table, at the page's full width; the rest is folded

@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.errors import bad_input
-from himoe.metrics import class_count
-from himoe.params import ReportParams
+from himoe.core.errors import bad_input
+from himoe.core.params import ReportParams
 from himoe.report.frames import HELD_OUT, Results, family, figure_runs, plain_runs
-from himoe.results import RunResult, select
-from himoe.tables.against import UNTESTABLE, at_rate
-from himoe.tables.render import cell_text
-from himoe.tables.rows import ATTAINABLE, attainable, method_name, ours, set_label
-from himoe.tables.runs import split_label
-from himoe.tables.table import Table
+from himoe.report.tables.against import UNTESTABLE, at_rate
+from himoe.report.tables.render import cell_text
+from himoe.report.tables.rows import ATTAINABLE, attainable, method_name, ours, set_label
+from himoe.report.tables.runs import split_label
+from himoe.report.tables.table import Table
+from himoe.scoring.metrics import class_count
+from himoe.scoring.results import RunResult, select
 
 OWN = "himoe"
 BEGIN, END = "<!-- results: begin (python -m pipeline.readme) -->", "<!-- results: end -->"

@@ -13,8 +13,8 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
-from himoe.errors import InputError
-from himoe.params import ReportParams
+from himoe.core.errors import InputError
+from himoe.core.params import ReportParams
 from himoe.report import outcome, summary
 from himoe.report.block import Block
 from himoe.report.blocks import build_blocks
@@ -22,9 +22,9 @@ from himoe.report.encodings import Material, main_family
 from himoe.report.frames import Results
 from himoe.report.looks import swatch
 from himoe.report.markup import breakable, html_frame, html_table
-from himoe.tables import Table
-from himoe.tables.arrange import common_notes, reading_markdown, rewritten, said_once, without_notes
-from himoe.tables.reading import READING, contradictions
+from himoe.report.tables import Table
+from himoe.report.tables.arrange import common_notes, reading_markdown, rewritten, said_once, without_notes
+from himoe.report.tables.reading import READING, contradictions
 
 VEGA_LITE = "6.4"
 FIRST = "scores"  # the chart of the first screen
@@ -48,7 +48,7 @@ def build_page(results: Results, comparisons: pd.DataFrame, tables: Mapping[str,
     Parameters
     ----------
     results : {run: RunResult}
-        From ``himoe.results.load_results``.
+        From ``himoe.scoring.results.load_results``.
     comparisons, cost : DataFrame
         ``metrics/comparisons.csv`` and ``metrics/cost.csv``.
     tables : {name: Table}

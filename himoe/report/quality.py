@@ -13,11 +13,11 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from himoe.errors import InputError
-from himoe.quality import FRAMES, LINE_CLEAR_DB
+from himoe.core.errors import InputError
+from himoe.prepare.quality import FRAMES, LINE_CLEAR_DB
+from himoe.prepare.signals import MAX_BAD_SHARE
 from himoe.report.markup import HtmlCell, HtmlTable
 from himoe.report.quality_pictures import UNITS
-from himoe.signals import MAX_BAD_SHARE
 
 MAX_FLAGS = 8  # named above a table; all are in it
 LEVELS = {"": "", "look": "▲", "bad": "✖"}
@@ -44,7 +44,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class SetQuality:
-    """One data set: its label, whether it is simulated, rows (:func:`himoe.quality.quality_rows`), pictures."""
+    """One data set: its label, whether it is simulated, rows (:func:`himoe.prepare.quality.quality_rows`), pictures."""
 
     name: str
     label: str

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from himoe.figures.style import PAGE_IN, TITLE_POINTS, line_style, style, value_grid, wrapped
-from himoe.palette import LOOKS
-from himoe.quality import MAINS_HZ
+from himoe.prepare.quality import MAINS_HZ
+from himoe.report.figures.style import PAGE_IN, TITLE_POINTS, line_style, style, value_grid, wrapped
+from himoe.report.palette import LOOKS
 
 SERIES = (LOOKS["himoe"], LOOKS["ianet"], LOOKS["bilstm"], LOOKS["tacoformer"])
 UNITS = {"uV": "µV", "uS": "µS", "degC": "°C"}
@@ -32,7 +32,7 @@ PAGE_COLOURS = {"#000000": "currentColor", "#0072b2": "var(--blue)"}
 
 
 def side_svgs(pictures: Mapping[str, Any], modality: str, prefix: str) -> dict[str, str]:
-    """Both sides of one modality's :func:`himoe.quality_examples.example` as SVG elements for an HTML page.
+    """Both sides of one modality's :func:`himoe.prepare.quality_examples.example` as SVG elements for an HTML page.
 
     Ids start with *prefix*, so that several can stand on one page; a side without data is left out.
     """

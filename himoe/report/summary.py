@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.metrics import task_label
-from himoe.paper import PaperValue, paper_value
 from himoe.report.frames import HEADLINE_METRIC, HELD_OUT, Results, family, method_label
-from himoe.results import RunResult, provenance
-from himoe.tables.against import UNTESTABLE, against_notes, at_rate
-from himoe.tables.notes import front_note, source_notes
-from himoe.tables.rows import ours, run_label
-from himoe.tables.table import Cell, Ours, Table
+from himoe.report.tables.against import UNTESTABLE, against_notes, at_rate
+from himoe.report.tables.notes import front_note, source_notes
+from himoe.report.tables.rows import ours, run_label
+from himoe.report.tables.table import Cell, Ours, Table
+from himoe.scoring.metrics import task_label
+from himoe.scoring.paper import PaperValue, paper_value
+from himoe.scoring.results import RunResult, provenance
 
 PAPER_SUFFIX = " (paper)"
 _VERDICTS = ("better", "not distinguishable", "worse")

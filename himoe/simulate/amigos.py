@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path
+from himoe.core.progress import progress
+from himoe.core.recordings import DIMENSIONS
 from himoe.datasets import amigos
-from himoe.errors import bad_input
-from himoe.files import atomic_path
-from himoe.progress import progress
-from himoe.recordings import DIMENSIONS
 from himoe.simulate import artefacts, latent, layouts, peripheral, physiology
 from himoe.simulate.artefacts import Dropout
 from himoe.simulate.conditions import STEADY, Conditions

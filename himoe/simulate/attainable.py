@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from himoe.files import read_json
-from himoe.params import WindowParams
-from himoe.recordings import DIMENSIONS, MODALITIES, PERIPHERAL
+from himoe.core.files import read_json
+from himoe.core.params import WindowParams
+from himoe.core.recordings import DIMENSIONS, MODALITIES, PERIPHERAL
 from himoe.simulate.decoding import CLASSES, DECODERS, Decoded
 from himoe.simulate.request import TRUTH_FILE, participants
 from himoe.simulate.tasks import run_tasks

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from himoe.errors import bad_input
-from himoe.files import atomic_path
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path
 
 DIGITAL_RANGE = (-8388608, 8388607)
 # with a symmetric physical range, 0 is stored as 0

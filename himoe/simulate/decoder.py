@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 from himoe.simulate.effect_tables import PRODUCTS
 from himoe.simulate.effects import driver_terms
 from himoe.simulate.latent import MIXING, Prior

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from himoe.params import WindowParams
+from himoe.core.params import WindowParams
 from himoe.simulate import amigos, latent, seed
 from himoe.simulate.decoder import Evidence, decode, join, level_covariance, prior_covariance, square_root
 from himoe.simulate.effects import modulations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 
 BANDS_HZ: dict[str, tuple[float, float]] = {
     "theta": (4.0, 7.5), "alpha": (8.0, 13.0), "beta": (14.0, 28.0), "gamma": (30.0, 45.0),

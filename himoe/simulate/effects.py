@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 from himoe.simulate.effect_tables import BODIES, LAGS_S, PRODUCTS, SYSTEMS, BodyWorld
 from himoe.simulate.latent import LATENT_HZ, generator, smooth_noise
 

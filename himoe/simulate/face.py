@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from himoe.params import VideoParams
-from himoe.progress import progress
+from himoe.core.params import VideoParams
+from himoe.core.progress import progress
 from himoe.simulate.face_draw import Course, Painter
 from himoe.simulate.face_look import make_look
 from himoe.simulate.face_motion import Hidden, blink_at, draw_hidden, hidden_kinds, movements, session_blinks

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 from himoe.simulate.conditions import lag_course, trial_lags
 from himoe.simulate.effect_tables import BodyWorld
 from himoe.simulate.effects import Person, driver_terms

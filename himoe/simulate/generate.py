@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from himoe.errors import bad_input
-from himoe.files import atomic_path
-from himoe.params import VideoParams
-from himoe.progress import progress
-from himoe.recordings import DIMENSIONS
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path
+from himoe.core.params import VideoParams
+from himoe.core.progress import progress
+from himoe.core.recordings import DIMENSIONS
 from himoe.simulate import latent, physiology
 from himoe.simulate.artefacts import Dropout, apply_dropouts
 from himoe.simulate.montage import EPOC, GENEVA

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path, write_text
 from himoe.datasets import deap, dreamer
 from himoe.datasets._annotations import FILE as ANNOTATIONS_FILE
 from himoe.datasets._annotations import KEYS as ANNOTATION_KEYS
-from himoe.errors import bad_input
-from himoe.files import atomic_path, write_text
 from himoe.simulate.bdf import DIGITAL_RANGE, SYMMETRIC_RANGE, BdfChannel, symmetric_range, write_bdf
 
 # the range of a BioSemi amplifier

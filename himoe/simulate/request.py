@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from himoe.errors import bad_input
-from himoe.params import WORLDS, VideoParams
+from himoe.core.errors import bad_input
+from himoe.core.params import WORLDS, VideoParams
 
 TRUTH_FILE = "truth.json"
 LIMITS: dict[str, tuple[int, int]] = {"deap": (32, 40), "dreamer": (23, 18), "seed": (15, 15), "amigos": (40, 20)}
@@ -18,8 +18,9 @@ _STEPS = {"deap": 23, "amigos": 7}
 class SimulationParams:
     """What to simulate: number of people, trials (videos) a person, seed, strength of emotion, and the world.
 
-    ``world`` is one of ``himoe.params.WORLDS``: how emotions move, and what they do to bodies. ``snr`` multiplies every
-    emotional effect and leaves everything else as it is; with ``video``, DEAP has face videos of that rate and size.
+    ``world`` is one of ``himoe.core.params.WORLDS``: how emotions move, and what they do to bodies. ``snr`` multiplies
+    every emotional effect and leaves everything else as it is; with ``video``, DEAP has face videos of that rate and
+    size.
 
     Raises
     ------

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from himoe.core.files import atomic_path, write_json
+from himoe.core.progress import progress
+from himoe.core.recordings import DIMENSIONS
 from himoe.datasets import seed as layout
-from himoe.files import atomic_path, write_json
-from himoe.progress import progress
-from himoe.recordings import DIMENSIONS
 from himoe.simulate import artefacts, latent, physiology
 from himoe.simulate.conditions import STEADY, Conditions, draw_conditions
 from himoe.simulate.eeg import simulate_eeg

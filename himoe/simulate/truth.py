@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from himoe.files import atomic_path, write_json
-from himoe.recordings import DIMENSIONS
+from himoe.core.files import atomic_path, write_json
+from himoe.core.recordings import DIMENSIONS
 from himoe.simulate import latent
 from himoe.simulate.artefacts import Dropout
 from himoe.simulate.conditions import Conditions, quality

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from himoe.errors import bad_input
-from himoe.files import atomic_path
+from himoe.core.errors import bad_input
+from himoe.core.files import atomic_path
 
 QUANTISER = 3  # constant; 2 is MPEG-4's finest, 31 its coarsest
 FF_QP2LAMBDA = 118  # FFmpeg's unit of global_quality, libavutil/avutil.h

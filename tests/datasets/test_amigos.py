@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 import scipy.io
 
+from himoe.core.errors import InputError
 from himoe.datasets import amigos
-from himoe.errors import InputError
 from himoe.simulate import layouts
 from himoe.simulate.amigos import write_amigos
 

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from device_files import write_brainvision, write_physio, write_tsv
 
+from himoe.core.errors import InputError
 from himoe.datasets.base import COLLECT
 from himoe.datasets.devices import open_device
 from himoe.datasets.devices.contract import Marker
 from himoe.datasets.fetch import obtain_local
 from himoe.datasets.folder import folder_dataset
-from himoe.errors import InputError
 
 SAMPLES = np.random.default_rng(4).integers(-300, 300, (3, 60 * 250)).astype(float)
 SKIN = 3 + np.arange(65 * 8)[:, np.newaxis] / 100  # begins 2.5 s before the EEG

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from himoe.core.errors import InputError
 from himoe.datasets import ceap360vr
-from himoe.errors import InputError
 
 N_HEAD = 299
 FRAME_RATES = {f"V{number}": 25 if number == 1 else 30 for number in range(1, 9)}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from himoe.core.errors import InputError
 from himoe.datasets.clock import Axis, Clock, read_clock
-from himoe.errors import InputError
 
 STAMPS = np.arange(240) / 4  # one minute at 4 Hz
 

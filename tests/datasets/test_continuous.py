@@ -12,10 +12,10 @@ import pytest
 import yaml
 from device_files import E4_START, e4_values, write_brainvision, write_e4, write_edf, write_xdf, xdf_stream, zip_folder
 
+from himoe.core.errors import InputError
 from himoe.datasets.base import COLLECT
 from himoe.datasets.fetch import obtain_local
 from himoe.datasets.folder import folder_dataset
-from himoe.errors import InputError
 from himoe.inspection.checks import check_place
 from himoe.inspection.locate import place_of
 

@@ -11,9 +11,9 @@ import pytest
 import scipy.io
 from inspection_sets import BDF_STARTS_S, SFREQ_HZ, VIDEOS, dreamer_person, write_bdf_set, write_dat_set
 
+from himoe.core.errors import InputError
+from himoe.core.recordings import Session
 from himoe.datasets import deap, dreamer
-from himoe.errors import InputError
-from himoe.recordings import Session
 from himoe.simulate import layouts
 from himoe.simulate.generate import SimulationParams
 from himoe.simulate.registry import SIMULATORS

@@ -24,8 +24,8 @@ from device_files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from himoe.core.errors import InputError
 from himoe.datasets.devices import open_device
-from himoe.errors import InputError
 
 NAMES = {"a.edf": "edf", "a.bdf": "edf", "a.vhdr": "brainvision", "a.set": "eeglab", "a_raw.fif": "fif", "a.xdf": "xdf",
          "a.zip": "e4", "m.csv": "muse", "o.txt": "openbci", "s.csv": "shimmer", "sub-1_physio.tsv.gz": "bids_physio"}

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from himoe.core.errors import InputError
+from himoe.core.recordings import Session
 from himoe.datasets import _bdf, deap
-from himoe.errors import InputError
-from himoe.recordings import Session
 from himoe.simulate import layouts
 from himoe.simulate.bdf import BdfChannel, write_bdf
 

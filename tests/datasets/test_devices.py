@@ -23,10 +23,10 @@ from device_files import (
     zip_folder,
 )
 
+from himoe.core.errors import InputError
 from himoe.datasets.devices import FORMATS, format_of, open_device, patterns_of
 from himoe.datasets.devices.contract import Marker, find_stream
 from himoe.datasets.devices.units import unit_factor
-from himoe.errors import InputError
 
 START = datetime.datetime(2024, 3, 1, 14, 5, 10, 250_000)  # a wall clock's time
 UNIX_S = START.replace(tzinfo=datetime.UTC).timestamp()

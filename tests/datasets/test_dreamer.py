@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import scipy.io
 
+from himoe.core.errors import InputError
 from himoe.datasets import dreamer
-from himoe.errors import InputError
 from himoe.simulate import layouts
 
 CLIPS_S = (61.0, 65.5, 70.25)

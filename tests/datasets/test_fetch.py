@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
+from himoe.core.errors import InputError
+from himoe.core.recordings import Session
 from himoe.datasets import DATASETS, fetch
 from himoe.datasets.base import Channels, Dataset, Inventory, RemoteFile
-from himoe.errors import InputError
-from himoe.recordings import Session
 
 SUBJECTS = ("a", "b", "c")
 CONTENT = {f"{subject}.json": json.dumps({"values": list(range(n, n + 50))}).encode()

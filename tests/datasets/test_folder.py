@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from himoe.core.errors import InputError
 from himoe.datasets.folder import file_patterns, folder_dataset
 from himoe.datasets.grid import on_grid
-from himoe.errors import InputError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "your-own-data.md"
 EXAMPLE = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)[0]

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from himoe import cli
+from himoe.core.errors import InputError
+from himoe.core.recordings import Session
 from himoe.datasets import get_dataset
 from himoe.datasets.base import notes_of, require_no_doubt
 from himoe.datasets.fetch import obtain_local
-from himoe.errors import InputError
 from himoe.inspection.checks import check_place
 from himoe.inspection.locate import place_of
-from himoe.recordings import Session
 
 EDA = {"file": "{subject}/{trial}.csv", "columns": ["skin"], "sfreq_hz": 4, "unit": "uS"}
 TIMED = {**EDA, "time_column": "t", "max_gap_s": 2}

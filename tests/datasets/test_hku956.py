@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from himoe.core.errors import InputError
 from himoe.datasets import hku956
-from himoe.errors import InputError
 
 FOLDER = hku956.SIGNALS[0]
 DURATION_S = 12

@@ -17,10 +17,10 @@ import pytest
 import scipy.io
 from inspection_sets import write_bdf_set
 
+from himoe.core.errors import InputError
 from himoe.datasets._bdf import read_header
 from himoe.datasets._mat import load_once, unpacked_bytes
 from himoe.datasets._pickle import load_arrays
-from himoe.errors import InputError
 from himoe.inspection.look import inspect_path
 
 ARRAYS: tuple[np.ndarray, ...] = (

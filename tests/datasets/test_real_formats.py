@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from himoe.core.errors import InputError
 from himoe.datasets.devices import open_device, text_format
 from himoe.datasets.devices.contract import find_stream
-from himoe.errors import InputError
 from himoe.inspection.look import inspect_path
 
 FOLDER = Path(os.environ.get("HIMOE_FORMATS_PATH") or Path(__file__).parents[3] / "shared" / "data" / "formats")

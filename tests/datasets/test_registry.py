@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from himoe.core.errors import InputError
+from himoe.core.recordings import DIMENSIONS, MODALITIES
 from himoe.datasets import DATASETS, get_dataset
-from himoe.errors import InputError
-from himoe.recordings import DIMENSIONS, MODALITIES
 
 OWN = """
 name: mine

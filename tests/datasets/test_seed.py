@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import scipy.io
 
+from himoe.core.errors import InputError
 from himoe.datasets import seed
-from himoe.errors import InputError
 
 LABELS = (1, 0, -1)
 N_SAMPLES = (12001, 12801, 13401)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from himoe.core.errors import InputError
 from himoe.datasets import ceap360vr, hku956
 from himoe.datasets._annotations import read_annotations
 from himoe.datasets.texttable import BLOCK_ROWS, Dialect, read_names, read_text_table
-from himoe.errors import InputError
 from himoe.inspection.files import describe_file
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from himoe.core.errors import InputError
 from himoe.datasets import fetch, wesad
-from himoe.errors import InputError
 from himoe.inspection.checks import check_place
 from himoe.inspection.locate import place_of
 

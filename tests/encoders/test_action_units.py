@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from himoe.encoders.action_units import (
+from himoe.core.errors import InputError
+from himoe.core.params import FACE_ADJACENCIES, ModelParams, parse
+from himoe.models.encoders.action_units import (
     ACTION_UNITS,
     AU_NAMES,
     EMFACS,
@@ -14,8 +16,6 @@ from himoe.encoders.action_units import (
     adjacency,
     co_occurrence,
 )
-from himoe.errors import InputError
-from himoe.params import FACE_ADJACENCIES, ModelParams, parse
 
 NUMBERS = tuple(ACTION_UNITS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as functional
 
-from himoe.encoders.activation import elu
+from himoe.models.encoders.activation import elu
 
 
 def test_values_and_gradients_are_torchs() -> None:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from himoe.batches import ModalityShape
-from himoe.encoders.eegnet import EEGNet, fast_length, filter_same
-from himoe.params import ModelParams
+from himoe.core.params import ModelParams
+from himoe.models.batches import ModalityShape
+from himoe.models.encoders.eegnet import EEGNet, fast_length, filter_same
 
 
 class TextbookEEGNet(nn.Module):

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from himoe.batches import Batch, ModalityShape
-from himoe.encoders import ModalityEncoders, build_encoder, encode_present, mask_codes
-from himoe.encoders.eegnet import EEGNet
-from himoe.encoders.face import FaceEncoder
-from himoe.encoders.features import FeatureEncoder
-from himoe.encoders.power import PowerNet
-from himoe.encoders.small import SmallCNN, WindowMLP
-from himoe.errors import InputError
-from himoe.params import ModelParams
+from himoe.core.errors import InputError
+from himoe.core.params import ModelParams
+from himoe.models.batches import Batch, ModalityShape
+from himoe.models.encoders import ModalityEncoders, build_encoder, encode_present, mask_codes
+from himoe.models.encoders.eegnet import EEGNet
+from himoe.models.encoders.face import FaceEncoder
+from himoe.models.encoders.features import FeatureEncoder
+from himoe.models.encoders.power import PowerNet
+from himoe.models.encoders.small import SmallCNN, WindowMLP
 
 MODEL = ModelParams(features=7, dropout=0.0, code_norm=False)
 

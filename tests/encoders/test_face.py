@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from himoe.batches import Batch, ModalityShape, Task
-from himoe.encoders import ModalityEncoders, build_encoder
-from himoe.encoders.action_units import AU_NAMES, adjacency
-from himoe.encoders.face import Adjacency, FaceEncoder, propagation
-from himoe.methods import method_class
-from himoe.methods.base import Spec
-from himoe.params import FACE_ADJACENCIES, AlignmentParams, ModelParams
+from himoe.core.params import FACE_ADJACENCIES, AlignmentParams, ModelParams
+from himoe.models.batches import Batch, ModalityShape, Task
+from himoe.models.encoders import ModalityEncoders, build_encoder
+from himoe.models.encoders.action_units import AU_NAMES, adjacency
+from himoe.models.encoders.face import Adjacency, FaceEncoder, propagation
+from himoe.models.methods import method_class
+from himoe.models.methods.base import Spec
 
 MODEL = ModelParams(features=7, dropout=0.0, face_units=3)
 SHAPE = ModalityShape(19, 5, 2.0)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import signal
 
-from himoe.batches import ModalityShape
-from himoe.encoders.power import FLOOR, PowerNet, filter_bank
-from himoe.params import ModelParams
+from himoe.core.params import ModelParams
+from himoe.models.batches import ModalityShape
+from himoe.models.encoders.power import FLOOR, PowerNet, filter_bank
 
 MODEL = ModelParams(features=7, dropout=0.0, power_filters=3, power_depth=2)
 

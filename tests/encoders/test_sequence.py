@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from himoe.encoders.people import PersonMaps
-from himoe.encoders.sequence import PACE, REACH, SequenceContext
+from himoe.models.encoders.people import PersonMaps
+from himoe.models.encoders.sequence import PACE, REACH, SequenceContext
 
 B, T, M, F = 3, 11, 2, 8
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from himoe.batches import ModalityShape
-from himoe.encoders.small import SmallCNN, WindowMLP, window_statistics
-from himoe.params import ModelParams
+from himoe.core.params import ModelParams
+from himoe.models.batches import ModalityShape
+from himoe.models.encoders.small import SmallCNN, WindowMLP, window_statistics
 
 
 def test_statistics_match_numpy() -> None:

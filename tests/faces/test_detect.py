@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from drawn_videos import background, draw_face
 
-from himoe.errors import InputError
-from himoe.faces import detect
-from himoe.faces.detect import DETECTORS, CentreDetector, Face, HaarDetector, choose, crop, make_detector
+from himoe.core.errors import InputError
+from himoe.prepare.faces import detect
+from himoe.prepare.faces.detect import DETECTORS, CentreDetector, Face, HaarDetector, choose, crop, make_detector
 
 
 def overlap(face: Face, x: float, y: float, side: float) -> float:

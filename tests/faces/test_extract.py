@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from drawn_videos import background, cut, draw_face, write_video
 
-from himoe.errors import InputError
-from himoe.faces import extract
-from himoe.faces.detect import crop, make_detector
-from himoe.faces.extract import extract_folder, extract_video
-from himoe.faces.network import FrameNetwork
-from himoe.faces.tracks import read_about, read_track
-from himoe.faces.video import sampled_frames
-from himoe.params import FaceParams
+from himoe.core.errors import InputError
+from himoe.core.params import FaceParams
+from himoe.prepare.faces import extract
+from himoe.prepare.faces.detect import crop, make_detector
+from himoe.prepare.faces.extract import extract_folder, extract_video
+from himoe.prepare.faces.network import FrameNetwork
+from himoe.prepare.faces.tracks import read_about, read_track
+from himoe.prepare.faces.video import sampled_frames
 
 PARAMS = FaceParams(fps_hz=4.0, size_px=32, batch_frames=3)
 Videos = dict[tuple[str, str], Path]

@@ -20,10 +20,10 @@ from sklearn.preprocessing import StandardScaler
 from torchvision.models import efficientnet_b0
 from torchvision.transforms import functional as transforms
 
-from himoe.errors import InputError
-from himoe.faces import network
-from himoe.faces.network import FrameNetwork, face_device, imagenet_file, random_features
-from himoe.params import FaceParams
+from himoe.core.errors import InputError
+from himoe.core.params import FaceParams
+from himoe.prepare.faces import network
+from himoe.prepare.faces.network import FrameNetwork, face_device, imagenet_file, random_features
 
 
 @pytest.fixture(scope="module")

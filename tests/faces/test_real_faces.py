@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from himoe.faces.detect import cascade_path
-from himoe.faces.extract import extract_folder
-from himoe.faces.tracks import read_track, track_path
-from himoe.params import FaceParams
+from himoe.core.params import FaceParams
+from himoe.prepare.faces.detect import cascade_path
+from himoe.prepare.faces.extract import extract_folder
+from himoe.prepare.faces.tracks import read_track, track_path
 
 FOLDER = Path(os.environ.get("HIMOE_FACES_PATH") or Path(__file__).parents[3] / "shared" / "data" / "face_pyfeat")
 CLIPS = ("single_face", "no_face")

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from himoe.errors import InputError
-from himoe.faces.tracks import (
+from himoe.core.errors import InputError
+from himoe.core.files import write_json
+from himoe.core.recordings import Recording, Session, Signal, Trial
+from himoe.prepare.faces.tracks import (
     FaceAbout,
     FaceTrack,
     attach_face,
@@ -22,9 +24,7 @@ from himoe.faces.tracks import (
     track_path,
     write_track,
 )
-from himoe.facts import merge_facts, session_facts
-from himoe.files import write_json
-from himoe.recordings import Recording, Session, Signal, Trial
+from himoe.prepare.facts import merge_facts, session_facts
 
 ABOUT = {"fps_hz": 2.0, "detector": "haar", "source": {"fps_hz": 25.0, "size_px": [720, 576]}}
 

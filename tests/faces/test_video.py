@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from drawn_videos import cut, grey_levels, write_video
 
-from himoe.errors import InputError
-from himoe.faces.video import VideoInfo, probe, sampled_frames
+from himoe.core.errors import InputError
+from himoe.prepare.faces.video import VideoInfo, probe, sampled_frames
 
 
 def numbers(path: Path, fps_hz: float) -> tuple[list[float], list[int]]:
@@ -145,7 +145,7 @@ def test_a_rate_that_the_file_does_not_have_is_refused(tmp_path: Path, fps_hz: f
 MEASURE = r"""
 import re, sys
 from pathlib import Path
-from himoe.faces.video import sampled_frames
+from himoe.prepare.faces.video import sampled_frames
 shapes = {frame.shape for _, frame in sampled_frames(Path(sys.argv[1]), 2.0)}
 assert shapes == {(576, 720, 3)}, shapes
 assert "torch" not in sys.modules

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from report_folders import SETTINGS, finish_reports, shared_reports, write_run
 
-from himoe.params import ReportParams
-from himoe.results import RunResult
+from himoe.core.params import ReportParams
+from himoe.scoring.results import RunResult
 
 Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from report_folders import ATTAINABLE
 
-from himoe.figures.chosen import (
+from himoe.core.params import ReportParams
+from himoe.report.figures.chosen import (
     all_methods,
     by_method,
     ceiling,
@@ -21,8 +22,7 @@ from himoe.figures.chosen import (
     spread,
     with_baselines,
 )
-from himoe.params import ReportParams
-from himoe.results import RunResult
+from himoe.scoring.results import RunResult
 
 Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 

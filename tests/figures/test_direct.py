@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from himoe.figures.style import panel_grid
-from himoe.spacing import spread_out
+from himoe.report.figures.style import panel_grid
+from himoe.report.spacing import spread_out
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=15))

@@ -15,15 +15,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from report_folders import ATTAINABLE, RATES, SETTINGS, finish_reports, write_run
 
-from himoe.errors import InputError
-from himoe.figures import draw
-from himoe.figures.costs import cost_points
-from himoe.figures.routing import shown_combinations
-from himoe.figures.trajectories import common_trials
-from himoe.palette import LOOKS
-from himoe.paper import paper_value
-from himoe.params import ReportParams
-from himoe.results import RunResult, load_results
+from himoe.core.errors import InputError
+from himoe.core.params import ReportParams
+from himoe.report.figures import draw
+from himoe.report.figures.costs import cost_points
+from himoe.report.figures.routing import shown_combinations
+from himoe.report.figures.trajectories import common_trials
+from himoe.report.palette import LOOKS
+from himoe.scoring.paper import paper_value
+from himoe.scoring.results import RunResult, load_results
 
 Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
-from himoe.errors import InputError
-from himoe.figures import FIGURES, draw, save
-from himoe.figures.style import COLUMN_IN, PAGE_IN, wrapped
-from himoe.params import ReportParams
-from himoe.results import RunResult
+from himoe.core.errors import InputError
+from himoe.core.params import ReportParams
+from himoe.report.figures import FIGURES, draw, save
+from himoe.report.figures.style import COLUMN_IN, PAGE_IN, wrapped
+from himoe.scoring.results import RunResult
 
 Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 
@@ -46,7 +46,7 @@ def test_the_registry_names_the_papers_figures_and_those_beyond() -> None:
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_a_figure_repeats_its_bytes_and_is_named_wide_and_clear(name: str, deap: Material, tmp_path: Path,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["himoe.figures.style"], "DPI", 60)  # the package has a function of that name
+    monkeypatch.setattr(sys.modules["himoe.report.figures.style"], "DPI", 60)  # the package has a function of that name
     figure = drawn(name, deap)
     assert "DEAP (simulated)" in figure.get_suptitle()
     assert figure.get_figwidth() in (COLUMN_IN, PAGE_IN)
@@ -154,5 +154,5 @@ def test_an_unknown_figure_is_named(deap: Material) -> None:
 
 
 def test_figures_do_not_need_torch() -> None:
-    code = "import sys, himoe.figures; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
+    code = "import sys, himoe.report.figures; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

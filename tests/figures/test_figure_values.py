@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.calibration import calibration_curve as reference_curve
 
-from himoe.errors import InputError
-from himoe.figures.values import calibration_curve, combination_scores, float_of, loss_curves
+from himoe.core.errors import InputError
+from himoe.report.figures.values import calibration_curve, combination_scores, float_of, loss_curves
 
 
 def test_calibration_of_classes_equals_scikit_learn() -> None:

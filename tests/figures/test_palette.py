@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from matplotlib.markers import MarkerStyle
 
-import himoe.palette
-from himoe.palette import DIMENSION_LOOKS, LOOKS, SPARE_LOOKS, Look, dimension_look, look
-from himoe.paper import METHOD_LABELS
+import himoe.report.palette
+from himoe.report.palette import DIMENSION_LOOKS, LOOKS, SPARE_LOOKS, Look, dimension_look, look
+from himoe.scoring.paper import METHOD_LABELS
 
 
 def luminance(colour: str) -> float:
@@ -51,7 +51,7 @@ def test_unknown_methods_get_spare_looks_that_no_method_has() -> None:
 
 
 def test_the_palette_needs_the_standard_library_alone() -> None:
-    tree = ast.parse(Path(himoe.palette.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(himoe.report.palette.__file__).read_text(encoding="utf-8"))
     modules = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert modules

@@ -9,9 +9,9 @@ import pytest
 import torch
 from reference import SHAPES
 
-from himoe.batches import Batch, ModalityShape, Task
-from himoe.methods.base import Spec
-from himoe.params import AlignmentParams, ModelParams
+from himoe.core.params import AlignmentParams, ModelParams
+from himoe.models.batches import Batch, ModalityShape, Task
+from himoe.models.methods.base import Spec
 
 DIMENSIONS = ("valence", "arousal", "dominance")
 # Kinds of task that tests are run for: "classification" is into two classes, "three" into three (of two dimensions).

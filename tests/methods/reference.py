@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from himoe.batches import Batch, ModalityShape
-from himoe.methods._attention import GroupedAttention, GroupedLayer, GroupedLinear, GroupedNorm
-from himoe.methods._recurrent import NORM_FLOOR, BiLSTMLayer, GroupedLSTM
-from himoe.methods.base import Spec
+from himoe.models.batches import Batch, ModalityShape
+from himoe.models.methods._attention import GroupedAttention, GroupedLayer, GroupedLinear, GroupedNorm
+from himoe.models.methods._recurrent import NORM_FLOOR, BiLSTMLayer, GroupedLSTM
+from himoe.models.methods.base import Spec
 
 # Windows, and features of windows.
 SHAPES = {"EEG": ModalityShape(5, 64, 32.0), "EDA": ModalityShape(1, 16, 4.0), "PPG": ModalityShape(2, 80, 20.0),

@@ -9,7 +9,7 @@ import torch.nn.functional as functional
 from reference import plain_attention, plain_linear, plain_norm, restless, slow_layer
 from torch import nn
 
-from himoe.methods._attention import (
+from himoe.models.methods._attention import (
     Encoder,
     GroupedAttention,
     GroupedLayer,

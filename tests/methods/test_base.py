@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from himoe.batches import Task
-from himoe.methods.base import Heads, emotion_loss, loss_unit
+from himoe.models.batches import Task
+from himoe.models.methods.base import Heads, emotion_loss, loss_unit
 
 TASK = Task("regression", ("valence", "arousal", "dominance"), (1.0, 5.0), (3.0,))
 

@@ -12,12 +12,12 @@ from reference import FEATURES, SHAPES, choose, part, restless
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from himoe.batches import Batch, ModalityShape, Task
-from himoe.errors import InputError
-from himoe.methods import build_method, method_class, method_names
-from himoe.methods.base import Method, Spec
-from himoe.noise import Noise
-from himoe.params import AlignmentParams, ModelParams
+from himoe.core.errors import InputError
+from himoe.core.params import AlignmentParams, ModelParams
+from himoe.models.batches import Batch, ModalityShape, Task
+from himoe.models.methods import build_method, method_class, method_names
+from himoe.models.methods.base import Method, Spec
+from himoe.models.noise import Noise
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]

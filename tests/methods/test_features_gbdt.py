@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from himoe.batches import Batch
-from himoe.methods import build_method
-from himoe.methods._features import drop_modalities, mask_features
-from himoe.methods.base import Spec
-from himoe.methods.features_gbdt import MAX_TREES, best_count, grow, predict_trees, stack_trees
+from himoe.models.batches import Batch
+from himoe.models.methods import build_method
+from himoe.models.methods._features import drop_modalities, mask_features
+from himoe.models.methods.base import Spec
+from himoe.models.methods.features_gbdt import MAX_TREES, best_count, grow, predict_trees, stack_trees
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]
@@ -69,7 +69,7 @@ def test_a_fitted_method_gives_scikit_learns_probabilities_for_three_classes(
                         lambda self, *args, **kwargs: (models.append(self), real(self, *args, **kwargs))[1])
     train, test = (make_batch(seed=seed, kind="three", sequences=40) for seed in (0, 2))
     method = build_method("features_gbdt", make_spec("three"))
-    monkeypatch.setattr("himoe.methods.features_gbdt.MAX_TREES", 12)
+    monkeypatch.setattr("himoe.models.methods.features_gbdt.MAX_TREES", 12)
     method.fit([train], [])
     assert len(models) == 2
     features = mask_features(method.encode(test), test.present, method.feature_modality).flatten(0, 1).numpy()

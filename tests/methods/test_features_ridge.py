@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from himoe.batches import Batch, ModalityShape
-from himoe.methods import build_method
-from himoe.methods._ridge import FeaturesRidge
-from himoe.methods.base import Spec
+from himoe.models.batches import Batch, ModalityShape
+from himoe.models.methods import build_method
+from himoe.models.methods._ridge import FeaturesRidge
+from himoe.models.methods.base import Spec
 
 MakeSpec = Callable[..., Spec]
 SHAPES = {"EEG": ModalityShape(4, 1, 0.25), "EDA": ModalityShape(3, 1, 0.25), "TEMP": ModalityShape(2, 1, 0.25)}
@@ -53,7 +53,7 @@ def test_ridge_equals_scikit_learn_on_standardised_features(spec: Callable[..., 
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler
 
-    monkeypatch.setattr("himoe.methods._ridge.SHARED_PENALTIES", (0.1,))
+    monkeypatch.setattr("himoe.models.methods._ridge.SHARED_PENALTIES", (0.1,))
     train, test = feature_batch(0), feature_batch(1)
     train = replace(train, x={m: 3 * v + 7 for m, v in train.x.items()})
     method = build_method("features_ridge", spec())

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from himoe.batches import Batch
-from himoe.methods import build_method
-from himoe.methods.base import Spec
+from himoe.models.batches import Batch
+from himoe.models.methods import build_method
+from himoe.models.methods.base import Spec
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]

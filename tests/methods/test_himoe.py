@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from himoe.alignment import nt_xent
-from himoe.batches import Batch
-from himoe.methods import build_method
-from himoe.methods.base import Spec
+from himoe.models.alignment import nt_xent
+from himoe.models.batches import Batch
+from himoe.models.methods import build_method
+from himoe.models.methods.base import Spec
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]

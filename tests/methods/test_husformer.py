@@ -8,10 +8,10 @@ import torch.nn.functional as functional
 from reference import choose, part, plain_norm, restless, slow_layer
 from torch import Tensor
 
-from himoe.batches import Batch
-from himoe.methods import build_method
-from himoe.methods._attention import time_code
-from himoe.methods.base import Method, Spec
+from himoe.models.batches import Batch
+from himoe.models.methods import build_method
+from himoe.models.methods._attention import time_code
+from himoe.models.methods.base import Method, Spec
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]

@@ -7,11 +7,11 @@ import torch
 from reference import choose, restless, slow_layer
 from torch import Tensor
 
-from himoe.batches import Batch
-from himoe.methods import build_method
-from himoe.methods._attention import time_code
-from himoe.methods.base import Spec
-from himoe.methods.ianet import LowRankFusion
+from himoe.models.batches import Batch
+from himoe.models.methods import build_method
+from himoe.models.methods._attention import time_code
+from himoe.models.methods.base import Spec
+from himoe.models.methods.ianet import LowRankFusion
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]

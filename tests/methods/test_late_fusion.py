@@ -6,10 +6,10 @@ import pytest
 import torch
 from reference import plain_linear, restless, slow_lstm
 
-from himoe.batches import Batch
-from himoe.methods import build_method
-from himoe.methods.base import Spec
-from himoe.methods.late_fusion import LateFusion
+from himoe.models.batches import Batch
+from himoe.models.methods import build_method
+from himoe.models.methods.base import Spec
+from himoe.models.methods.late_fusion import LateFusion
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]

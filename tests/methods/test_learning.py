@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 from toysets import DIMENSIONS, make_config, make_meta
 
-from himoe.batches import Task, WindowStore, codes, label_matrix
-from himoe.folds import make_folds
-from himoe.inference import encode_fold
-from himoe.methods import method_class, method_names
-from himoe.metrics import ccc
-from himoe.params import RunConfig, SplitParams
-from himoe.rundata import FoldTask, RunData
-from himoe.training import fit_task
+from himoe.core.params import RunConfig, SplitParams
+from himoe.models.batches import Task, WindowStore, codes, label_matrix
+from himoe.models.methods import method_class, method_names
+from himoe.prepare.folds import make_folds
+from himoe.scoring.metrics import ccc
+from himoe.training.fit import fit_task
+from himoe.training.inference import encode_fold
+from himoe.training.rundata import FoldTask, RunData
 
 NETWORKS = [name for name in method_names() if method_class(name).gradient]
 FEATURES = {"EEG": 12, "EDA": 5, "PPG": 4, "TEMP": 3}

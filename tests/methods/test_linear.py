@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from himoe.methods._linear import Linear, fit_logistic, fit_ridge, log_loss
+from himoe.models.methods._linear import Linear, fit_logistic, fit_ridge, log_loss
 
 NONE = np.inf
 

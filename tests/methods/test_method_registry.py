@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from himoe.errors import InputError
-from himoe.methods import method_class, method_names
-from himoe.methods.base import Method
-from himoe.methods.resizable import FittedMethod
+from himoe.core.errors import InputError
+from himoe.models.methods import method_class, method_names
+from himoe.models.methods.base import Method
+from himoe.models.methods.resizable import FittedMethod
 
 
 def test_the_names_are_those_of_the_tables() -> None:
@@ -41,8 +41,8 @@ def test_helpers_are_no_methods(name: str) -> None:
 
 
 def test_a_method_is_loaded_without_the_others() -> None:
-    code = ("import sys; from himoe.methods import method_class; method_class('late_fusion'); "
-            "print(*sorted(m for m in sys.modules if m.startswith('himoe.methods.')))")
+    code = ("import sys; from himoe.models.methods import method_class; method_class('late_fusion'); "
+            "print(*sorted(m for m in sys.modules if m.startswith('himoe.models.methods.')))")
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert "himoe.methods.late_fusion" in loaded
-    assert not {f"himoe.methods.{name}" for name in method_names() if name != "late_fusion"} & set(loaded)
+    assert "himoe.models.methods.late_fusion" in loaded
+    assert not {f"himoe.models.methods.{name}" for name in method_names() if name != "late_fusion"} & set(loaded)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from reference import both_ways, part, plain_lstm, restless, slow_lstm
 
-from himoe.batches import Batch
-from himoe.methods import build_method
-from himoe.methods._recurrent import BiLSTMLayer, GroupedLSTM
-from himoe.methods.base import Spec
-from himoe.methods.bilstm import TemporalAttention
+from himoe.models.batches import Batch
+from himoe.models.methods import build_method
+from himoe.models.methods._recurrent import BiLSTMLayer, GroupedLSTM
+from himoe.models.methods.base import Spec
+from himoe.models.methods.bilstm import TemporalAttention
 
 MakeSpec = Callable[..., Spec]
 MakeBatch = Callable[..., Batch]

@@ -10,11 +10,11 @@ import torch
 from reference import choose, plain_linear, plain_norm, restless
 from torch import Tensor
 
-from himoe.batches import Batch
-from himoe.methods import build_method
-from himoe.methods._attention import time_code
-from himoe.methods.base import Method, Spec
-from himoe.methods.tacoformer import (
+from himoe.models.batches import Batch
+from himoe.models.methods import build_method
+from himoe.models.methods._attention import time_code
+from himoe.models.methods.base import Method, Spec
+from himoe.models.methods.tacoformer import (
     CompoundCrossAttention,
     SpatialCode,
     electrode_codes,

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from report_folders import SETTINGS, shared_reports
 
-from himoe.report import build_page, build_readme
-from himoe.results import RunResult
-from himoe.tables import TABLES, Table, build_table
+from himoe.report.page import build_page, build_readme
+from himoe.report.tables import TABLES, Table, build_table
+from himoe.scoring.results import RunResult
 
 
 @dataclass(frozen=True)

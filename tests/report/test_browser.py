@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 
 pytestmark = pytest.mark.slow
 Opened = Callable[[int], Any]

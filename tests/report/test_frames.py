@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from report_folders import ATTAINABLE, SETTINGS, write_run
 
-from himoe.metrics import ccc
-from himoe.params import ReportParams
+from himoe.core.params import ReportParams
 from himoe.report import frames
 from himoe.report.summary import data_table
-from himoe.results import COST_COLUMNS, RunResult, load_results
+from himoe.scoring.metrics import ccc
+from himoe.scoring.results import COST_COLUMNS, RunResult, load_results
 
 FIGURE_SET = "EEG+PPS"  # that of Hi-MoE with the most methods
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from report_folders import ATTAINABLE, SETTINGS, finish_reports, write_run
 
-from himoe.errors import InputError
+from himoe.core.errors import InputError
 from himoe.report.outcome import (
     BEGIN,
     END,

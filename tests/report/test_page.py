@@ -15,14 +15,16 @@ import pandas as pd
 import pytest
 from report_folders import SETTINGS, finish_reports, write_run
 
-from himoe.errors import InputError
-from himoe.palette import LOOKS, SPARE_LOOKS
-from himoe.paper import PaperValue
-from himoe.report import BLOCKS, build_page, build_readme, summary
+from himoe.core.errors import InputError
+from himoe.report import summary
 from himoe.report.block import inline
+from himoe.report.blocks import BLOCKS
 from himoe.report.looks import MARKER_PATHS
 from himoe.report.markup import MAX_ROWS, html_frame, html_table
-from himoe.tables import Ours, Table
+from himoe.report.page import build_page, build_readme
+from himoe.report.palette import LOOKS, SPARE_LOOKS
+from himoe.report.tables import Ours, Table
+from himoe.scoring.paper import PaperValue
 
 
 class Links(HTMLParser):
@@ -216,7 +218,7 @@ def test_every_marker_of_the_palette_has_a_path() -> None:
 
 def test_the_stage_writes_both_files_with_versions_and_digests(made: Any, tmp_path: Path,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
-    from himoe.files import sha256
+    from himoe.core.files import sha256
     from pipeline import report as stage
     from pipeline import reports
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from himoe.errors import InputError
-from himoe.files import write_json
-from himoe.quality import COLUMNS, SubjectQuality, write_quality
-from himoe.recordings import Recording, Session, Signal, Trial
+from himoe.core.errors import InputError
+from himoe.core.files import write_json
+from himoe.core.recordings import Recording, Session, Signal, Trial
+from himoe.prepare.quality import COLUMNS, SubjectQuality, write_quality
+from himoe.prepare.windows import ShardMeta, write_shard
 from himoe.report import quality as page
 from himoe.report.quality_pictures import set_figure
-from himoe.windows import ShardMeta, write_shard
 from pipeline.quality import quality
 
 SETS = {"toy": ("Toy & Co (simulated)", True), "clinic": ("Clinic", False)}

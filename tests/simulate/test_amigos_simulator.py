@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import scipy.io
 
+from himoe.core.errors import InputError
+from himoe.core.files import read_json
+from himoe.core.recordings import DIMENSIONS, Session
 from himoe.datasets import amigos as reader
-from himoe.errors import InputError
-from himoe.files import read_json
-from himoe.recordings import DIMENSIONS, Session
 from himoe.simulate import amigos, latent
 from himoe.simulate.effects import make_person
 from himoe.simulate.generate import SimulationParams

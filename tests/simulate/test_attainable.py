@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from himoe.facts import attainable_of
-from himoe.files import write_json
-from himoe.metrics import ccc
-from himoe.params import WindowParams
+from himoe.core.files import write_json
+from himoe.core.params import WindowParams
+from himoe.prepare.facts import attainable_of
+from himoe.scoring.metrics import ccc
 from himoe.simulate import attainable as module
 from himoe.simulate.attainable import WINDOWS, attainable, concordance
 from himoe.simulate.decoding import window_means

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from himoe.files import read_json
+from himoe.core.files import read_json
 from himoe.simulate import conditions, physiology
 from himoe.simulate.conditions import KINDS, STEADY, Conditions, Disturbance, channel_quality, draw_disturbances
 from himoe.simulate.effects import make_person

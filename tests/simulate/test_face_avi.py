@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from himoe.errors import InputError
+from himoe.core.errors import InputError
 from himoe.simulate.video import write_avi
 
 WIDTH, HEIGHT = 96, 64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 from himoe.simulate import artefacts, face_motion, face_units
 from himoe.simulate.effects import make_person, modulations
 from himoe.simulate.face_units import UNITS, FaceResponse, unit_logits

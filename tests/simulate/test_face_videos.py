@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from himoe.files import read_json
-from himoe.params import VideoParams
+from himoe.core.files import read_json
+from himoe.core.params import VideoParams
 from himoe.simulate import face
 from himoe.simulate.effects import driver_terms, make_person
 from himoe.simulate.face_units import UNITS, make_response

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from himoe.core.errors import InputError
+from himoe.core.files import read_json
 from himoe.datasets import deap, dreamer
-from himoe.errors import InputError
-from himoe.files import read_json
 from himoe.simulate import layouts
 from himoe.simulate.effects import make_person
 from himoe.simulate.generate import SimulationParams, simulate_deap, simulate_dreamer

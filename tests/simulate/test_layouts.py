@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 import scipy.io
 
+from himoe.core.errors import InputError
 from himoe.datasets import deap, dreamer
 from himoe.datasets._annotations import read_annotations
-from himoe.errors import InputError
 from himoe.simulate import layouts
 from himoe.simulate.bdf import symmetric_range
 

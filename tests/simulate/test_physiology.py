@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt, welch
 
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 from himoe.simulate import artefacts, latent, peripheral, physiology
 from himoe.simulate import eeg as eeg_module
 from himoe.simulate.effect_tables import ADDITIVE, LAGS_S, REGIONS

@@ -12,9 +12,9 @@ import pytest
 import scipy.io
 from scipy.signal import resample, welch
 
+from himoe.core.errors import InputError
+from himoe.core.files import read_json
 from himoe.datasets import seed as reader
-from himoe.errors import InputError
-from himoe.files import read_json
 from himoe.simulate import seed
 from himoe.simulate.eeg import rhythms, simulate_eeg
 from himoe.simulate.effect_tables import ADDITIVE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from himoe.recordings import DIMENSIONS
+from himoe.core.recordings import DIMENSIONS
 from himoe.simulate import latent, physiology
 from himoe.simulate.conditions import draw_conditions, trial_lags
 from himoe.simulate.effect_tables import ADDITIVE, BODIES, PHYSIOLOGICAL, SYSTEMS

@@ -39,5 +39,5 @@ def predictions(kind: str = "regression", seed: int = 1, seeds: Sequence[int] = 
 
 
 def trial_ids(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """(subject, trial) in sorted order, as :func:`himoe.statistics.arrange` numbers them."""
+    """(subject, trial) in sorted order, as :func:`himoe.scoring.statistics.arrange` numbers them."""
     return sorted(set(zip(frame["subject"], frame["trial"], strict=True)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.linear_model import LinearRegression
 
-from himoe.statistics import calibration_error, calibration_line
+from himoe.scoring.statistics import calibration_error, calibration_line
 
 
 def test_calibration_error_is_a_loop_over_pandas_bins() -> None:

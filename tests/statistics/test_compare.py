@@ -13,12 +13,12 @@ from predicted import predictions, trial_ids
 from report_folders import BOOTSTRAP, RATES, write_run
 from scipy import stats
 
-from himoe.errors import InputError
-from himoe.metrics import METRICS
-from himoe.params import BootstrapParams
-from himoe.results import COMPARISON_COLUMNS, RunResult, load_results
-from himoe.statistics import arrange, compare, compare_pair, hierarchical_counts, holm, sum_trials, swap_test
-from himoe.statistics.compare import verdict
+from himoe.core.errors import InputError
+from himoe.core.params import BootstrapParams
+from himoe.scoring.metrics import METRICS
+from himoe.scoring.results import COMPARISON_COLUMNS, RunResult, load_results
+from himoe.scoring.statistics import arrange, compare, compare_pair, hierarchical_counts, holm, sum_trials, swap_test
+from himoe.scoring.statistics.compare import verdict
 
 PEOPLE = (3, 2, 4, 3, 2, 3, 2, 4)  # trials of eight people
 

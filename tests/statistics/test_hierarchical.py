@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from himoe.statistics import hierarchical_counts, percentiles
+from himoe.scoring.statistics import hierarchical_counts, percentiles
 
 
 @pytest.mark.parametrize("person", [[0, 0, 0, 1, 2, 2], [1, 0, 2, 0, 1, 0], [0, 0, 0, 0]], ids=str)

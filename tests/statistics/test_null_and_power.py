@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from himoe.params import BootstrapParams
-from himoe.statistics import Windows, compare_pair
+from himoe.core.params import BootstrapParams
+from himoe.scoring.statistics import Windows, compare_pair
 
 PEOPLE, TRIALS, WINDOWS, SEEDS = 6, 5, 9, 2
 STUDIES = 250

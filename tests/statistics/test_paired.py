@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from himoe.statistics import corrected_t, holm, power, smallest_p, wilcoxon
+from himoe.scoring.statistics import corrected_t, holm, power, smallest_p, wilcoxon
 
 P_VALUES = st.lists(st.floats(0, 1) | st.just(math.nan), max_size=9)
 

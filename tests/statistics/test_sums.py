@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from predicted import DIMENSIONS, predictions, trial_ids
 
-from himoe.errors import InputError
-from himoe.metrics import METRICS
-from himoe.statistics import TrialSums, arrange, sum_trials
+from himoe.core.errors import InputError
+from himoe.scoring.metrics import METRICS
+from himoe.scoring.statistics import TrialSums, arrange, sum_trials
 
 KINDS = [("regression", "ccc"), ("regression", "pcc"), ("regression", "mae"), ("regression", "ccc_within"),
          ("two", "accuracy"), ("two", "f1"), ("two", "f1_macro"), ("four", "accuracy"), ("four", "f1_macro")]
@@ -46,7 +46,7 @@ def test_scores_of_weightings_are_the_metric_of_repeated_trials(kind: str, metri
 
 
 def test_constants_are_told_from_rounding() -> None:
-    """The same cases that the metrics define (himoe.metrics), also in weightings of few trials."""
+    """The same cases that the metrics define (himoe.scoring.metrics), also in weightings of few trials."""
     frame = predictions()
     counts = np.eye(12)
     flat = arrange(frame.assign(y_pred=5.1))

@@ -11,9 +11,9 @@ import pytest
 from predicted import predictions, trial_ids
 from scipy import stats
 
-from himoe.errors import InputError
-from himoe.metrics import METRICS
-from himoe.statistics import arrange, sum_trials, swap_test
+from himoe.core.errors import InputError
+from himoe.scoring.metrics import METRICS
+from himoe.scoring.statistics import arrange, sum_trials, swap_test
 
 Pair = tuple[pd.DataFrame, pd.DataFrame]
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from report_folders import SETTINGS, Reports, shared_reports
 
-from himoe.params import ReportParams
-from himoe.tables import Table, build_table, to_csv
+from himoe.core.params import ReportParams
+from himoe.report.tables import Table, build_table, to_csv
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import pytest
 from report_folders import SETTINGS, TRIALS, UNITS, finish_reports, write_run
 from scipy.stats import pearsonr
 
-from himoe.results import RunResult
-from himoe.tables import Table, build_table, to_markdown
+from himoe.report.tables import Table, build_table, to_markdown
+from himoe.scoring.results import RunResult
 
 Build = Callable[..., Table]
 Frame = Callable[[Table], pd.DataFrame]

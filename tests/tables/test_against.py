@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from report_folders import SETTINGS, finish_reports, write_run
 
-from himoe.results import RunResult
-from himoe.tables import Table
-from himoe.tables.against import against, against_notes, at_rate
-from himoe.tables.rows import Inputs
+from himoe.report.tables import Table
+from himoe.report.tables.against import against, against_notes, at_rate
+from himoe.report.tables.rows import Inputs
+from himoe.scoring.results import RunResult
 
 Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
 

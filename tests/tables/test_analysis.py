@@ -12,8 +12,8 @@ from report_folders import ATTAINABLE, SETTINGS, finish_reports, write_run
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import brier_score_loss
 
-from himoe.results import RunResult
-from himoe.tables import Table, build_table
+from himoe.report.tables import Table, build_table
+from himoe.scoring.results import RunResult
 
 Build = Callable[..., Table]
 Frame = Callable[[Table], pd.DataFrame]

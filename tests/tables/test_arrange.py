@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from himoe.paper import PaperValue
-from himoe.tables import TABLES, Ours, Table, cell_text
-from himoe.tables.arrange import arrange, common_notes, reading_markdown, rewritten, said_once, without_notes
-from himoe.tables.rows import ATTAINABLE
+from himoe.report.tables import TABLES, Ours, Table, cell_text
+from himoe.report.tables.arrange import arrange, common_notes, reading_markdown, rewritten, said_once, without_notes
+from himoe.report.tables.rows import ATTAINABLE
+from himoe.scoring.paper import PaperValue
 
 COLUMNS = ("Set", "Method", "Our data", "CCC", "CCC (paper)", "MAE", "Trials")
 

@@ -11,10 +11,8 @@ import pandas as pd
 import pytest
 from report_folders import RATES, SETTINGS, Reports, finish_reports, write_run
 
-from himoe.results import RunResult
-from himoe.statistics import arrange, hierarchical_counts
-from himoe.tables import Table
-from himoe.tables.claims import (
+from himoe.report.tables import Table
+from himoe.report.tables.claims import (
     NOT_SUPPORTED,
     SEED,
     SUPPORTED,
@@ -26,7 +24,9 @@ from himoe.tables.claims import (
     judged,
     no_cliff,
 )
-from himoe.tables.rows import Inputs
+from himoe.report.tables.rows import Inputs
+from himoe.scoring.results import RunResult
+from himoe.scoring.statistics import arrange, hierarchical_counts
 
 Build = Callable[..., Table]
 OPEN, LEFT_OPEN = "not distinguishable", "untestable (n = 4)"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from report_folders import SETTINGS, finish_reports, plain_runs, write_run
 
-from himoe.params import ReportParams
-from himoe.tables import TABLES, Table, build_table, to_markdown
+from himoe.core.params import ReportParams
+from himoe.report.tables import TABLES, Table, build_table, to_markdown
 
 Build = Callable[..., Table]
 

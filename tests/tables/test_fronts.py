@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from report_folders import SETTINGS, Reports
 
-from himoe.convergence import ending
-from himoe.tables import Ours, Table, build_table
+from himoe.report.tables import Ours, Table, build_table
+from himoe.scoring.convergence import ending
 
 Build = Callable[..., Table]
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from report_folders import ATTAINABLE, MASK_SEEDS, RATES, SETTINGS, finish_reports, plain_runs, write_run
 
-from himoe.params import ReportParams
-from himoe.tables import Table, build_table
+from himoe.core.params import ReportParams
+from himoe.report.tables import Table, build_table
 
 Build = Callable[..., Table]
 HEADS = [f"r = {rate:.2f}" for rate in RATES]

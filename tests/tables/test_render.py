@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 from report_folders import SETTINGS
 
-from himoe.errors import InputError
-from himoe.paper import PaperValue
-from himoe.results import RunResult
-from himoe.tables import TABLES, Ours, Table, build_table, cell_text, to_csv, to_latex, to_markdown
-from himoe.tables.render import latex_text
+from himoe.core.errors import InputError
+from himoe.report.tables import TABLES, Ours, Table, build_table, cell_text, to_csv, to_latex, to_markdown
+from himoe.report.tables.render import latex_text
+from himoe.scoring.paper import PaperValue
+from himoe.scoring.results import RunResult
 
 Build = Callable[..., Table]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from report_folders import SETTINGS, finish_reports, write_run
 
-from himoe.tables import Ours, Table, build_table
+from himoe.report.tables import Ours, Table, build_table
 
 Build = Callable[..., Table]
 

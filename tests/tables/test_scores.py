@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from report_folders import ATTAINABLE, SETTINGS, finish_reports, plain_runs, write_run
 
-from himoe.errors import InputError
-from himoe.paper import METHOD_LABELS, paper_rows
-from himoe.tables import Ours, Table, build_table, to_markdown
+from himoe.core.errors import InputError
+from himoe.report.tables import Ours, Table, build_table, to_markdown
+from himoe.scoring.paper import METHOD_LABELS, paper_rows
 
 Build = Callable[..., Table]
 Frame = Callable[[Table], pd.DataFrame]

@@ -13,10 +13,10 @@ from report_folders import BANDS, FACE_LABEL, SETTINGS, Reports, finish_reports,
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
-from himoe.tables import Table, build_table
-from himoe.tables.notes import front_note, source_notes
-from himoe.tables.rows import Inputs
-from himoe.tables.supplement import supplement
+from himoe.report.tables import Table, build_table
+from himoe.report.tables.notes import front_note, source_notes
+from himoe.report.tables.rows import Inputs
+from himoe.report.tables.supplement import supplement
 
 Build = Callable[..., Table]
 Frame = Callable[[Table], pd.DataFrame]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from himoe.core.errors import bad_input
+from himoe.core.files import require_file
 from himoe.datasets.devices.bids import ROOT_FILE, open_physio, with_tables
 from himoe.datasets.devices.contract import DeviceFile
 from himoe.datasets.devices.e4 import SENSORS, open_e4
@@ -15,8 +17,6 @@ from himoe.datasets.devices.muse import is_muse, open_muse
 from himoe.datasets.devices.openbci import is_openbci, open_openbci
 from himoe.datasets.devices.shimmer import is_shimmer, open_shimmer
 from himoe.datasets.devices.xdf import open_xdf, peek_xdf
-from himoe.errors import bad_input
-from himoe.files import require_file
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import read_json, require_file
 from himoe.datasets.devices.contract import DeviceFile, Marker, Stream, from_rows, plain, said_by
 from himoe.datasets.texttable import Dialect, TextTable, read_text_table
-from himoe.errors import InputError, bad_input
-from himoe.files import read_json, require_file
 
 TABS = Dialect("\t", ".")
 ROOT_FILE = "dataset_description.json"  # BIDS wants it in the root of a data set

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
 from himoe.datasets.texttable import shown_names
-from himoe.errors import InputError, bad_input
 
 
 @dataclass(frozen=True)

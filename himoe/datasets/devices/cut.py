@@ -11,11 +11,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from himoe.core.errors import bad_input
 from himoe.datasets.clock import Clock, read_clock
 from himoe.datasets.devices.contract import Stream
 from himoe.datasets.devices.units import unit_factor
 from himoe.datasets.grid import check_times, on_grid
-from himoe.errors import bad_input
 
 RATE_SHARE = 0.02  # a measured rate may be that much off the one that was declared; a nominal one not at all
 NOMINAL_SHARE = 1e-3

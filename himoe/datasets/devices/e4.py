@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from himoe.core.errors import bad_input
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, from_rows
-from himoe.errors import bad_input
 
 # file -> channels, unit
 SENSORS: Mapping[str, tuple[tuple[str, ...], str]] = {

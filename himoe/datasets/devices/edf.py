@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain, said_by
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
 
 SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
 FIXED, OF_A_SIGNAL, BEFORE_SAMPLES = 256, 256, 216  # bytes of a header: of the whole, of a signal, before its samples

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
 from himoe.datasets._mat import HDF5, list_variables
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain, said_by
 from himoe.datasets.devices.units import unit_factor
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
 
 HEADER_FILES = re.compile(r"^\s*(DataFile|MarkerFile)\s*=\s*(.*?)\s*$", flags=re.MULTILINE | re.IGNORECASE)
 HEADER_BYTES = 2**20

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from himoe.core.errors import bad_input
+from himoe.core.files import require_file
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, from_rows, plain
 from himoe.datasets.devices.stamps import even_times
-from himoe.errors import bad_input
-from himoe.files import require_file
 
 TIME, ELEMENTS = "TimeStamp", "Elements"
 KNOWN_HZ = (256.0, 220.0)  # Muse 2 and S; the Muse of 2014

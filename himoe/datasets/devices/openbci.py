@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from himoe.core.errors import bad_input
+from himoe.core.files import require_file
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, from_rows, said_by
 from himoe.datasets.devices.stamps import even_times
-from himoe.errors import bad_input
-from himoe.files import require_file
 
 FIRST = "%OpenBCI"
 RATE = re.compile(r"%\s*Sample Rate\s*=\s*([\d.]+)\s*Hz", flags=re.IGNORECASE)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from himoe.core.errors import bad_input
+from himoe.core.files import require_file
 from himoe.datasets.devices.contract import DeviceFile, Start, Stream, from_rows, said_by
 from himoe.datasets.devices.stamps import even_times
-from himoe.errors import bad_input
-from himoe.files import require_file
 
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*$')
 TIME = "Timestamp_Unix"

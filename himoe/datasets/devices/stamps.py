@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from himoe.errors import bad_input
+from himoe.core.errors import bad_input
 
 BREAK_S, BREAK_STEPS = 1.0, 8.0  # a longer step (in seconds, and in usual steps) is a break in the recording
 NOMINAL = 0.1  # a measured rate so near a known one is that one

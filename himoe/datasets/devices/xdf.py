@@ -18,9 +18,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import require_file
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, from_rows, plain, said_by
-from himoe.errors import InputError, bad_input
-from himoe.files import require_file
 
 STRING = "string"
 MARKS = re.compile(r"marker|event|trigger|stim", flags=re.IGNORECASE)  # kinds of streams of numbers that are markers

@@ -1,5 +1,0 @@
-"""Ridge regression on features × person: what all people share, and each known person's own map shrunk to it."""
-
-from himoe.methods._ridge import FeaturesRidgePerson
-
-METHOD = FeaturesRidgePerson

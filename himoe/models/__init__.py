@@ -1,0 +1,1 @@
+"""Encoders, banks of experts and every method, behind one contract."""

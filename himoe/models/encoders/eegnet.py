@@ -1,0 +1,112 @@
+"""EEGNet with the spatial mix first: the same function as the textbook order, at about a tenth of the work.
+
+Legend: n windows, C channels, W samples a window, G temporal filters (F1), S = G·D signals (F2), K taps, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from himoe.core.params import ModelParams
+from himoe.models.batches import ModalityShape
+from himoe.models.encoders.activation import elu
+from himoe.models.encoders.batchnorm import BatchNorm
+from himoe.models.noise import Dropout
+
+POOLS = (4, 8)
+SEPARABLE_TAPS = 16
+
+
+def fast_length(n_samples: int) -> int:
+    """Smallest even length >= *n_samples* without a prime factor above 5 (fast to Fourier transform)."""
+    length = n_samples + n_samples % 2
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 2
+
+
+class _SpectralFilter(torch.autograd.Function):
+    """Correlation as a product of spectra, with its gradient (the plain graph costs a third more)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: Tensor) -> Tensor:
+        n_samples, n_taps = x.shape[-1], taps.shape[-1]
+        ctx.n_samples, ctx.n_taps, ctx.before = n_samples, n_taps, (n_taps - 1) // 2
+        # Long enough that what wraps round falls outside the samples kept.
+        ctx.length = fast_length(max(n_samples, n_taps) + n_taps - 1 - ctx.before)
+        kernel = torch.roll(functional.pad(taps, (0, ctx.length - n_taps)), -ctx.before, -1)
+        spectrum_x = torch.fft.rfft(x, n=ctx.length)
+        spectrum_taps = torch.fft.rfft(kernel)[:, None]
+        ctx.save_for_backward(spectrum_x, spectrum_taps)
+        return torch.fft.irfft(spectrum_x * spectrum_taps.conj(), n=ctx.length)[..., :n_samples]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        spectrum_x, spectrum_taps = ctx.saved_tensors
+        spectrum = torch.fft.rfft(grad, n=ctx.length)
+        product = (spectrum.conj() * spectrum_x).sum((0, 2))
+        grad_taps = torch.roll(torch.fft.irfft(product, n=ctx.length), ctx.before, -1)[:, :ctx.n_taps]
+        grad_x = torch.fft.irfft(spectrum.mul_(spectrum_taps), n=ctx.length)[..., :ctx.n_samples]
+        return grad_x, grad_taps
+
+
+def filter_same(x: Tensor, taps: Tensor) -> Tensor:
+    """Correlate every signal with its filter, "same" padding: ``y[t] = sum_k taps[k] x[t + k - (K-1)//2]``.
+
+    ``x`` (n, G, D, W), ``taps`` (G, K) → (n, G, D, W). Done as a product of spectra long enough that
+    nothing wraps round: the convolution itself up to rounding, several times faster.
+    """
+    return _SpectralFilter.apply(x, taps)
+
+
+class EEGNet(nn.Module):
+    """EEGNet (Lawhern et al. 2018, doi 10.1088/1741-2552/aace8c): (n, C, W) → (n, F).
+
+    The temporal filters (G of K taps) and the spatial filters (D for each temporal one) are linear and act on
+    different axes, so they commute: C channels are mixed to S = G·D signals first, then filtered. The batch
+    norm between the two in the original is dropped (the one after both absorbs its scale), and so are the
+    max-norm limits. Then ELU, average pool 4, dropout; separable convolution (16 taps), batch norm, ELU,
+    average pool 8, dropout; linear. A window shorter than 32 samples gets pools no longer than what is left,
+    and a filter is never longer than the window.
+    """
+
+    def __init__(self, shape: ModalityShape, model: ModelParams) -> None:
+        super().__init__()
+        n_taps = max(1, min(round(model.eeg_kernel_s * shape.sfreq_hz), shape.samples))
+        n_signals = model.eeg_filters * model.eeg_depth
+        self.spatial = nn.Parameter(torch.empty(n_signals, shape.channels))
+        self.temporal = nn.Parameter(torch.empty(model.eeg_filters, n_taps))
+        self.norm = BatchNorm(n_signals)
+        self.first_pool = min(POOLS[0], shape.samples)
+        pooled = shape.samples // self.first_pool
+        self.depthwise = nn.Conv1d(n_signals, n_signals, SEPARABLE_TAPS, groups=n_signals, bias=False)
+        self.pointwise = nn.Conv1d(n_signals, n_signals, 1, bias=False)
+        self.second_norm = BatchNorm(n_signals)
+        self.second_pool = min(POOLS[1], pooled)
+        self.dropout = Dropout(model.dropout)
+        self.linear = nn.Linear(n_signals * (pooled // self.second_pool), model.features)
+        for weight in (self.spatial, self.temporal):
+            nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows (n, C, W) → features (n, F)."""
+        mixed = torch.bmm(self.spatial.expand(len(x), -1, -1), x)
+        grouped = mixed.unflatten(1, (self.temporal.shape[0], -1))
+        filtered = filter_same(grouped, self.temporal).flatten(1, 2)
+        hidden = functional.avg_pool1d(elu(self.norm(filtered)), self.first_pool)
+        padded = functional.pad(self.dropout(hidden), ((SEPARABLE_TAPS - 1) // 2, SEPARABLE_TAPS // 2))
+        hidden = self.pointwise(self.depthwise(padded))
+        hidden = functional.avg_pool1d(elu(self.second_norm(hidden)), self.second_pool)
+        return self.linear(self.dropout(hidden).flatten(1))

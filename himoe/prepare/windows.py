@@ -1,0 +1,325 @@
+"""Sliding windows, their labels, and the Parquet shards that hold them.
+
+A shard is one subject's windows. Signals are ``fixed_size_binary`` columns (C × W little-endian float32,
+row-major), null where the modality is missing: they scan several times faster than list columns and map
+onto arrays without a copy. ``read_shard`` gives named numpy arrays; ``pandas.read_parquet`` opens any shard.
+
+Legend: n windows, C channels, W samples a window, D dimensions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from himoe.core.disk_array import DiskArray
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import atomic_path, require_folder
+from himoe.core.params import WindowParams
+from himoe.core.recordings import Annotations, Recording
+from himoe.core.sealed import SealedFile, open_table, write_table
+
+FORMAT_VERSION = 2
+METADATA_KEY = b"himoe"
+ROW_GROUP = 32  # windows; measured: larger groups slow random access, smaller ones slow scans
+LABEL_GRID_HZ = 10.0  # continuous ratings are interpolated to this grid before averaging over a window
+WindowArray = np.ndarray | DiskArray
+ID_COLUMNS = ("subject", "session", "trial", "stimulus", "window", "start_s")
+
+
+@dataclass(frozen=True)
+class ModalityShape:
+    """C channels, W samples a window, rate in Hz; the channels' names where they are known."""
+
+    channels: int
+    samples: int
+    sfreq_hz: float
+    ch_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShardMeta:
+    """What a shard says of itself.
+
+    ``modalities`` maps a name to channels (names), samples, sfreq_hz, unit; ``label_source`` is
+    ``"trial"`` or ``"continuous"``; ``provenance`` is the raw folder's provenance.json.
+    """
+
+    set: str
+    provenance: Mapping[str, Any]
+    modalities: Mapping[str, Mapping[str, Any]]
+    dimensions: tuple[str, ...]
+    scale: tuple[float, float]
+    thresholds: tuple[float, ...]
+    length_s: float
+    step_s: float
+    label_source: str
+    version: int = FORMAT_VERSION
+
+    def shape(self, modality: str) -> ModalityShape:
+        """Channels, samples and rate of one modality."""
+        if modality not in self.modalities:
+            raise bad_input(f"data set {self.set!r}: modality", repr(modality),
+                            "one of " + " ".join(self.modalities), "correct the run's modalities")
+        entry = self.modalities[modality]
+        return ModalityShape(len(entry["channels"]), int(entry["samples"]), float(entry["sfreq_hz"]),
+                             tuple(entry["channels"]))
+
+
+def window_starts(duration_s: float, params: WindowParams, where: str) -> np.ndarray:
+    """Start times (n,) in seconds of all windows that fit into a trial; none if the trial is shorter than a window.
+
+    Raises
+    ------
+    InputError
+        If the trial's length is no number from 0 on.
+    """
+    if not 0 <= duration_s < float("inf"):
+        raise bad_input(f"{where}: duration", f"{duration_s:g} s", "seconds from 0 on", "correct the trial's length")
+    if params.length_s > duration_s + 1e-9:
+        return np.zeros(0)
+    count = int(np.floor((duration_s - params.length_s) / params.step_s + 1e-9)) + 1
+    return np.arange(count) * params.step_s
+
+
+def samples_of(seconds: float, sfreq_hz: float, where: str) -> int:
+    """Whole number of samples in *seconds*; refuses a fraction."""
+    samples = seconds * sfreq_hz
+    if abs(samples - round(samples)) > 1e-6:
+        raise bad_input(f"{where}", f"{samples:g} samples ({seconds:g} s at {sfreq_hz:g} Hz)",
+                        "a whole number", "choose a rate or a window that fits")
+    return round(samples)
+
+
+def cut_windows(data: np.ndarray, sfreq_hz: float, starts_s: np.ndarray, length_s: float, where: str) -> np.ndarray:
+    """Windows (n, C, W) of a trial's signal (C, N); samples past its end are NaN."""
+    width = samples_of(length_s, sfreq_hz, f"{where}: windows.length_s")
+    firsts = [samples_of(float(start), sfreq_hz, f"{where}: windows.step_s") for start in starts_s]
+    short = firsts[-1] + width - data.shape[1]
+    if short > 0:
+        data = np.pad(data, ((0, 0), (0, short)), constant_values=np.nan)
+    return np.stack([data[:, first:first + width] for first in firsts])
+
+
+def completeness(windows: np.ndarray) -> np.ndarray:
+    """Share (n,) of samples of each window (n, C, W) that were recorded."""
+    return np.isfinite(windows).mean(axis=(1, 2)).astype(np.float32)
+
+
+def continuous_label(annotations: Annotations, dimension: str, starts_s: np.ndarray, length_s: float) -> np.ndarray:
+    """Mean rating (n,) over each window, from linear interpolation between time stamps.
+
+    A window in which no time stamp lies, or whose dimension was not annotated, gets NaN.
+    """
+    values = annotations.values.get(dimension)
+    if values is None or len(annotations.time_s) == 0:
+        return np.full(len(starts_s), np.nan)
+    known = np.isfinite(values)
+    if not known.any():
+        return np.full(len(starts_s), np.nan)
+    time_s, values = annotations.time_s[known], values[known]
+    grid = np.arange(0, length_s, 1 / LABEL_GRID_HZ) + 0.5 / LABEL_GRID_HZ
+    labels = np.interp(starts_s[:, None] + grid[None, :], time_s, values).mean(axis=1)
+    inside = np.searchsorted(time_s, starts_s + length_s) > np.searchsorted(time_s, starts_s)
+    return np.where(inside, labels, np.nan)
+
+
+def window_table(
+    recordings: Sequence[Recording], meta: ShardMeta, params: WindowParams
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """All windows of some trials: id, label and completeness columns, and (n, C, W) arrays by modality.
+
+    A trial shorter than a window gives none; InputError if that leaves nothing.
+    """
+    frames: list[pd.DataFrame] = []
+    parts: dict[str, list[np.ndarray]] = {m: [] for m in meta.modalities}
+    for recording in recordings:
+        where = f"{meta.set} subject {recording.subject} trial {recording.trial}"
+        starts_s = window_starts(recording.duration_s, params, where)
+        if not len(starts_s):
+            continue
+        columns: dict[str, Any] = {
+            "subject": recording.subject, "session": recording.session, "trial": recording.trial,
+            "stimulus": recording.stimulus,
+            "window": np.arange(len(starts_s), dtype=np.int32), "start_s": starts_s,
+        }
+        for dimension in meta.dimensions:
+            columns[dimension] = _labels(recording, dimension, meta.label_source, starts_s, params.length_s)
+        for modality in meta.modalities:
+            windows = _modality_windows(recording, modality, meta, starts_s, params, where)
+            columns[f"completeness_{modality}"] = completeness(windows)
+            parts[modality].append(windows)
+        frames.append(pd.DataFrame(columns))
+    if not frames:
+        raise bad_input(f"{meta.set}: windows.length_s", f"{params.length_s:g} s and {len(recordings)} shorter trials",
+                        "at least one trial as long", "shorten the window or leave the subject out")
+    return pd.concat(frames, ignore_index=True), {m: np.concatenate(p) for m, p in parts.items()}
+
+
+def _labels(recording: Recording, dimension: str, source: str, starts_s: np.ndarray, length_s: float) -> np.ndarray:
+    if source == "continuous":
+        if recording.annotations is None:
+            return np.full(len(starts_s), np.nan)
+        return continuous_label(recording.annotations, dimension, starts_s, length_s)
+    return np.full(len(starts_s), float(recording.ratings.get(dimension, np.nan)))
+
+
+def _modality_windows(
+    recording: Recording, modality: str, meta: ShardMeta, starts_s: np.ndarray, params: WindowParams, where: str
+) -> np.ndarray:
+    shape = meta.shape(modality)
+    signal = recording.signals.get(modality)
+    if signal is None:
+        return np.full((len(starts_s), shape.channels, shape.samples), np.nan, dtype=np.float32)
+    windows = cut_windows(signal.data, signal.sfreq_hz, starts_s, params.length_s, f"{where} {modality}")
+    if windows.shape[1:] != (shape.channels, shape.samples):
+        raise bad_input(f"{where} {modality}", f"windows of shape {windows.shape[1:]}",
+                        f"{(shape.channels, shape.samples)} as in the rest of the set",
+                        "check this recording's channels and rate")
+    return windows
+
+
+def write_shard(path: Path, index: pd.DataFrame, arrays: Mapping[str, np.ndarray], meta: ShardMeta) -> None:
+    """Write one shard atomically; *index* (n rows) and *arrays* (n, C, W) as from :func:`window_table`."""
+    table = pa.Table.from_pandas(index, preserve_index=False)
+    for modality, windows in arrays.items():
+        flat = np.ascontiguousarray(windows, dtype="<f4").reshape(len(windows), -1)
+        absent = index[f"completeness_{modality}"].to_numpy() == 0
+        validity = None
+        if absent.any():
+            validity = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes())
+        column = pa.Array.from_buffers(pa.binary(flat.shape[1] * 4), len(flat), [validity, pa.py_buffer(flat)])
+        table = table.append_column(modality, column)
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(meta)).encode()})
+    with atomic_path(path) as temporary:
+        write_table(table, temporary, row_group_size=ROW_GROUP, write_batch_size=16, compression="none",
+                    use_dictionary=["subject", "session", "trial", "stimulus"], write_statistics=False,
+                    store_schema=True)
+
+
+def folder_meta(folder: Path) -> ShardMeta:
+    """What the shards of a folder say of themselves (the first one's word: they agree)."""
+    return read_meta(shard_paths(folder)[0])
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a folder, sorted; InputError if there is none."""
+    paths = sorted(require_folder(folder).glob("*.parquet"))
+    if not paths:
+        raise InputError(f"{folder}: found no shard (*.parquet), expected one a subject; run the window stage.")
+    return paths
+
+
+def read_meta(path: Path) -> ShardMeta:
+    """Read a shard's description.
+
+    Raises
+    ------
+    InputError
+        If the file is not a Parquet shard of this format, or was changed.
+    """
+    return _meta(open_shard(path))
+
+
+def open_shard(path: Path) -> SealedFile:
+    """Open a shard whose footer is as it was written; InputError if it is not."""
+    return open_table(path, "a window shard, or its features, as the stage wrote it",
+                      "remove it and run the stage that makes it again")
+
+
+def _meta(file: SealedFile) -> ShardMeta:
+    path, metadata = file.path, file.metadata
+    if METADATA_KEY not in metadata:
+        raise bad_input(path, "no 'himoe' schema metadata", "a window shard", "give a shard of the window stage")
+    try:
+        values = json.loads(metadata[METADATA_KEY])
+        _ = values["version"], values["dimensions"], values["scale"], values["thresholds"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise bad_input(path, f"a damaged description ({error})", file.what, file.todo) from error
+    if values["version"] != FORMAT_VERSION:
+        raise bad_input(path, f"shard format {values['version']}", f"{FORMAT_VERSION}", "run the window stage again")
+    return ShardMeta(**{**values, "dimensions": tuple(values["dimensions"]), "scale": tuple(values["scale"]),
+                        "thresholds": tuple(values["thresholds"])})
+
+
+def read_shard(
+    path: Path, modalities: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, dict[str, np.ndarray], ShardMeta]:
+    """Read a shard: ids, labels and completeness; (n, C, W) float32 arrays by modality; its description.
+
+    The arrays are views of the file's buffers where Arrow allows (read-only, ``torch.from_numpy`` shares
+    them); a missing window's values are 0 and its completeness is 0.
+    """
+    file = open_shard(path)
+    meta = _meta(file)
+    modalities = tuple(meta.modalities) if modalities is None else tuple(modalities)
+    shapes = {m: meta.shape(m) for m in modalities}
+    plain = [*ID_COLUMNS, *meta.dimensions, *(f"completeness_{m}" for m in meta.modalities)]
+    table = file.read([*plain, *modalities])
+    arrays = {m: _as_array(table.column(m), shapes[m]) for m in modalities}
+    return table.select(plain).to_pandas(), arrays, meta
+
+
+def _as_array(column: pa.ChunkedArray, shape: ModalityShape) -> np.ndarray:
+    chunks = []
+    for chunk in column.chunks:
+        width = shape.channels * shape.samples
+        values = np.frombuffer(chunk.buffers()[1], "<f4", len(chunk) * width, chunk.offset * width * 4)
+        values = values.reshape(len(chunk), shape.channels, shape.samples)
+        if chunk.null_count:
+            values = values.copy()
+            values[chunk.is_null().to_numpy(zero_copy_only=False)] = 0.0
+        chunks.append(values)
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+
+
+@dataclass(frozen=True)
+class WindowStore:
+    """All windows of a data set: ``index`` (n rows) and (n, C, W) arrays, in memory or on disk."""
+
+    index: pd.DataFrame
+    arrays: Mapping[str, WindowArray]
+    meta: ShardMeta
+
+    @classmethod
+    def open(cls, folder: Path, modalities: Sequence[str], memory_gib: float, scratch: Path) -> WindowStore:
+        """Scan a folder of shards once.
+
+        Up to *memory_gib* the arrays are held in memory; above it they are raw files below *scratch*
+        that are read row by row, so that a set of any size can be trained on.
+        """
+        paths = shard_paths(folder)
+        meta = read_meta(paths[0])
+        counts = [open_shard(path).rows for path in paths]
+        shapes = {m: meta.shape(m) for m in modalities}
+        n_bytes = sum(counts) * sum(s.channels * s.samples * 4 for s in shapes.values())
+        arrays = {m: _allocate(sum(counts), s, None if n_bytes <= memory_gib * 2**30 else scratch / f"{m}.f32")
+                  for m, s in shapes.items()}
+        frames, first = [], 0
+        for path in paths:
+            frame, parts, shard_meta = read_shard(path, modalities)
+            if shard_meta.modalities != meta.modalities or shard_meta.dimensions != meta.dimensions:
+                raise bad_input(path, "other modalities, shapes or dimensions than the first shard's",
+                                "one description for the whole set", "run the window stage again for all subjects")
+            for modality, windows in parts.items():
+                arrays[modality][first:first + len(frame)] = windows
+            frames.append(frame)
+            first += len(frame)
+        return cls(pd.concat(frames, ignore_index=True), arrays, meta)
+
+    def present(self, min_completeness: float) -> np.ndarray:
+        """(n, M) bool: which modality is complete enough, in the order of ``arrays``."""
+        columns = [self.index[f"completeness_{m}"].to_numpy() >= min_completeness for m in self.arrays]
+        return np.stack(columns, axis=1)
+
+
+def _allocate(n_windows: int, shape: ModalityShape, path: Path | None) -> WindowArray:
+    size = (n_windows, shape.channels, shape.samples)
+    return np.empty(size, dtype=np.float32) if path is None else DiskArray(path, size)

@@ -1,0 +1,1 @@
+"""Metrics, statistics, and the results that tables are made of."""

@@ -1,0 +1,1 @@
+"""Fitting models, running them on folds, and using them."""

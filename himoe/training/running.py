@@ -1,0 +1,195 @@
+"""A whole run: its models as independent tasks in worker processes, each kept when it is finished.
+
+A finished task is kept under a key of all it depends on and reused only when that key still matches and its files are
+as they were written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from himoe.core.checksums import whole, write_sums
+from himoe.core.files import atomic_path, write_json
+from himoe.core.params import RunConfig
+from himoe.core.progress import count_text, note, progress
+from himoe.core.workers import map_forked
+from himoe.models.methods import build_method
+from himoe.models.methods.base import count_parameters
+from himoe.prepare.facts import attainable_of
+from himoe.scoring.convergence import converged
+from himoe.training.evaluation import ACTION_UNIT_COLUMNS, Scores, join, score_task
+from himoe.training.fit import choose_device, fit_tasks
+from himoe.training.inference import encode_fold
+from himoe.training.rundata import FoldTask, RunData, make_spec, run_tasks, trained_by_gradient
+from himoe.training.stacked import can_stack
+
+SCORE_TABLES = ("sweep", "combinations", "routing")
+# Parquet files that a run without such rows lacks, and their columns.
+OPTIONAL_SCORES: dict[str, list[str]] = {"predictions_missing": [], "action_units": ACTION_UNIT_COLUMNS}
+
+
+def task_groups(tasks: Sequence[FoldTask], at_once: int) -> list[list[FoldTask]]:
+    """Tasks in groups of at most *at_once*, as equal as can be; two where there are two tasks, to keep two cores busy.
+
+    They do not depend on what is finished or how many workers there are, because a model's rounding depends on what it
+    was fitted with.
+    """
+    count = max(-(-len(tasks) // at_once), min(2, len(tasks)))
+    cuts = np.linspace(0, len(tasks), count + 1).round().astype(int)
+    return [list(tasks[first:last]) for first, last in itertools.pairwise(cuts)]
+
+
+def task_key(config: RunConfig, group: Sequence[FoldTask], inputs: Mapping[str, str]) -> str:
+    """Key of the finished tasks of a group: configuration, the group, and digests of data and code."""
+    value = json.dumps({"config": asdict(config), "group": [asdict(task) for task in group], "inputs": dict(inputs)},
+                       sort_keys=True)
+    return hashlib.sha256(value.encode()).hexdigest()[:24]
+
+
+def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], places: Sequence[Path],
+                   score: bool) -> None:
+    """Fit a group of tasks, score them if asked to, and leave each in its folder of *places*: everything or nothing."""
+    from safetensors.torch import save_file
+
+    for task, kept, fitted in zip(tasks, places, fit_tasks(config, data, tasks), strict=True):
+        with atomic_path(kept) as folder:
+            folder.mkdir(parents=True)
+            save_file(fitted.tensors, folder / "weights.safetensors")
+            write_csv(fitted.history.assign(fold=task.fold, seed=task.seed, **_rate(task)), folder / "history.csv")
+            search = pd.DataFrame({"fold": task.fold, "seed": task.seed, **_rate(task)}, index=fitted.search.index)
+            write_csv(search.join(fitted.search), folder / "search.csv")
+            if score:
+                encoded = encode_fold(config, data, task, fitted.tensors)
+                write_scores(score_task(config, data, task, encoded, config.missing), folder)
+            write_sums(folder)
+
+
+def _rate(task: FoldTask) -> dict[str, float]:
+    return {} if task.rate is None else {"rate": task.rate}
+
+
+def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: Mapping[str, str], jobs: int,
+              score: bool = True) -> None:
+    """Fit (and score) every task of a run and assemble the folder *out*.
+
+    Finished tasks stay in *kept* until the run is whole; a killed run starts again with those whose key matches and
+    whose files are as they were written.
+    """
+    tasks = run_tasks(config, data.folds)
+    inputs = {**inputs, "scored": str(score)}
+    method = build_method(config.run.method, make_spec(config, data))
+    groups = task_groups(tasks, config.training.models_at_once if can_stack(method) else 1)
+    places = {task: kept / f"{task.name}-{task_key(config, group, inputs)}" for group in groups for task in group}
+    waiting = [(group, [places[task] for task in group]) for group in groups
+               if not all(whole(places[task]) for task in group)]
+    models = sum(len(group) for group, _ in waiting)
+    if models < len(tasks):
+        note(f"{config.name}: {count_text(len(tasks) - models, len(tasks), 'model')} kept from before")
+    groups_done = zip(waiting, _results(config, data, waiting, jobs, score), strict=True)
+    for _ in progress((task for (group, _), _ in groups_done for task in group), config.name, "model", models):
+        pass
+    with atomic_path(out) as folder:
+        folder.mkdir(parents=True)
+        for task in tasks:
+            (folder / task.name).mkdir()
+            shutil.copyfile(places[task] / "weights.safetensors", folder / task.name / "weights.safetensors")
+        for name in ("history.csv", "search.csv"):
+            write_csv(pd.concat([pd.read_csv(places[task] / name, float_precision="round_trip") for task in tasks]),
+                      folder / name)
+        if score:
+            write_scores(join(read_scores(places[task]) for task in tasks), folder)
+        history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+        write_json(folder / "run.json", describe(config, data) | converged(history, trained_by_gradient(config)))
+        write_sums(folder)
+
+
+def write_scores(scores: Scores, folder: Path) -> None:
+    """``predictions.parquet``, ``OPTIONAL_SCORES`` where they have rows, and ``SCORE_TABLES`` as CSV."""
+    scores.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    for name in OPTIONAL_SCORES:
+        if len(getattr(scores, name)):
+            getattr(scores, name).to_parquet(folder / f"{name}.parquet", index=False)
+    for name in SCORE_TABLES:
+        write_csv(getattr(scores, name), folder / f"{name}.csv")
+
+
+def read_scores(folder: Path) -> Scores:
+    """Undo :func:`write_scores`."""
+    frames = {name: pd.read_csv(folder / f"{name}.csv", dtype={"combination": str}, float_precision="round_trip")
+              for name in SCORE_TABLES}
+    for name, columns in OPTIONAL_SCORES.items():
+        path = folder / f"{name}.parquet"
+        frames[name] = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=columns)
+    return Scores(pd.read_parquet(folder / "predictions.parquet"), **frames)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """A table with the same bytes everywhere."""
+    frame.to_csv(path, index=False, float_format="%.7g", lineterminator="\n")
+
+
+Group = tuple[list[FoldTask], list[Path]]
+
+
+def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: int, score: bool) -> Iterator[None]:
+    """Complete groups of tasks, in worker processes where that helps; yields once per finished group.
+
+    Forked workers share the windows in memory. CUDA cannot be forked and a cluster has no common memory:
+    there joblib starts fresh processes (``DASK_SCHEDULER_ADDRESS`` names a Dask scheduler).
+    """
+    if os.environ.get("DASK_SCHEDULER_ADDRESS") or choose_device(config.training.device).type == "cuda":
+        yield from _distributed(config, data, waiting, score)
+    else:
+        yield from map_forked(_complete, (config, data, score), waiting, jobs)
+
+
+def _complete(shared: tuple[RunConfig, RunData, bool], group: Group) -> None:
+    config, data, score = shared
+    complete_tasks(config, data, *group, score)
+
+
+def _distributed(config: RunConfig, data: RunData, waiting: Sequence[Group], score: bool) -> Iterator[None]:
+    """Fresh processes by joblib: one per GPU here, or a Dask cluster's workers (which must see the same files)."""
+    from joblib import Parallel, delayed, parallel_config
+
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if address:
+        from dask.distributed import Client
+
+        Client(address)
+    with parallel_config("dask" if address else "loky", n_jobs=-1 if address else max(1, torch.cuda.device_count())):
+        yield from Parallel()(delayed(complete_tasks)(config, data, *group, score) for group in waiting)
+
+
+def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
+    """What a run is, for every file made from it: ``run.json``."""
+    provenance, meta = data.store.meta.provenance, data.store.meta
+    method = build_method(config.run.method, make_spec(config, data))
+    return {
+        "run": config.name, "method": config.run.method, "set": config.run.set, "protocol": config.run.protocol,
+        "task": config.run.task, "modalities": list(config.run.modalities), "modality_set": config.modality_set,
+        "variant": config.run.variant, "shuffle_labels": config.run.shuffle_labels, "model": asdict(config.model),
+        "alignment": asdict(config.alignment), "training": asdict(config.training),
+        "source": provenance["source"], "simulated": provenance["simulated"], "data": provenance["label"],
+        "label_source": meta.label_source, "dimensions": list(meta.dimensions), "scale": list(meta.scale),
+        "thresholds": list(meta.thresholds), "classes": data.task.classes,
+        "length_s": meta.length_s, "step_s": meta.step_s,
+        "parameters": count_parameters(method),
+        "facts": provenance.get("facts"), "face": provenance.get("face") if "FACE" in config.run.modalities else None,
+        "bands": provenance.get("bands") or [],
+        "attainable": None if config.run.shuffle_labels else attainable_of(provenance, config.run.modalities,
+                                                                           meta.length_s, meta.step_s,
+                                                                           meta.label_source),
+    }
