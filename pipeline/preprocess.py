@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ def preprocess(name: str, raw: str, faces: str, filters: str, out: str) -> None:
         write_quality(folder, [part.quality for part in parts])
         provenance = {**read_provenance(root), "facts": facts, "face": about.label if about else None,
                       "bands": [*band_notes(facts["modalities"], table), *reference_notes(facts["modalities"])],
-                      "attainable": ceiling(root, table)}
+                      "attainable": ceiling(root, table),
+                      "filters": {m: asdict(table.get(m, FilterParams())) for m in sorted(facts["modalities"])}}
         notes = [note.replace(f"{root}{os.sep}", "") for part in parts for note in part.notes]
         if notes:  # what reading found and did
             log.warning("%s: %d notes on reading, see set.json; the first: %s", name, len(notes), notes[0])

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from himoe.core.files import atomic_path, remove
-from himoe.core.params import WindowParams, parse
 from himoe.prepare.unrated import describe_unrated, unrated_paths
 from himoe.scoring.paper import METHOD_LABELS
 from himoe.training.prediction import average, predict_unrated
-from himoe.training.rundata import load_run_data
+from himoe.training.rundata import run_tasks
 from himoe.training.running import write_csv
 from pipeline.runs import read_folds, run_config
 from pipeline.stage import SCRATCH
@@ -26,20 +25,17 @@ def write_unrated(work: Path, target: Path, params: Mapping[str, Any]) -> list[s
     """
     remove(target / FILE)
     main, folders = params["main"], {part: work / "data" / part / params["main"]["set"]
-                                     for part in ("windows", "features", "folds")}
+                                     for part in ("windows", "folds")}
     if not unrated_paths(folders["windows"]):
         return []
     who = describe_unrated(folders["windows"])
     name = next((name for name, line in params["runs"].items() if line == main), None)
     if name is None or main.get("task", "regression") != "regression":
         return [f"Nothing predicts those without a rating ({who}): no line of `runs` is `main`'s and a regression."]
-    config, settings = run_config("", name, folders["windows"], work / "settings" / "runs" / f"{name}.json")
-    least = parse(WindowParams, settings["windows"], "windows").min_completeness
+    config, _ = run_config("", name, folders["windows"], work / "settings" / "runs" / f"{name}.json")
     scratch = work / SCRATCH / "maps" / "unrated"
-    data = load_run_data(config, folders["windows"], folders["features"],
-                         read_folds(folders["folds"] / f"{config.run.protocol}.csv"), least, scratch / "rated")
-    found = predict_unrated(config, data, folders["windows"], folders["features"], work / "runs" / name, least,
-                            scratch / "unrated")
+    tasks = run_tasks(config, read_folds(folders["folds"] / f"{config.run.protocol}.csv"))
+    found = predict_unrated(config, tasks, folders["windows"], work / "runs" / name, scratch)
     with atomic_path(target / FILE) as path:
         write_csv(average(found), path)
     remove(scratch)

@@ -13,14 +13,14 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
-from toysets import make_config, make_data, make_store, with_face
+from toysets import encode_tensors, make_config, make_data, make_store, model_of, with_face
 
 from himoe.core.params import MissingParams, RunConfig
 from himoe.models.encoders.action_units import AU_NAMES
 from himoe.prepare.masks import evaluation_draws
+from himoe.training import evaluation
 from himoe.training.evaluation import Scores, combinations, join, score_task
-from himoe.training.fit import evaluation, fit_task
-from himoe.training.inference import encode_fold, load_method
+from himoe.training.fit import fit_task
 from himoe.training.rundata import FoldTask, RunData, run_tasks
 
 MISSING = MissingParams((0.0, 0.2, 0.4), (3, 5))
@@ -48,7 +48,7 @@ def trained() -> Trained:
 
 def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0) -> Scores:
     """Every model of a run scored, joined."""
-    return join(score_task(config, data, task, encode_fold(config, data, task, tensors), MISSING, rate)
+    return join(score_task(config, data, task, encode_tensors(config, data, task, tensors), MISSING, rate)
                 for task, tensors in models.items())
 
 
@@ -161,7 +161,7 @@ def test_predictions_at_the_highest_rate_are_those_of_its_first_mask(trained: Tr
 def test_without_a_sweep_there_are_no_predictions_at_a_highest_rate(trained: Trained) -> None:
     config, data, models = trained(seeds=(0, 1))
     for task, tensors in models.items():
-        encoded = encode_fold(config, data, task, tensors)
+        encoded = encode_tensors(config, data, task, tensors)
         assert score_task(config, data, task, encoded, MissingParams((0.0,), (3,)), 0.2).predictions_missing.empty
 
 
@@ -199,7 +199,7 @@ def test_matched_models_are_scored_at_their_own_rate(trained: Trained) -> None:
     assert not result.sweep.duplicated(KEYS).any()
     assert set(result.sweep["missing_rate"]) == {0.0, 0.2, 0.4}
     for task, tensors in models.items():
-        encoded = encode_fold(config, data, task, tensors)
+        encoded = encode_tensors(config, data, task, tensors)
         draws = evaluation_draws(data.store.index, ("EEG", "EDA"), 3)
         kept = np.where((draws < task.rate).all(1, keepdims=True), draws == draws.max(1, keepdims=True),
                         draws >= task.rate)
@@ -255,7 +255,8 @@ def test_methods_without_routing_have_an_empty_table(trained: Trained) -> None:
 def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch.Tensor], rows: np.ndarray,
                       modalities: tuple[str, ...]) -> np.ndarray:
     """(k, D) predictions of *rows* where only *modalities* were ever recorded, one trial after another."""
-    method, normaliser = load_method(config, data, tensors)
+    model = model_of(config, data, FoldTask(0, 0), tensors)
+    method, normaliser = model.method, model.normaliser
     present = np.zeros_like(data.present)
     for modality in modalities:
         present[:, ("EEG", "EDA").index(modality)] = True
@@ -280,7 +281,7 @@ def test_combinations_are_scores_of_what_is_left(trained: Trained, method: str, 
     trials = (data.store.index["subject"] + data.store.index["trial"]).to_numpy()
     assert len(found) == len(found.index.unique()) == 2 * 3 * 3 * len(metrics)
     for fold_task, tensors in models.items():
-        rows = encode_fold(config, data, fold_task, tensors).rows
+        rows = encode_tensors(config, data, fold_task, tensors).rows
         for text, left in (("11", ("EEG", "EDA")), ("10", ("EEG",)), ("01", ("EDA",))):
             predicted = predict_with_only(config, data, tensors, rows, left)
             for metric in metrics:
@@ -299,7 +300,7 @@ def test_combinations_count_only_windows_that_had_everything(trained: Trained) -
     some = replace(data, present=present)
     found = score(config, some, models).combinations
     for task, tensors in models.items():
-        encoded = encode_fold(config, some, task, tensors)
+        encoded = encode_tensors(config, some, task, tensors)
         complete = present[encoded.rows].all(1)
         assert 0 < complete.sum() < len(complete)
         for text, bits in (("11", [1, 1]), ("01", [0, 1])):
@@ -370,7 +371,8 @@ def test_action_units_are_those_of_every_window_on_its_own(method: str) -> None:
     assert list(table.columns) == ["run", "seed", "fold", "subject", "trial", "window", "action_unit", "activation"]
     expected = {}
     for task, tensors in models.items():
-        built, normaliser = load_method(config, data, tensors)
+        model = model_of(config, data, task, tensors)
+        built, normaliser = model.method, model.normaliser
         tested = data.folds[(data.folds["fold"] == task.fold) & (data.folds["role"] == "test")]
         for row, window in data.store.index.iterrows():
             if row in HIDDEN or (window["subject"], window["trial"]) not in set(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from toysets import make_config, make_data, make_store
+from toysets import encode_tensors, make_config, make_data, make_store, model_of
 
 from himoe.core.errors import InputError
 from himoe.core.params import RunConfig
@@ -18,7 +18,7 @@ from himoe.models.methods import method_class, method_names
 from himoe.prepare.folds import role_rows
 from himoe.prepare.masks import evaluation_draws
 from himoe.training.fit import fit_task
-from himoe.training.inference import EncodedFold, encode_fold, load_method, masked_present, prediction_frame
+from himoe.training.inference import EncodedFold, masked_present, prediction_frame
 from himoe.training.rundata import FoldTask, RunData
 
 TASK = FoldTask(1, 0)
@@ -26,7 +26,7 @@ TASK = FoldTask(1, 0)
 
 def fitted(config: RunConfig, data: RunData) -> tuple[dict[str, torch.Tensor], EncodedFold]:
     tensors = fit_task(config, data, TASK).tensors
-    return tensors, encode_fold(config, data, TASK, tensors)
+    return tensors, encode_tensors(config, data, TASK, tensors)
 
 
 @pytest.mark.parametrize("method", [name for name in method_names() if method_class(name).looks])
@@ -40,7 +40,8 @@ def test_encode_once_equals_a_full_forward_with_the_mask(method: str, task: str)
     assert (kept != data.present).any()
     rows, predicted = encoded.rows, encoded.predict(kept)
 
-    model, normaliser = load_method(config, data, tensors)
+    whole_model = model_of(config, data, TASK, tensors)
+    model, normaliser = whole_model.method, whole_model.normaliser
     whole = replace(data, present=kept).assembler(normaliser)  # the modalities are missing from the start
     index = data.store.index
     for (subject, trial), group in index.iloc[rows].groupby(["subject", "trial"]):
@@ -126,7 +127,7 @@ def test_raw_windows_are_let_go_after_encoding() -> None:
 
 @pytest.mark.parametrize(("change", "message"), [
     ("shape", "size mismatch"), ("missing", "Missing key"), ("more", "Unexpected key"),
-    ("normaliser", "the normaliser's shapes"), ("no modality", "the normaliser's shapes")])
+    ("normaliser", "normaliser in weights"), ("no modality", "normaliser in weights")])
 def test_weights_of_another_model_are_one_sentence(change: str, message: str) -> None:
     config = make_config()
     data = make_data(config, make_store())
@@ -142,8 +143,8 @@ def test_weights_of_another_model_are_one_sentence(change: str, message: str) ->
         weights["normaliser.EDA.mean"] = weights["normaliser.EDA.mean"][:1]  # one that would fit everybody
     else:
         del weights["normaliser.EDA.spread"]
-    with pytest.raises(InputError, match=rf"^run toy-run: weights: found .*{message}.*train the run again") as caught:
-        load_method(config, data, weights)
+    with pytest.raises(InputError, match=rf"^run toy-run: .*{message}.*(copy the model|fit it)") as caught:
+        model_of(config, data, TASK, weights)
     assert "\n" not in str(caught.value)
 
 
@@ -152,7 +153,8 @@ def test_a_loaded_method_is_the_fitted_one_in_evaluation_mode(tmp_path: Path) ->
     data = make_data(config, make_store())
     weights, _ = fitted(config, data)
     save_file(weights, tmp_path / "weights.safetensors")
-    method, normaliser = load_method(config, data, load_file(tmp_path / "weights.safetensors"))
+    loaded = model_of(config, data, TASK, load_file(tmp_path / "weights.safetensors"))
+    method, normaliser = loaded.method, loaded.normaliser
     assert not any(module.training for module in method.modules())
     for name, value in method.state_dict().items():
         assert torch.equal(value, weights[name]), name

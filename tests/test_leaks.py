@@ -9,13 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toysets import make_config, make_data, make_index, make_meta
+from toysets import encode_tensors, make_config, make_data, make_index, make_meta
 
 from himoe.core.params import RunConfig, SplitParams
 from himoe.prepare.folds import make_folds
 from himoe.prepare.windows import WindowStore
 from himoe.training.fit import fit_task
-from himoe.training.inference import encode_fold
 from himoe.training.rundata import run_tasks
 
 HONEST = ["trial", "loso", "stimulus"]
@@ -50,7 +49,7 @@ def pooled_ccc(config: RunConfig, store: WindowStore) -> float:
     data = make_data(config, store, folds=make_folds(store.index, config.run.protocol, split, 0))
     predicted = np.full(data.labels.shape, np.nan)
     for task in run_tasks(config, data.folds):
-        encoded = encode_fold(config, data, task, fit_task(config, data, task).tensors)
+        encoded = encode_tensors(config, data, task, fit_task(config, data, task).tensors)
         predicted[encoded.rows] = encoded.predict(data.present)
     assert np.isfinite(predicted).all()  # every window is tested
     return float(np.mean([textbook_ccc(data.labels[:, d], predicted[:, d]) for d in range(4)]))

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toysets import make_config, make_data, make_index, make_meta
+from toysets import encode_tensors, make_config, make_data, make_index, make_meta
 
 from himoe.core.params import MissingParams
 from himoe.models.batches import WindowStore
 from himoe.training.evaluation import sweep_table
 from himoe.training.fit import fit_task
-from himoe.training.inference import encode_fold
 from himoe.training.rundata import FoldTask
 
 # DEAP's modalities as the embedded profile prepares them: channels, samples in 4 s, rate.
@@ -51,7 +50,7 @@ def test_the_sweep_costs_less_than_a_tenth_of_the_training(method: str) -> None:
     scoring = []
     for _ in range(3):  # the quickest counts: what else runs on the machine is not the sweep's cost
         start = time.process_time()
-        encoded = encode_fold(config, data, task, tensors)
+        encoded = encode_tensors(config, data, task, tensors)
         rows, _ = sweep_table(config, data, task, encoded, RATES, config.missing.mask_seeds, {0.0, 0.4})
         scoring.append(time.process_time() - start)
     assert len(rows) == (1 + 8 * 5) * 4 * 3  # masks; metrics; two dimensions and their mean

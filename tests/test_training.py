@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from toysets import make_config, make_data, make_store, poisoned, rows_of
+from toysets import encode_tensors, make_config, make_data, make_store, poisoned, rows_of
 
 from himoe.core.errors import InputError
 from himoe.core.params import RunConfig
 from himoe.models.batches import Normaliser
 from himoe.models.methods import build_method, method_class, method_names
 from himoe.prepare.masks import evaluation_draws, training_mask
-from himoe.training.fit import Fitted, choose_device, derive_seed, fit_task
-from himoe.training.fit import fit as training
-from himoe.training.inference import encode_fold, masked_present
+from himoe.training import fit as training
+from himoe.training.fit import FitResult, choose_device, derive_seed, fit_task
+from himoe.training.inference import masked_present
 from himoe.training.rundata import FoldTask, RunData, make_spec
 
 TASK = FoldTask(1, 0)
@@ -31,7 +31,7 @@ def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool
     return list(left) == list(right) and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def assert_same(left: Fitted, right: Fitted) -> None:
+def assert_same(left: FitResult, right: FitResult) -> None:
     """Tensor for tensor and row for row."""
     assert equal(left.tensors, right.tensors)
     pd.testing.assert_frame_equal(left.history, right.history, check_exact=True)
@@ -115,9 +115,9 @@ def test_the_normaliser_holds_the_training_rows_moments(protocol: str) -> None:
     data = make_data(config, make_store(5, 6, 4))
     weights = fit_task(config, data, TASK).tensors
     train = rows_of(data, "train")
-    assert weights["normaliser.EEG.mean"].shape == (5, 3)
-    for code in range(5):
-        rows = train[data.subject[train] == code] if protocol == "trial" else train
+    assert weights["normaliser.EEG.mean"].shape == (5 + 1, 3)  # the last row is everybody's
+    for code in range(6):
+        rows = train[data.subject[train] == code] if protocol == "trial" and code < 5 else train
         values = data.store.arrays["EEG"][rows].astype(np.float64)
         np.testing.assert_allclose(weights["normaliser.EEG.mean"][code], values.mean((0, 2)), rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(weights["normaliser.EEG.spread"][code], values.std((0, 2)), rtol=1e-5)
@@ -172,7 +172,7 @@ def test_the_number_of_epochs_is_a_bound() -> None:
 def predict(config: RunConfig, data: RunData, rate: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Fit a model; its test rows and predictions at a missing rate."""
     draws = evaluation_draws(data.store.index, config.run.modalities, 0)
-    encoded = encode_fold(config, data, TASK, fit_task(config, data, TASK).tensors)
+    encoded = encode_tensors(config, data, TASK, fit_task(config, data, TASK).tensors)
     return encoded.rows, encoded.predict(masked_present(data, draws, rate))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from test_training import assert_same
-from toysets import make_config, make_data, make_store, poisoned, rows_of
+from toysets import encode_tensors, make_config, make_data, make_store, poisoned, rows_of
 
 from himoe.core.errors import InputError
 from himoe.core.params import RunConfig
@@ -19,9 +19,8 @@ from himoe.models.batches import Normaliser, make_sequences
 from himoe.models.methods import build_method, method_class, method_names
 from himoe.models.noise import Noise, step_keys
 from himoe.prepare.masks import training_mask
+from himoe.training import fit as training
 from himoe.training.fit import derive_seed, fit_task, fit_tasks
-from himoe.training.fit import fit as training
-from himoe.training.inference import encode_fold
 from himoe.training.rundata import FoldTask, RunData, make_spec
 
 TASK = FoldTask(1, 0)
@@ -132,7 +131,7 @@ def test_models_fitted_as_one_are_what_they_are_alone(method: str) -> None:
         assert together.tensors.keys() == alone.tensors.keys()
         np.testing.assert_allclose(together.history.astype(float), alone.history.astype(float), rtol=1e-3)
         np.testing.assert_allclose(together.search.astype(float), alone.search.astype(float), rtol=1e-3)
-        predicted = [encode_fold(config, data, task, fitted.tensors).predict(data.present)
+        predicted = [encode_tensors(config, data, task, fitted.tensors).predict(data.present)
                      for fitted in (together, alone)]
         np.testing.assert_allclose(*predicted, rtol=0, atol=0.01)
 
@@ -214,7 +213,7 @@ def test_without_a_search_it_is_the_plain_loop(method: str) -> None:
     assert losses[0] != pytest.approx(losses[-1], rel=1e-2)  # something was learned
     for name, value in best.items():
         torch.testing.assert_close(fitted.tensors[name], value, rtol=1e-4, atol=2e-5, msg=name)
-    predicted = [encode_fold(config, data, TASK, tensors).predict(data.present)
+    predicted = [encode_tensors(config, data, TASK, tensors).predict(data.present)
                  for tensors in (fitted.tensors, {**fitted.tensors, **best})]
     np.testing.assert_allclose(*predicted, rtol=1e-4)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from himoe.core.params import (
     AlignmentParams,
@@ -24,7 +25,10 @@ from himoe.models.batches import Task, WindowStore, codes, label_matrix, shuffle
 from himoe.prepare.feature_shards import feature_array, feature_meta, write_features
 from himoe.prepare.folds import make_folds, role_rows
 from himoe.prepare.windows import ShardMeta, shard_paths, write_shard
-from himoe.training.rundata import RunData, feature_modalities
+from himoe.training.fitted import Fitted, encode_fold, from_tensors
+from himoe.training.inference import EncodedFold
+from himoe.training.making import describe
+from himoe.training.rundata import FoldTask, RunData, feature_modalities
 
 SHAPES = {"EEG": (3, 64, 32.0), "EDA": (1, 16, 4.0)}  # channels, samples, rate
 DIMENSIONS = ("valence", "arousal")
@@ -95,7 +99,7 @@ def make_config(method: str = "himoe", protocol: str = "trial", task: str = "reg
 
 def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd.DataFrame | None = None) -> RunData:
     """The run's data as ``load_run_data`` derives it, from windows in memory; folds are made if not given."""
-    store = as_read(config, store)
+    raw, store = store.meta, as_read(config, store)
     meta = store.meta
     task = Task(config.run.task, meta.dimensions, meta.scale, meta.thresholds)
     labels = label_matrix(store.index, task)
@@ -104,7 +108,18 @@ def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd
     if folds is None:
         folds = make_folds(store.index, config.run.protocol, SplitParams(n_folds, 0.25), 0)
     return RunData(store, folds, task, labels, store.present(0.5), codes(store.index["subject"]),
-                   codes(store.index["stimulus"]))
+                   codes(store.index["stimulus"]), raw)
+
+
+def model_of(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor]) -> Fitted:
+    """The model of a task from its tensors."""
+    return from_tensors(describe(config, data, task), tensors, f"run {config.name}")
+
+
+def encode_tensors(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor]
+                   ) -> EncodedFold:
+    """A task's test windows, encoded by the model of its tensors."""
+    return encode_fold(model_of(config, data, task, tensors), data, task)
 
 
 def as_read(config: RunConfig, store: WindowStore) -> WindowStore:

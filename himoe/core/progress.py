@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,8 @@ def progress(items: Iterable[T], label: str, unit: str, total: int | None = None
     the last one, and so nothing about short work.
     """
     if sys.stderr.isatty():
-        yield from tqdm(items, desc=label, unit=unit, total=total, leave=False)
+        width, height = terminal_size()
+        yield from tqdm(items, desc=label, unit=unit, total=total, leave=False, ncols=width, nrows=height)
         return
     started = told = time.monotonic()
     for done, item in enumerate(items, 1):
@@ -29,6 +31,15 @@ def progress(items: Iterable[T], label: str, unit: str, total: int | None = None
         if now - told >= LINE_S and done != total:
             told = now
             note(f"{label}: {count_text(done, total, unit)}{_left(now - started, done, total)}")
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns and lines of the terminal that standard error is; 80 and 24 for one that says 0: it would show no bar."""
+    try:
+        size = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):  # what says it is a terminal and is none
+        return 80, 24
+    return size.columns or 80, size.lines or 24
 
 
 def note(text: str) -> None:

@@ -20,14 +20,13 @@ from himoe.core.recordings import MODALITIES
 from himoe.inspection.locate import Place
 from himoe.inspection.rated import rated_trials
 from himoe.inspection.survey import SubjectFacts, TrialFacts, read_subjects
+from himoe.prepare.filters import fitting_filter
 
 FOLDS, GROUPS = 4, 5  # at most: of trials, of people
 LEAST = 3  # trials of a person, or people: one tests, one validates, one trains
 WINDOWS_S = (4.0, 2.0, 1.0)  # lengths to choose from; steps are half of them
 TINY_S = 1e-9  # as the window stage rounds
 SHORTEST_S = WINDOWS_S[-1] - TINY_S  # a shorter trial gives no window at all
-FASTEST_HZ = 32.0  # of a sensor that the project's parameters do not name
-HELD = 0.375  # of a rate: the upper edge of a band that this rate cannot hold as it is
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 HELD_OUT = {"trial": "whole trials", "loso": "people"}
 
@@ -142,19 +141,12 @@ def choose_filters(recorded: Mapping[str, float], usual: Mapping[str, FilterPara
                    window_s: float) -> tuple[dict[str, FilterParams], list[str]]:
     """Rates and bands that the recorded rates can hold, and what is said of those that are not the usual ones."""
     chosen, said = {}, []
-    grid_hz = 2 / window_s  # a step must hold a whole number of samples
     for name, rate_hz in recorded.items():
         asked = usual.get(name, FilterParams())
-        target_hz = min(asked.sfreq_hz or FASTEST_HZ, rate_hz)
-        target_hz = max(grid_hz, math.floor(target_hz / grid_hz + 1e-9) * grid_hz)
-        low, high = asked.band_hz
-        if high is not None and high >= min(rate_hz, target_hz) / 2:
-            high = HELD * min(rate_hz, target_hz)
-            low = low if low is not None and low < high else None
-            said.append(f"{name} is recorded at {rate_hz:g} Hz: its band ends at {high:g} Hz.")
-        elif low is not None and low >= rate_hz / 2:
-            low = None
-        chosen[name] = FilterParams(target_hz, (low, high))
+        chosen[name] = fitting_filter(asked, rate_hz, window_s / 2)
+        high, kept = asked.band_hz[1], chosen[name].band_hz[1]
+        if high is not None and kept != high:
+            said.append(f"{name} is recorded at {rate_hz:g} Hz: its band ends at {kept:g} Hz.")
     return chosen, said
 
 

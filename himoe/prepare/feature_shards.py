@@ -25,6 +25,7 @@ from himoe.prepare.features import feature_names, window_features
 from himoe.prepare.windows import ModalityShape, ShardMeta, read_shard, write_shard
 
 NORMALISE = ("none", "person")
+PERSON_UNIT = "SDs of the person"
 SMALLEST_SD = 1e-6  # of a feature that does not vary: its deviations stay 0
 
 
@@ -38,15 +39,16 @@ class FeatureParams:
         check(self.normalise in NORMALISE, "features.normalise", self.normalise, " or ".join(NORMALISE))
 
 
-def feature_meta(meta: ShardMeta) -> ShardMeta:
+def feature_meta(meta: ShardMeta, params: FeatureParams | None = None) -> ShardMeta:
     """The description of the feature shards of windows that *meta* describes; one value per window of ``length_s``."""
-    return replace(meta, modalities={m: _entry(meta, m) for m in meta.modalities})
+    unit = PERSON_UNIT if params is not None and params.normalise == "person" else "by feature"
+    return replace(meta, modalities={m: {**_entry(meta, m), "unit": unit} for m in meta.modalities})
 
 
 def _entry(meta: ShardMeta, modality: str) -> Mapping[str, Any]:
     shape = meta.shape(modality)
     names = feature_names(modality, shape.channels, shape.samples, shape.sfreq_hz, shape.ch_names)
-    return {"channels": list(names), "samples": 1, "sfreq_hz": 1 / meta.length_s, "unit": "by feature"}
+    return {"channels": list(names), "samples": 1, "sfreq_hz": 1 / meta.length_s}
 
 
 def feature_array(modality: str, windows: np.ndarray, shape: ModalityShape, there: np.ndarray) -> np.ndarray:
@@ -74,7 +76,7 @@ def write_features(pairs: Sequence[tuple[Path, Path]], params: FeatureParams | N
             for _, arrays, _ in made:
                 arrays[modality] = ((arrays[modality] - mean[:, None]) / spread[:, None]).astype(np.float32)
     for (index, arrays, meta), (_, target) in zip(made, pairs, strict=True):
-        write_shard(target, index, arrays, feature_meta(meta))
+        write_shard(target, index, arrays, feature_meta(meta, params))
 
 
 def person_moments(index: pd.DataFrame, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,7 @@ def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: in
         role = np.where(fold == k, "test", "train").astype(object)
         # With two days one is left to train on: there whole trials validate.
         validating = "trial" if protocol == "session" else unit
-        role[_validation_rows(trials, fold != k, validating, params.validation, _rng(seed, "validation", k))] = (
+        role[validation_rows(trials, fold != k, validating, params.validation, _rng(seed, "validation", k))] = (
             "validation")
         parts.append(pd.DataFrame({"fold": k, "role": role, **{c: trials[c] for c in TRIAL_KEYS}}))
     return _sorted(pd.concat(parts, ignore_index=True))
@@ -118,7 +118,7 @@ def _deal_units(units: np.ndarray, n_folds: int, seed: int, unit: str) -> np.nda
     return np.array([fold_of[name] for name in units])
 
 
-def _validation_rows(
+def validation_rows(
     trials: pd.DataFrame, training: np.ndarray, unit: str, share: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Row numbers of the training trials that validate: the same unit as the test fold holds out."""

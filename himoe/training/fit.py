@@ -52,20 +52,20 @@ def choose_device(name: str) -> torch.device:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A fitted model: named tensors (weights and normaliser), history by epoch, what the search tried."""
+class FitResult:
+    """What a fit gives: named tensors (weights and normaliser), history by epoch, what the search tried."""
 
     tensors: dict[str, Tensor]
     history: pd.DataFrame
     search: pd.DataFrame
 
 
-def fit_task(config: RunConfig, data: RunData, task: FoldTask) -> Fitted:
+def fit_task(config: RunConfig, data: RunData, task: FoldTask) -> FitResult:
     """Fit one model on its fold's training rows; its validation rows choose settings and the epoch."""
     return fit_tasks(config, data, [task])[0]
 
 
-def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask]) -> list[Fitted]:
+def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask]) -> list[FitResult]:
     """Fit several models of a run, as one where their method allows it; alone, each would be the same to rounding."""
     torch.set_num_threads(1)
     torch.set_deterministic_debug_mode("warn")
@@ -84,7 +84,7 @@ def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask]) -> li
             # Encoders with statistics over a batch cannot be run as one.
             groups = [materials] if can_stack(materials[0].build()) else [[material] for material in materials]
             found = [each for group in groups for each in _fit_group(group)]
-    return [Fitted({k: v.detach().cpu().contiguous() for k, v in weights.items()}
+    return [FitResult({k: v.detach().cpu().contiguous() for k, v in weights.items()}
                    | material.assembler.normaliser.tensors(), history, search)
             for material, (weights, history, search) in zip(materials, found, strict=True)]
 
@@ -113,8 +113,7 @@ def gather(config: RunConfig, data: RunData, task: FoldTask, device: torch.devic
         if len(found) == 0:
             raise bad_input(f"run {config.name} fold {task.fold}", f"no labelled {role} window",
                             "at least one", "check the fold table and the labels")
-    normaliser = Normaliser.fit(data.store, rows["train"], data.present, data.subject,
-                                knows_test_subjects(data, task, rows["train"]))
+    normaliser = fit_normaliser(data, task, rows["train"])
     return Material(config, task, data.assembler(normaliser),
                     {r: make_sequences(index, v, config.training.sequence_length) for r, v in rows.items()},
                     make_spec(config, data), torch.from_numpy(data.labels[rows["train"]].astype(np.float32)), device,
@@ -150,6 +149,13 @@ class Material:
         method = build_method(self.config.run.method, self.spec).to(self.device)
         method.calibrate(self.labels)
         return method
+
+
+def fit_normaliser(data: RunData, task: FoldTask, train: np.ndarray) -> Normaliser:
+    """Statistics of the training rows: a row per person, and a last one of everybody, for people never met."""
+    by_person = data.normalise == "person" if data.normalise else knows_test_subjects(data, task, train)
+    people = np.append(data.subject, data.subject.max() + 1)  # the last code is nobody's: it gets everybody's rows
+    return Normaliser.fit(data.store, train, data.present, people, by_person)
 
 
 def knows_test_subjects(data: RunData, task: FoldTask, train: np.ndarray) -> bool:

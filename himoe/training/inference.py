@@ -1,4 +1,4 @@
-"""Using fitted models: build one from its tensors, encode a fold's test windows once, predict under any mask.
+"""Using fitted models: encode windows once, predict under any mask.
 
 Legend: n windows, k tested windows, M modalities, D dimensions.
 """
@@ -15,14 +15,12 @@ import torch
 from torch import Tensor
 
 from himoe.core.checksums import checked
-from himoe.core.errors import InputError, bad_input
+from himoe.core.errors import bad_input
 from himoe.core.params import RunConfig
-from himoe.models.batches import SEQUENCES, Batch, Normaliser, chunks, make_sequences
-from himoe.models.methods import build_method
+from himoe.models.batches import SEQUENCES, Assembler, Batch, chunks, make_sequences
 from himoe.models.methods.base import Method, Output
-from himoe.prepare.folds import role_rows
 from himoe.prepare.masks import drop
-from himoe.training.rundata import FoldTask, RunData, make_spec
+from himoe.training.rundata import FoldTask, RunData
 
 TRAIN_AGAIN = "train the run again"
 
@@ -32,36 +30,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    path = checked(path, TRAIN_AGAIN)
     try:
-        return load_file(checked(path, TRAIN_AGAIN))
+        return load_file(path)
     except (SafetensorError, ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
         raise bad_input(path, f"no tensors ({error})", "weights as the train stage wrote them", TRAIN_AGAIN) from error
-
-
-def load_method(config: RunConfig, data: RunData, tensors: Mapping[str, Tensor]) -> tuple[Method, Normaliser]:
-    """A fitted method in evaluation mode, and its normaliser, from what a task's ``weights.safetensors`` holds.
-
-    Raises
-    ------
-    InputError
-        If tensors are missing, or of other shapes than the run's method and modalities have.
-    """
-    method = build_method(config.run.method, make_spec(config, data))
-    people = int(data.subject.max()) + 1
-    wanted = {f"normaliser.{m}.{kind}": (people, data.store.meta.shape(m).channels)
-              for m in config.run.modalities for kind in ("mean", "spread")}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name.startswith("normaliser.")}
-    expected = f"the tensors of {config.run.method} on {'+'.join(config.run.modalities)} and {people} people"
-    if found != wanted:
-        raise bad_input(f"run {config.name}: weights", f"the normaliser's shapes {found}", f"{wanted}, {expected}",
-                        TRAIN_AGAIN)
-    try:
-        method.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in wanted})
-    except RuntimeError as error:
-        raise bad_input(f"run {config.name}: weights", error, expected, TRAIN_AGAIN) from error
-    return method.eval(), Normaliser.from_tensors(tensors)
 
 
 @dataclass(frozen=True)
@@ -105,16 +78,12 @@ class EncodedFold:
 
 
 @torch.no_grad()
-def encode_fold(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, Tensor]) -> EncodedFold:
-    """Build a task's model and encode its fold's test windows."""
-    torch.set_num_threads(1)
-    method, normaliser = load_method(config, data, tensors)
-    rows = role_rows(data.store.index, data.folds, task.fold, "test")
-    rows = rows[data.present[rows].any(1)]
-    assembler = data.assembler(normaliser)
+def encode_rows(method: Method, assembler: Assembler, rows: np.ndarray, length: int) -> EncodedFold:
+    """Encode *rows* of the assembler's store, in sequences of *length* windows."""
+    torch.set_num_threads(1)  # the same numbers on any number of cores
     batches, places = [], []
     inside: dict[str, list[np.ndarray]] = {}
-    for part in chunks(make_sequences(data.store.index, rows, config.training.sequence_length), SEQUENCES):
+    for part in chunks(make_sequences(assembler.store.index, rows, length), SEQUENCES):
         batch = assembler.batch(part)
         code = method.encode(batch)
         for name, values in method.look_inside(batch).items():

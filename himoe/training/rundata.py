@@ -17,7 +17,7 @@ from himoe.core.params import ModelParams, RunConfig, RunParams
 from himoe.models.batches import Assembler, Normaliser, Task, WindowStore, codes, label_matrix, shuffle_between_trials
 from himoe.models.methods import method_class
 from himoe.models.methods.base import Spec
-from himoe.prepare.windows import ShardMeta
+from himoe.prepare.windows import ShardMeta, folder_meta
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,11 @@ class FoldTask:
 
 @dataclass(frozen=True)
 class RunData:
-    """A run's windows with everything derived from them once: labels (n, D), present (n, M), codes (n,)."""
+    """A run's windows with everything derived from them once: labels (n, D), present (n, M), codes (n,).
+
+    ``raw_meta`` describes the windows behind features (None = those of the store); ``normalise`` says how people are
+    scaled, None = as the fold allows (:func:`himoe.training.fit.knows_test_subjects`).
+    """
 
     store: WindowStore
     folds: pd.DataFrame
@@ -46,6 +50,14 @@ class RunData:
     present: np.ndarray
     subject: np.ndarray
     stimulus: np.ndarray
+    raw_meta: ShardMeta | None = None
+    min_completeness: float = 0.5
+    normalise: str | None = None
+
+    @property
+    def windows_meta(self) -> ShardMeta:
+        """The description of the windows, whatever the store holds of them."""
+        return self.raw_meta or self.store.meta
 
     def assembler(self, normaliser: Normaliser) -> Assembler:
         """Batches normalised by *normaliser*."""
@@ -110,8 +122,8 @@ def load_run_data(config: RunConfig, windows: Path, features: Path, folds: pd.Da
                         "check windows.labels and the data set's ratings")
     if config.run.shuffle_labels:
         labels = shuffle_between_trials(store.index, labels, config.seed)
-    return RunData(store, folds, task, labels, store.present(min_completeness),
-                   codes(store.index["subject"]), codes(store.index["stimulus"]))
+    return RunData(store, folds, task, labels, store.present(min_completeness), codes(store.index["subject"]),
+                   codes(store.index["stimulus"]), folder_meta(windows), min_completeness)
 
 
 def run_tasks(config: RunConfig, folds: pd.DataFrame) -> list[FoldTask]:

@@ -29,9 +29,11 @@ from himoe.models.methods import build_method
 from himoe.models.methods.base import count_parameters
 from himoe.prepare.facts import attainable_of
 from himoe.scoring.convergence import converged
+from himoe.training.description import CONFIG
 from himoe.training.evaluation import ACTION_UNIT_COLUMNS, Scores, join, score_task
 from himoe.training.fit import choose_device, fit_tasks
-from himoe.training.inference import encode_fold
+from himoe.training.fitted import WEIGHTS, encode_fold
+from himoe.training.making import make_model
 from himoe.training.rundata import FoldTask, RunData, make_spec, run_tasks, trained_by_gradient
 from himoe.training.stacked import can_stack
 
@@ -61,17 +63,16 @@ def task_key(config: RunConfig, group: Sequence[FoldTask], inputs: Mapping[str, 
 def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], places: Sequence[Path],
                    score: bool) -> None:
     """Fit a group of tasks, score them if asked to, and leave each in its folder of *places*: everything or nothing."""
-    from safetensors.torch import save_file
-
     for task, kept, fitted in zip(tasks, places, fit_tasks(config, data, tasks), strict=True):
         with atomic_path(kept) as folder:
             folder.mkdir(parents=True)
-            save_file(fitted.tensors, folder / "weights.safetensors")
+            model = make_model(config, data, task, fitted)
+            model.write(folder)
             write_csv(fitted.history.assign(fold=task.fold, seed=task.seed, **_rate(task)), folder / "history.csv")
             search = pd.DataFrame({"fold": task.fold, "seed": task.seed, **_rate(task)}, index=fitted.search.index)
             write_csv(search.join(fitted.search), folder / "search.csv")
             if score:
-                encoded = encode_fold(config, data, task, fitted.tensors)
+                encoded = encode_fold(model, data, task)
                 write_scores(score_task(config, data, task, encoded, config.missing), folder)
             write_sums(folder)
 
@@ -104,7 +105,8 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
         folder.mkdir(parents=True)
         for task in tasks:
             (folder / task.name).mkdir()
-            shutil.copyfile(places[task] / "weights.safetensors", folder / task.name / "weights.safetensors")
+            for name in (WEIGHTS, CONFIG):
+                shutil.copyfile(places[task] / name, folder / task.name / name)
         for name in ("history.csv", "search.csv"):
             write_csv(pd.concat([pd.read_csv(places[task] / name, float_precision="round_trip") for task in tasks]),
                       folder / name)

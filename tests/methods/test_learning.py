@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from toysets import DIMENSIONS, make_config, make_meta
+from toysets import DIMENSIONS, encode_tensors, make_config, make_meta
 
 from himoe.core.params import RunConfig, SplitParams
 from himoe.models.batches import Task, WindowStore, codes, label_matrix
@@ -19,7 +19,6 @@ from himoe.models.methods import method_class, method_names
 from himoe.prepare.folds import make_folds
 from himoe.scoring.metrics import ccc
 from himoe.training.fit import fit_task
-from himoe.training.inference import encode_fold
 from himoe.training.rundata import FoldTask, RunData
 
 NETWORKS = [name for name in method_names() if method_class(name).gradient]
@@ -74,7 +73,7 @@ def score(method: str, seed: int = 0, missing: str = "none") -> float:
     data = RunData(store, make_folds(store.index, "trial", SplitParams(4, 0.15), seed), task,
                    label_matrix(store.index, task), store.present(0.5), codes(store.index["subject"]),
                    codes(store.index["stimulus"]))
-    fold = encode_fold(config, data, FoldTask(0, seed), fit_task(config, data, FoldTask(0, seed)).tensors)
+    fold = encode_tensors(config, data, FoldTask(0, seed), fit_task(config, data, FoldTask(0, seed)).tensors)
     predicted = fold.predict(data.present)
     return float(np.mean([ccc(data.labels[fold.rows, d], predicted[:, d]) for d in range(2)]))
 

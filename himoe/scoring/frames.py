@@ -1,0 +1,87 @@
+"""Scores of a table of predictions, with intervals.
+
+Legend: G trials, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from himoe.core.errors import bad_input
+from himoe.scoring.metrics import task_metrics
+from himoe.scoring.statistics.bootstrap import hierarchical_counts, percentiles
+from himoe.scoring.statistics.sums import arrange, sum_trials
+
+NEEDED = ("subject", "trial", "window", "dimension", "predicted", "rating")
+OF_TRIALS = ("ccc", "pcc", "mae")
+COLUMNS = ["dimension", "metric", "value", "low", "high", "trials", "people"]
+
+
+def score(frame: pd.DataFrame, by: str = "window", task: str = "regression", classes: int | None = None,
+          draws: int = 1000, level: float = 0.95, seed: int = 0) -> pd.DataFrame:
+    """Score predictions against ratings, all windows (or trials) pooled.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        What ``predict`` gives. Rows without a ``rating`` are left out.
+    by : str
+        ``window``, or ``trial``: a trial's prediction and rating are the means of its windows', so that a long trial
+        counts no more than a short one.
+    task : str
+        ``regression`` (CCC, PCC, MAE; of windows also the CCC within trials) or ``classification``.
+    draws, level, seed : int, float, int
+        Percentile interval from a bootstrap over people, then their trials; 0 draws = none.
+
+    Returns
+    -------
+    DataFrame
+        ``dimension`` (each, and ``mean`` over them), ``metric``, ``value``, ``low``, ``high``, ``trials``, ``people``;
+        for intervals in *frame* also the metric ``coverage``, the share of windows whose rating lies inside.
+    """
+    missing = [name for name in NEEDED if name not in frame]
+    if missing:
+        raise bad_input("frame", f"no column {', '.join(missing)}", "predictions as predict gives them",
+                        "pass what predict returned")
+    if by not in ("window", "trial"):
+        raise bad_input("by", repr(by), "window or trial", "correct the name")
+    known = frame[frame["rating"].notna()]
+    if known.empty:
+        raise bad_input("frame: rating", "no label", "labels of at least one trial", "predict for rated trials")
+    table = known.rename(columns={"rating": "y_true", "predicted": "y_pred"}).assign(fold=0, seed=0)
+    if by == "trial":
+        keys = ["subject", "trial", "dimension", "fold", "seed"]
+        table = table.groupby(keys, as_index=False)[["y_true", "y_pred"]].mean().assign(window=0)
+    metrics = OF_TRIALS if by == "trial" and task == "regression" else task_metrics(task, classes)
+    rows = _scores(table, metrics, classes, draws, level, seed) + _coverage(known)
+    trials, people = len(known[["subject", "trial"]].drop_duplicates()), known["subject"].nunique()
+    return pd.DataFrame([(*row, trials, people) for row in rows], columns=COLUMNS)
+
+
+Row = tuple[str, str, float, float, float]
+
+
+def _scores(table: pd.DataFrame, metrics: Sequence[str], classes: int | None, draws: int, level: float,
+            seed: int) -> list[Row]:
+    windows = arrange(table)
+    weights = hierarchical_counts(windows.person, draws, seed) if draws else None
+    rows: list[Row] = []
+    for metric in metrics:
+        sums = sum_trials(windows, metric, classes)
+        for dimension in (*windows.dimensions, "mean"):
+            chosen = sums if dimension == "mean" else sums.of(windows.dimensions.index(dimension))
+            low, high = percentiles(chosen.pooled(weights), level)[:2] if weights is not None else (np.nan, np.nan)
+            rows.append((dimension, metric, float(chosen.score()), float(low), float(high)))
+    return rows
+
+
+def _coverage(known: pd.DataFrame) -> list[Row]:
+    if not {"low", "high"} <= set(known) or known["low"].isna().all():
+        return []
+    inside = (known["rating"] >= known["low"]) & (known["rating"] <= known["high"])
+    shares = inside.groupby(known["dimension"], sort=False).mean()
+    return [(str(name), "coverage", float(share), np.nan, np.nan) for name, share in [*shares.items(),
+                                                                                      ("mean", shares.mean())]]

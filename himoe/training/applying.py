@@ -1,0 +1,168 @@
+"""Windows of anybody, as a fitted model reads them: modalities by name, channels by name, people by name.
+
+Legend: n windows, M modalities, C channels, W samples, P features, G people of the training rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from himoe.core.errors import bad_input
+from himoe.models.batches import Assembler, Normaliser, label_matrix
+from himoe.prepare.feature_shards import feature_array, person_moments
+from himoe.prepare.windows import ModalityShape, ShardMeta, WindowStore
+from himoe.prepare.windowset import Windows
+from himoe.training.description import Description, ModalityForm
+
+
+def prepare(form: Description, normaliser: Normaliser, windows: Windows) -> Assembler:
+    """What makes batches of *windows* for the model that *form* describes; InputError if they do not fit it."""
+    check_grid(form, windows.meta)
+    arrays = {name: _read(form, name, entry, windows) for name, entry in form.modalities.items()}
+    present = np.stack([_present(form, name, windows) for name in form.modalities], axis=1)
+    meta = ShardMeta(windows.meta.set, windows.meta.provenance, {
+        name: {"channels": list(shape.ch_names), "samples": shape.samples, "sfreq_hz": shape.sfreq_hz, "unit": ""}
+        for name, shape in form.shapes.items()}, form.dimensions, form.scale, form.thresholds, form.length_s,
+        form.step_s, windows.meta.label_source)
+    store = WindowStore(windows.index, arrays, meta)
+    subject = person_codes(form, windows)
+    full = extended(form, normaliser, store, present, subject)
+    return Assembler(store, full, _labels(form, windows), present, subject, _stimulus_codes(form, windows))
+
+
+def check_grid(form: Description, meta: ShardMeta) -> None:
+    """Refuse windows of another length or step."""
+    for name in ("length_s", "step_s"):
+        found, expected = getattr(meta, name), getattr(form, name)
+        if abs(found - expected) > 1e-9:
+            raise bad_input(f"windows: {name}", f"{found:g} s", f"{expected:g} s, as the model was fitted with",
+                            f"make windows with length_s={form.length_s:g} and step_s={form.step_s:g}")
+
+
+def drop_modalities(form: Description, names: Sequence[str]) -> np.ndarray:
+    """Flags (M,) of the modalities to do without.
+
+    Raises
+    ------
+    InputError
+        If the model has none of that name, or none is left.
+    """
+    names = [names] if isinstance(names, str) else list(names)
+    for name in names:
+        if name not in form.modalities:
+            raise bad_input("drop", repr(name), f"one of {' '.join(form.modalities)}", "correct the name")
+    flags = np.array([name in names for name in form.modalities])
+    if flags.all():
+        raise bad_input("drop", f"every modality of the model ({' '.join(form.modalities)})", "all but one at most",
+                        "leave one")
+    return flags
+
+
+def _present(form: Description, name: str, windows: Windows) -> np.ndarray:
+    """Flags (n,): is enough of the window there?"""
+    if name not in windows.arrays:
+        return np.zeros(len(windows), dtype=bool)
+    return windows.index[f"completeness_{name}"].to_numpy() >= form.min_completeness
+
+
+def _read(form: Description, name: str, entry: ModalityForm, windows: Windows) -> np.ndarray:
+    """A modality's windows, or their features, as the model reads them; NaN where it is not there."""
+    shape = form.shapes[name]
+    if name not in windows.arrays:
+        return np.full((len(windows), shape.channels, shape.samples), np.nan, np.float32)
+    order = channel_order(name, entry, windows.meta.shape(name))
+    same = order == list(range(windows.meta.shape(name).channels))
+    if entry.as_features:
+        values = windows.features(name) if same else _features_of(name, entry, windows, order)
+        return by_person(windows, values) if form.features_normalise == "person" else values
+    array = windows.arrays[name]
+    return np.asarray(array[:])[:, order] if not same else array  # type: ignore[return-value]
+
+
+def _features_of(name: str, entry: ModalityForm, windows: Windows, order: list[int]) -> np.ndarray:
+    there = windows.index[f"completeness_{name}"].to_numpy() > 0
+    shape = ModalityShape(len(entry.channels), entry.samples, entry.sfreq_hz, entry.channels)
+    return feature_array(name, np.asarray(windows.arrays[name][:])[:, order], shape, there)
+
+
+def channel_order(name: str, entry: ModalityForm, shape: ModalityShape) -> list[int]:
+    """Where the model's channels stand among those of the windows, found by name.
+
+    Raises
+    ------
+    InputError
+        If the rate differs or a channel is not there.
+    """
+    if (shape.samples, shape.sfreq_hz) != (entry.samples, entry.sfreq_hz):
+        raise bad_input(f"windows: {name}", f"{shape.samples} samples at {shape.sfreq_hz:g} Hz",
+                        f"{entry.samples} at {entry.sfreq_hz:g} Hz, as the model was fitted with",
+                        "make windows with the model's filters (description.modalities)")
+    places = {channel.lower(): k for k, channel in reversed(list(enumerate(shape.ch_names)))}
+    lost = [channel for channel in entry.channels if channel.lower() not in places]
+    if lost and len(shape.ch_names) == len(entry.channels) == 1:
+        return [0]  # one channel has no order to get wrong, whatever it is called
+    if lost:
+        raise bad_input(f"windows: {name}: channels", " ".join(shape.ch_names), " ".join(entry.channels),
+                        f"name the channels as the model does; {lost[0]} is not there")
+    return [places[channel.lower()] for channel in entry.channels]
+
+
+def by_person(windows: Windows, values: np.ndarray) -> np.ndarray:
+    """Features (n, P, 1) as deviations from each person's own mean, in own SDs."""
+    scaled = values.copy()
+    for person in np.unique(windows.groups):
+        rows = windows.groups == person
+        mean, spread = person_moments(windows.index[rows].reset_index(drop=True), values[rows, :, 0])
+        scaled[rows] = ((values[rows] - mean[:, None]) / spread[:, None]).astype(np.float32)
+    return scaled
+
+
+def person_codes(form: Description, windows: Windows) -> np.ndarray:
+    """(n,) the place of each window's person among those of the training rows; others follow after G.
+
+    A name counts only in the data set it was given in: ``s01`` of another set is somebody else.
+    """
+    known = {name: code for code, name in enumerate(form.people)} if windows.meta.set == form.data.get("set") else {}
+    strangers = [name for name in np.unique(windows.groups) if name not in known]
+    others = {name: len(form.people) + 1 + k if form.normalise == "person" else len(form.people)
+              for k, name in enumerate(strangers)}
+    codes = {**others, **known}
+    return np.array([codes[name] for name in windows.groups], dtype=np.int64)
+
+
+def extended(form: Description, normaliser: Normaliser, store: WindowStore, present: np.ndarray,
+             subject: np.ndarray) -> Normaliser:
+    """The normaliser (G + 1, C) with a row for each stranger who is scaled by own windows: codes from G + 1 on.
+
+    Features keep everybody's spread (:class:`himoe.models.batches.Normaliser`); a modality that the stranger never
+    has keeps everybody's statistics.
+    """
+    first = len(form.people) + 1
+    strangers = subject >= first
+    if not strangers.any():
+        return normaliser
+    rows = np.flatnonzero(strangers)
+    own = Normaliser.fit(store, rows, present, np.maximum(subject - first, 0), True)
+    mean, spread = {}, {}
+    for column, name in enumerate(store.arrays):
+        seen = np.array([present[subject == first + k, column].any() for k in range(len(own.mean[name]))])[:, None]
+        everybody = normaliser.mean[name][-1:], normaliser.spread[name][-1:]
+        kept = np.broadcast_to(everybody[1], own.spread[name].shape)
+        mean[name] = np.concatenate([normaliser.mean[name], np.where(seen, own.mean[name], everybody[0])])
+        spread[name] = np.concatenate([normaliser.spread[name], kept if store.meta.shape(name).samples == 1
+                                       else np.where(seen, own.spread[name], everybody[1])])
+    return Normaliser(mean, spread)
+
+
+def _labels(form: Description, windows: Windows) -> np.ndarray:
+    """Labels (n, D) of the model's dimensions; NaN where the windows do not have them."""
+    index = windows.index[[name for name in form.dimensions if name in windows.index]].reindex(
+        columns=list(form.dimensions))
+    return label_matrix(index, form.task)
+
+
+def _stimulus_codes(form: Description, windows: Windows) -> np.ndarray:
+    known = {name: code for code, name in enumerate(form.stimuli)}
+    return np.array([known.get(name, len(known)) for name in windows.index["stimulus"].astype(str)], dtype=np.int64)

@@ -1,0 +1,156 @@
+"""What a fitted model says of itself: everything that is needed to use it anywhere, as one JSON document.
+
+Legend: M modalities, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from himoe import __version__
+from himoe.core.errors import InputError, bad_input
+from himoe.core.files import read_json
+from himoe.core.params import AlignmentParams, FilterParams, ModelParams
+from himoe.core.parsing import parse
+from himoe.core.recordings import check_modality
+from himoe.models.batches import ModalityShape, Task
+from himoe.models.methods import method_names
+from himoe.prepare.features import feature_names
+
+FORMAT = 1
+CONFIG = "config.json"
+NORMALISE = ("person", "training")
+
+
+@dataclass(frozen=True)
+class ModalityForm:
+    """One modality's windows as they come in: channels, samples per window, rate in Hz, unit; its filter, if known.
+
+    ``as_features``: the model reads :mod:`himoe.prepare.features` of the windows instead of the windows.
+    """
+
+    channels: tuple[str, ...]
+    samples: int
+    sfreq_hz: float
+    unit: str
+    as_features: bool
+    filter: FilterParams | None = None
+
+    def read_shape(self, modality: str, length_s: float) -> ModalityShape:
+        """The shape that the model reads."""
+        if not self.as_features:
+            return ModalityShape(len(self.channels), self.samples, self.sfreq_hz, self.channels)
+        names = feature_names(modality, len(self.channels), self.samples, self.sfreq_hz, self.channels)
+        return ModalityShape(len(names), 1, 1 / length_s, names)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A fitted model's ``config.json``.
+
+    ``people`` and ``stimuli`` are those of the training rows, in the order of the weights' tables; ``normalise`` says
+    how signals of people are scaled who are not among them: ``person`` = by their own unlabelled windows, ``training``
+    = by the statistics of all training rows. ``intervals`` maps a dimension to half widths (rating scale) by number of
+    absent modalities, ``level`` is what they aim at. ``data`` says what it was fitted on, ``scores`` how it did.
+    """
+
+    method: str
+    model: ModelParams
+    alignment: AlignmentParams
+    kind: str
+    dimensions: tuple[str, ...]
+    scale: tuple[float, float]
+    thresholds: tuple[float, ...]
+    modalities: Mapping[str, ModalityForm]
+    length_s: float
+    step_s: float
+    min_completeness: float
+    sequence_length: int
+    normalise: str
+    people: tuple[str, ...]
+    stimuli: tuple[str, ...]
+    features_normalise: str = "none"
+    level: float = 0.9
+    intervals: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return Task(self.kind, self.dimensions, self.scale, self.thresholds)
+
+    @property
+    def shapes(self) -> dict[str, ModalityShape]:
+        """What the model reads of each modality."""
+        return {name: form.read_shape(name, self.length_s) for name, form in self.modalities.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values, with the format's number and the library's version."""
+        return {"format": FORMAT, "himoe": __version__, **asdict(self)}
+
+
+def read_description(folder: Path) -> Description:
+    """Read ``config.json``: plain data, checked field by field; nothing in it is run.
+
+    Raises
+    ------
+    InputError
+        If it is missing, of another format, or a field is not what it should be.
+    """
+    path = folder / CONFIG
+    values = read_json(path)
+    todo = "save the model again with this version of himoe"
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        found = values.get("format") if isinstance(values, dict) else type(values).__name__
+        raise bad_input(f"{path}: format", repr(found), FORMAT, f"{todo}, or install the version that wrote it "
+                        f"({values.get('himoe', 'unknown') if isinstance(values, dict) else 'unknown'})")
+    fields = {name: value for name, value in values.items() if name not in ("format", "himoe")}
+    try:
+        return _parsed(fields)
+    except InputError as error:
+        text = str(error).removeprefix("params.yaml: ")
+        raise InputError(f"{path}: {text}") from error
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        raise bad_input(path, f"a field that cannot be read ({error})", "a model's description", todo) from error
+
+
+def _parsed(values: dict[str, Any]) -> Description:
+    forms = {check_modality(name): parse(ModalityForm, entry, f"modalities.{name}")
+             for name, entry in values.pop("modalities").items()}
+    plain = {name: dict(values.pop(name, {})) for name in ("data", "training", "scores")}
+    intervals = {str(name): tuple(map(float, widths)) for name, widths in values.pop("intervals", {}).items()}
+    found = parse(_Plain, values, "config.json")
+    if found.method not in method_names():
+        raise bad_input("method", repr(found.method), f"one of {', '.join(method_names())}",
+                        "install the version that wrote the model")
+    if found.normalise not in NORMALISE:
+        raise bad_input("normalise", repr(found.normalise), " or ".join(NORMALISE), "save the model again")
+    fields = {name: getattr(found, name) for name in _Plain.__dataclass_fields__}
+    return Description(**{**fields, **plain, "modalities": forms, "intervals": intervals})
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """The fields of :class:`Description` whose types say all."""
+
+    method: str
+    model: ModelParams
+    alignment: AlignmentParams
+    kind: str
+    dimensions: tuple[str, ...]
+    scale: tuple[float, float]
+    thresholds: tuple[float, ...]
+    length_s: float
+    step_s: float
+    min_completeness: float
+    sequence_length: int
+    normalise: str
+    people: tuple[str, ...]
+    stimuli: tuple[str, ...]
+    features_normalise: str
+    level: float

@@ -1,0 +1,95 @@
+"""From a fit to a model that describes itself: what it was fitted on, and how wide its intervals are.
+
+Legend: n windows, M modalities, D dimensions, G people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from himoe.core.params import FilterParams, RunConfig
+from himoe.core.parsing import parse
+from himoe.prepare.feature_shards import PERSON_UNIT
+from himoe.prepare.masks import drop, evaluation_draws
+from himoe.training.conformal import half_widths
+from himoe.training.description import Description, ModalityForm
+from himoe.training.fit import FitResult, knows_test_subjects, labelled_rows
+from himoe.training.fitted import Fitted, encode_fold, from_tensors, names_of
+from himoe.training.rundata import FoldTask, RunData, feature_modalities
+
+CALIBRATION_RATES = (0.0, 0.2, 0.4, 0.6)  # masks under which validation windows are predicted
+CALIBRATION_SEED = 90
+PROVENANCE = ("source", "simulated", "label")
+
+
+def make_model(config: RunConfig, data: RunData, task: FoldTask, result: FitResult) -> Fitted:
+    """The fitted model of a task, with intervals from its validation rows."""
+    model = from_tensors(describe(config, data, task), result.tensors, f"run {config.name}")
+    model = replace(model, history=result.history)
+    intervals = calibrate(model, data, task) if config.run.task == "regression" else {}
+    return replace(model, description=replace(model.description, intervals=intervals))
+
+
+def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
+    """What a task's model is, and what it was fitted on."""
+    meta, train = data.windows_meta, labelled_rows(data, task.fold, "train")
+    filters: Mapping[str, Any] = meta.provenance.get("filters") or {}
+    made = feature_modalities(config)
+    forms = {m: _form(meta.modalities[m], m in made, filters.get(m)) for m in config.run.modalities}
+    person = any(data.store.meta.modalities[m]["unit"] == PERSON_UNIT for m in made)
+    normalise = data.normalise or ("person" if knows_test_subjects(data, task, train) else "training")
+    index = data.store.index
+    about = {"set": meta.set, **{key: meta.provenance.get(key) for key in PROVENANCE},
+             "protocol": config.run.protocol, "labels": meta.label_source,
+             "people": int(index["subject"].iloc[train].nunique()),
+             "trials": len(index.iloc[train][["subject", "trial"]].drop_duplicates()), "windows": len(train),
+             "digest": digest(data, train)}
+    return Description(
+        config.run.method, config.model, config.alignment, data.task.kind, data.task.dimensions, data.task.scale,
+        data.task.thresholds, forms, meta.length_s, meta.step_s, data.min_completeness,
+        config.training.sequence_length, normalise, names_of(index["subject"]), names_of(index["stimulus"]),
+        "person" if person else "none", data=about,
+        training={**asdict(config.training), "seed": task.seed, "fold": task.fold, "rate": task.rate})
+
+
+def _form(entry: Mapping[str, Any], as_features: bool, chosen: Mapping[str, Any] | None) -> ModalityForm:
+    return ModalityForm(tuple(entry["channels"]), int(entry["samples"]), float(entry["sfreq_hz"]), str(entry["unit"]),
+                        as_features, parse(FilterParams, chosen, "filter") if chosen else None)
+
+
+def digest(data: RunData, rows: np.ndarray) -> str:
+    """SHA-256 of the training rows: what the model read of them, and their labels."""
+    found = hashlib.sha256()
+    for name, array in data.store.arrays.items():
+        found.update(name.encode())
+        for block in np.array_split(rows, max(1, len(rows) // 512)):
+            found.update(np.ascontiguousarray(array[block]).tobytes())
+    found.update(np.ascontiguousarray(data.labels[rows]).tobytes())
+    return found.hexdigest()
+
+
+@torch.no_grad()
+def calibrate(model: Fitted, data: RunData, task: FoldTask) -> dict[str, tuple[float, ...]]:
+    """Half widths by dimension and number of absent modalities, from the task's validation rows.
+
+    They chose the epoch as well, so their residuals are a little small; the tables say what coverage came out.
+    """
+    encoded = encode_fold(model, data, task, "validation")
+    rows = encoded.rows
+    if len(rows) == 0:
+        return {}
+    draws = evaluation_draws(data.store.index, tuple(model.description.modalities), CALIBRATION_SEED)
+    trials = data.store.index.groupby(["subject", "trial"], sort=False).ngroup().to_numpy()[rows]
+    errors, absent = [], []
+    for rate in CALIBRATION_RATES:
+        present = drop(data.present, draws, rate)
+        errors.append(np.abs(encoded.predict(present) - data.labels[rows]))
+        absent.append((~present[rows]).sum(1))
+    return {name: half_widths([error[:, d] for error in errors], absent, trials, data.present.shape[1])
+            for d, name in enumerate(data.task.dimensions)}
