@@ -33,8 +33,10 @@ from himoe.prepare.folds import audit_folds
 from himoe.scoring.metrics import ccc
 from himoe.scoring.summary import run_metrics
 from himoe.training import running
+from himoe.training.description import CONFIG
 from himoe.training.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
 from himoe.training.fit import fit_task
+from himoe.training.fitted import WEIGHTS
 from himoe.training.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
 from himoe.training.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
 from pipeline.train import folder_digest
@@ -68,8 +70,7 @@ def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
         train_run(config, data, tmp_path / f"out{jobs}", tmp_path / f"kept{jobs}", INPUTS, jobs)
     one, two = file_bytes(tmp_path / "out1"), file_bytes(tmp_path / "out2")
     assert sorted(one) == sorted(
-        [f"fold-0{f}_seed-{s}/{name}" for f in (0, 1) for s in (0, 1) for name in ("weights.safetensors", "config.json")]
-        + TABLES
+        [f"fold-0{f}_seed-{s}/{name}" for f in (0, 1) for s in (0, 1) for name in (WEIGHTS, CONFIG)] + TABLES
         + ["history.csv", "search.csv", "run.json", SUMS])
     assert one == two
 

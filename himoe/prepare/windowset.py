@@ -192,6 +192,43 @@ class Windows:
         return cls(index, dict(arrays), meta)
 
 
+    @classmethod
+    def from_arrays(cls, signals: Mapping[str, np.ndarray], sfreq_hz: float | Mapping[str, float], *,
+                    ch_names: Mapping[str, Sequence[str]] | None = None, units: Mapping[str, str] | None = None,
+                    **options: Any) -> Windows:
+        """Filter, resample and cut arrays of one recording.
+
+        Parameters
+        ----------
+        signals : {modality: array (C, N) or (N,)}
+            In physical units (uV, uS, degC, ...); NaN = a gap. All start at the same moment.
+        sfreq_hz : float or {modality: float}
+        ch_names, units : mapping, optional
+            By modality. A model finds channels by name.
+        **options
+            length_s (4), step_s (2), filters (None = the usual ones; ``model.filters`` for a model), subject ("me"),
+            trial ("1"), stimulus, ratings ({dimension: value}), scale ((1, 9)).
+        """
+        from himoe.prepare.own import from_arrays
+
+        return from_arrays(signals, sfreq_hz, ch_names=ch_names, units=units, **options)
+
+    @classmethod
+    def from_frames(cls, frames: Mapping[str, pd.DataFrame], sfreq_hz: float | Mapping[str, float],
+                    **options: Any) -> Windows:
+        """As :meth:`from_arrays`, from data frames by modality: one column per channel, one row per sample."""
+        from himoe.prepare.own import from_frames
+
+        return from_frames(frames, sfreq_hz, **options)
+
+    @classmethod
+    def from_mne(cls, instances: Mapping[str, Any], **options: Any) -> Windows:
+        """As :meth:`from_arrays`, from MNE's Raw (one recording) or Epochs (each a trial) by modality."""
+        from himoe.prepare.own import from_mne
+
+        return from_mne(instances, **options)
+
+
 def _nan_where_absent(store: WindowStore, modality: str) -> WindowArray:
     """A shard has 0 where a modality is missing; here it is NaN, as in windows that were just cut."""
     array = store.arrays[modality]
