@@ -1,26 +1,16 @@
 """Continuous multimodal emotion recognition from incomplete and asynchronous signals.
 
 The library behind the pipeline: it knows nothing of DVC and of no default path; ``pipeline/`` has the stages. The
-public names stand below and are loaded when they are first used, so that ``import himoe`` costs nothing.
+public names stand below and are loaded when they are first used, so that ``import himoe`` costs nothing; type checkers
+read ``__init__.pyi``.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
-
-if TYPE_CHECKING:
-    from himoe.core.errors import InputError as InputError
-    from himoe.prepare.loading import Data as Data
-    from himoe.prepare.loading import load as load
-    from himoe.prepare.loading import make_windows as make_windows
-    from himoe.prepare.windowset import Windows as Windows
-    from himoe.prepare.windowset import folds as folds
-    from himoe.scoring.frames import score as score
-    from himoe.training.fitted import Fitted as Fitted
-    from himoe.training.fitted import load_model as load_model
 
 # name -> the module that defines it
 PUBLIC = {

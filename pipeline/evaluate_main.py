@@ -14,7 +14,7 @@ from himoe.core.workers import map_forked
 from himoe.scoring.metrics import task_metrics
 from himoe.scoring.summary import run_metrics
 from himoe.training.evaluation import Scores, join, score_task
-from himoe.training.fitted import encode_fold, load_model
+from himoe.training.model import Model, encode_fold
 from himoe.training.rundata import FoldTask, RunData, run_tasks
 from himoe.training.running import write_scores
 from pipeline.plan import check_rate
@@ -58,7 +58,7 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _score(shared: tuple[RunConfig, RunData, Path, float], task: FoldTask) -> Scores:
     config, data, weights, rate = shared
-    encoded = encode_fold(load_model(weights / task.name), data, task)
+    encoded = encode_fold(Model.read(weights / task.name), data, task)
     return score_task(config, data, task, encoded, config.missing, rate)
 
 

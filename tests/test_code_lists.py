@@ -111,7 +111,7 @@ def test_the_report_lists_its_templates_and_training_does_not() -> None:
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "himoe/report/templates").iterdir()}
     assert len(templates) >= 4
     assert templates <= files_in(LISTS["report"])
-    assert "himoe/data/paper_results.csv" in files_in(LISTS["tables"])
+    assert "himoe/scoring/data/paper_results.csv" in files_in(LISTS["tables"])
     assert not [path for path in files_in(LISTS["train-himoe"]) if not path.endswith(".py")]
 
 

@@ -21,6 +21,12 @@ def blocks_of(name: str) -> list[Block]:
     return [block for _, block in blocks((ROOT / name).read_text(encoding="utf-8"))]
 
 
+def library_example() -> str:
+    """README's Python."""
+    [block] = [block for block in blocks_of("README.md") if block.language == "python"]
+    return block.text
+
+
 def unaccounted(block: Block) -> str:
     """What is wrong with a block's comment, or nothing."""
     if block.language not in RUNNABLE:

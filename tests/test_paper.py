@@ -24,7 +24,8 @@ from himoe.scoring.paper import (
 
 
 def test_every_line_of_the_file_is_found() -> None:
-    with resources.files("himoe").joinpath("data/paper_results.csv").open(encoding="utf-8", newline="") as stream:
+    path = resources.files("himoe.scoring").joinpath("data/paper_results.csv")
+    with path.open(encoding="utf-8", newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert len(lines) == 181
     for line in lines:

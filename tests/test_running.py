@@ -36,7 +36,7 @@ from himoe.training import running
 from himoe.training.description import CONFIG
 from himoe.training.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
 from himoe.training.fit import fit_task
-from himoe.training.fitted import WEIGHTS
+from himoe.training.model import WEIGHTS
 from himoe.training.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
 from himoe.training.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
 from pipeline.train import folder_digest

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pipeline_helpers import environment
+from test_docs_commands import library_example
 from toysets import make_store
 
 import himoe
@@ -50,8 +51,6 @@ def renamed(windows: Windows, **names: str) -> Windows:
 @pytest.mark.slow
 def test_the_example_runs_as_typed_in_a_folder_of_its_own(tmp_path: Path) -> None:
     """README's example, on a small simulated DEAP, in a process that starts outside the repository."""
-    from test_docs_commands import library_example
-
     simulate_deap(tmp_path / "data/raw/deap", SimulationParams(3, 4, 5, 2.0), layout="dat")
     text = library_example()
     before, after = text.split("mine = ")
@@ -132,19 +131,13 @@ def test_scikit_learn_clones_and_validates_it(people: Windows) -> None:
 
 def test_what_a_sensor_changes_is_the_prediction_without_it(model: himoe.Fitted, people: Windows) -> None:
     stranger = people.people("s03")
-    said = model_explain(model, stranger)
+    said = model.explain(stranger)
     eda = said[said["modality"] == "EDA"].set_index(["trial", "window"])["change_arousal"]
     both, without = (frame[frame["dimension"] == "arousal"].set_index(["trial", "window"])["predicted"]
                      for frame in (model.predict(stranger), model.predict(stranger, drop=["EDA"])))
     np.testing.assert_allclose(eda.sort_index(), (both - without).sort_index(), atol=1e-5)
     weights = said.groupby(["trial", "window"])["weight"].sum()
     np.testing.assert_allclose(weights, 1.0, rtol=1e-5)
-
-
-def model_explain(model: himoe.Fitted, windows: Windows) -> pd.DataFrame:
-    from himoe.training.explaining import explain
-
-    return explain(model, windows)
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -25,9 +25,9 @@ from himoe.models.batches import Task, WindowStore, codes, label_matrix, shuffle
 from himoe.prepare.feature_shards import feature_array, feature_meta, write_features
 from himoe.prepare.folds import make_folds, role_rows
 from himoe.prepare.windows import ShardMeta, shard_paths, write_shard
-from himoe.training.fitted import Fitted, encode_fold, from_tensors
 from himoe.training.inference import EncodedFold
 from himoe.training.making import describe
+from himoe.training.model import Model, encode_fold, from_tensors
 from himoe.training.rundata import FoldTask, RunData, feature_modalities
 
 SHAPES = {"EEG": (3, 64, 32.0), "EDA": (1, 16, 4.0)}  # channels, samples, rate
@@ -111,7 +111,7 @@ def make_data(config: RunConfig, store: WindowStore, n_folds: int = 2, folds: pd
                    codes(store.index["stimulus"]), raw)
 
 
-def model_of(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor]) -> Fitted:
+def model_of(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor]) -> Model:
     """The model of a task from its tensors."""
     return from_tensors(describe(config, data, task), tensors, f"run {config.name}")
 

@@ -107,6 +107,8 @@ class Dataset:
         Facts printed in the data-set tables beside what was read (subjects, trials, ...).
     videos : (root, subject) -> {trial: file}, optional
         Face videos that exist; a trial without one lacks the modality FACE.
+    layouts : {str: str}
+        The reader's option ``layout``, where the set has several: name -> glob pattern of its files.
     """
 
     name: str
@@ -127,3 +129,8 @@ class Dataset:
     default_off: tuple[str, ...] = ()
     published: Mapping[str, str] = field(default_factory=dict)
     videos: Callable[[Path, str], Mapping[str, Path]] | None = None
+    layouts: Mapping[str, str] = field(default_factory=dict)
+
+    def layouts_in(self, root: Path) -> tuple[str, ...]:
+        """The layouts of which *root* holds files; none for a set that has only one."""
+        return tuple(name for name, pattern in self.layouts.items() if any(root.glob(pattern)))

@@ -367,6 +367,7 @@ DATASET = Dataset(
     inspect=inspect,
     read=read,
     videos=videos,
+    layouts={name: f"{folder}/*{ending}" for name, (folder, ending) in LAYOUTS.items()},
     published={"participants": "32", "trials per participant": "40", "trial length": "60 s",
                "EEG": "32 channels, 512 Hz (preprocessed: 128 Hz)",
                "face video": "participants 1 to 22, 50 frames a second"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,6 @@ from himoe.datasets.links import FOLLOW
 from himoe.simulate.request import TRUTH_FILE
 
 LEVELS_UP = 2  # how many folders above a path may be the data set's root
-# set -> layout -> pattern of its files; the option ``layout`` of the reader
-LAYOUTS: Mapping[str, Mapping[str, str]] = {
-    "deap": {"bdf": "data_original/*.bdf", "dat": "data_preprocessed_python/*.dat"},
-}
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ def _described(root: Path, path: Path) -> Dataset | None:
 
 
 def _layouts(root: Path, path: Path, name: str, layout: str | None) -> tuple[str, ...]:
-    patterns = LAYOUTS.get(name, {})
+    patterns = DATASETS[name].layouts if name in DATASETS else {}
     if layout is not None:
         if layout not in patterns:
             raise bad_input(f"layout of {name}", repr(layout), " or ".join(patterns) or "none: this set has one layout",

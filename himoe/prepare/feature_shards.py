@@ -22,10 +22,9 @@ import pandas as pd
 
 from himoe.core.parsing import check
 from himoe.prepare.features import feature_names, window_features
-from himoe.prepare.windows import ModalityShape, ShardMeta, read_shard, write_shard
+from himoe.prepare.windows import PERSON_UNIT, ModalityShape, ShardMeta, read_shard, write_shard
 
 NORMALISE = ("none", "person")
-PERSON_UNIT = "SDs of the person"
 SMALLEST_SD = 1e-6  # of a feature that does not vary: its deviations stay 0
 
 

@@ -84,6 +84,9 @@ def load(name: str | Path, folder: str | Path | None = None, **options: str) -> 
     else:
         root = require_folder(Path(folder).expanduser())
         dataset = get_dataset(str(name), root)
+    found = dataset.layouts_in(root)
+    if found and "layout" not in options:
+        options["layout"] = found[0]
     return Data(dataset, root, options, dataset.inspect(root, options).subjects)
 
 

@@ -29,6 +29,7 @@ from himoe.core.sealed import SealedFile, open_table, write_table
 FORMAT_VERSION = 2
 METADATA_KEY = b"himoe"
 ROW_GROUP = 32  # windows; measured: larger groups slow random access, smaller ones slow scans
+PERSON_UNIT = "SDs of the person"  # of features that are deviations from the person's own mean
 LABEL_GRID_HZ = 10.0  # continuous ratings are interpolated to this grid before averaging over a window
 WindowArray = np.ndarray | DiskArray
 ID_COLUMNS = ("subject", "session", "trial", "stimulus", "window", "start_s")

@@ -169,7 +169,7 @@ def _read_datasets() -> pd.DataFrame:
 
 
 def _read_csv(name: str, columns: tuple[str, ...], types: dict[str, type] | None = None) -> pd.DataFrame:
-    with resources.files("himoe").joinpath(f"data/{name}").open("rb") as stream:
+    with resources.files("himoe.scoring").joinpath(f"data/{name}").open("rb") as stream:
         frame = pd.read_csv(stream, dtype=types)
     if tuple(frame.columns) != columns:
         raise bad_input(f"{name}: header", ", ".join(frame.columns), ", ".join(columns), "install the package again")

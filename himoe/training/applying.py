@@ -74,7 +74,7 @@ def _read(form: Description, name: str, entry: ModalityForm, windows: Windows) -
         return np.full((len(windows), shape.channels, shape.samples), np.nan, np.float32)
     order = channel_order(name, entry, windows.meta.shape(name))
     same = order == list(range(windows.meta.shape(name).channels))
-    if entry.as_features:
+    if entry.features:
         values = windows.features(name) if same else _features_of(name, entry, windows, order)
         return by_person(windows, values) if form.features_normalise == "person" else values
     array = windows.arrays[name]

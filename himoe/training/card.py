@@ -32,7 +32,7 @@ def model_card(form: Description) -> str:
               "print(model.predict(windows))", "```", "", "## Input", "",
               *_table(("modality", "channels", "rate", "unit", "read as"),
                       [(m, _channels(f.channels), f"{f.sfreq_hz:g} Hz", f.unit or "-",
-                        "features" if f.as_features else "samples") for m, f in form.modalities.items()]), "",
+                        "features" if f.features else "samples") for m, f in form.modalities.items()]), "",
               "Any of them may be missing, always or at times.", "",
               "People the model has never met are scaled "
               + ("by their own windows, for which no label is needed." if form.normalise == "person"

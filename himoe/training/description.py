@@ -18,7 +18,6 @@ from himoe.core.parsing import parse
 from himoe.core.recordings import check_modality
 from himoe.models.batches import ModalityShape, Task
 from himoe.models.methods import method_names
-from himoe.prepare.features import feature_names
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -29,22 +28,21 @@ NORMALISE = ("person", "training")
 class ModalityForm:
     """One modality's windows as they come in: channels, samples per window, rate in Hz, unit; its filter, if known.
 
-    ``as_features``: the model reads :mod:`himoe.prepare.features` of the windows instead of the windows.
+    ``features``: names of the features that the model reads instead of the windows (``himoe.prepare.features``).
     """
 
     channels: tuple[str, ...]
     samples: int
     sfreq_hz: float
     unit: str
-    as_features: bool
+    features: tuple[str, ...] = ()
     filter: FilterParams | None = None
 
-    def read_shape(self, modality: str, length_s: float) -> ModalityShape:
+    def read_shape(self, length_s: float) -> ModalityShape:
         """The shape that the model reads."""
-        if not self.as_features:
-            return ModalityShape(len(self.channels), self.samples, self.sfreq_hz, self.channels)
-        names = feature_names(modality, len(self.channels), self.samples, self.sfreq_hz, self.channels)
-        return ModalityShape(len(names), 1, 1 / length_s, names)
+        if self.features:
+            return ModalityShape(len(self.features), 1, 1 / length_s, self.features)
+        return ModalityShape(len(self.channels), self.samples, self.sfreq_hz, self.channels)
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Description:
     @property
     def shapes(self) -> dict[str, ModalityShape]:
         """What the model reads of each modality."""
-        return {name: form.read_shape(name, self.length_s) for name, form in self.modalities.items()}
+        return {name: form.read_shape(self.length_s) for name, form in self.modalities.items()}
 
     def as_json(self) -> dict[str, Any]:
         """As plain values, with the format's number and the library's version."""

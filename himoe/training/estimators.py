@@ -104,7 +104,8 @@ class Estimator(BaseEstimator):
         config = self._config(windows)
         data = run_data(config, windows, self.min_completeness, self.normalise, self.validation)
         fold = FoldTask(0, int(self.random_state))
-        self.model_ = make_model(config, data, fold, fit_task(config, data, fold))
+        made = make_model(config, data, fold, fit_task(config, data, fold))
+        self.model_ = Fitted(made.description, made.method, made.normaliser, made.history)
         return self
 
     def predict(self, windows: Windows, drop: Sequence[str] = ()) -> pd.DataFrame:

@@ -15,12 +15,12 @@ import torch
 
 from himoe.core.params import FilterParams, RunConfig
 from himoe.core.parsing import parse
-from himoe.prepare.feature_shards import PERSON_UNIT
 from himoe.prepare.masks import drop, evaluation_draws
+from himoe.prepare.windows import PERSON_UNIT
 from himoe.training.conformal import half_widths
 from himoe.training.description import Description, ModalityForm
 from himoe.training.fit import FitResult, knows_test_subjects, labelled_rows
-from himoe.training.fitted import Fitted, encode_fold, from_tensors, names_of
+from himoe.training.model import Model, encode_fold, from_tensors, names_of
 from himoe.training.rundata import FoldTask, RunData, feature_modalities
 
 CALIBRATION_RATES = (0.0, 0.2, 0.4, 0.6)  # masks under which validation windows are predicted
@@ -28,7 +28,7 @@ CALIBRATION_SEED = 90
 PROVENANCE = ("source", "simulated", "label")
 
 
-def make_model(config: RunConfig, data: RunData, task: FoldTask, result: FitResult) -> Fitted:
+def make_model(config: RunConfig, data: RunData, task: FoldTask, result: FitResult) -> Model:
     """The fitted model of a task, with intervals from its validation rows."""
     model = from_tensors(describe(config, data, task), result.tensors, f"run {config.name}")
     model = replace(model, history=result.history)
@@ -41,7 +41,8 @@ def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
     meta, train = data.windows_meta, labelled_rows(data, task.fold, "train")
     filters: Mapping[str, Any] = meta.provenance.get("filters") or {}
     made = feature_modalities(config)
-    forms = {m: _form(meta.modalities[m], m in made, filters.get(m)) for m in config.run.modalities}
+    forms = {m: _form(meta.modalities[m], data.store.meta.shape(m).ch_names if m in made else (), filters.get(m))
+             for m in config.run.modalities}
     person = any(data.store.meta.modalities[m]["unit"] == PERSON_UNIT for m in made)
     normalise = data.normalise or ("person" if knows_test_subjects(data, task, train) else "training")
     index = data.store.index
@@ -58,9 +59,9 @@ def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
         training={**asdict(config.training), "seed": task.seed, "fold": task.fold, "rate": task.rate})
 
 
-def _form(entry: Mapping[str, Any], as_features: bool, chosen: Mapping[str, Any] | None) -> ModalityForm:
+def _form(entry: Mapping[str, Any], features: tuple[str, ...], chosen: Mapping[str, Any] | None) -> ModalityForm:
     return ModalityForm(tuple(entry["channels"]), int(entry["samples"]), float(entry["sfreq_hz"]), str(entry["unit"]),
-                        as_features, parse(FilterParams, chosen, "filter") if chosen else None)
+                        features, parse(FilterParams, chosen, "filter") if chosen else None)
 
 
 def digest(data: RunData, rows: np.ndarray) -> str:
@@ -75,7 +76,7 @@ def digest(data: RunData, rows: np.ndarray) -> str:
 
 
 @torch.no_grad()
-def calibrate(model: Fitted, data: RunData, task: FoldTask) -> dict[str, tuple[float, ...]]:
+def calibrate(model: Model, data: RunData, task: FoldTask) -> dict[str, tuple[float, ...]]:
     """Half widths by dimension and number of absent modalities, from the task's validation rows.
 
     They chose the epoch as well, so their residuals are a little small; the tables say what coverage came out.

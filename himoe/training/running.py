@@ -32,8 +32,8 @@ from himoe.scoring.convergence import converged
 from himoe.training.description import CONFIG
 from himoe.training.evaluation import ACTION_UNIT_COLUMNS, Scores, join, score_task
 from himoe.training.fit import choose_device, fit_tasks
-from himoe.training.fitted import WEIGHTS, encode_fold
 from himoe.training.making import make_model
+from himoe.training.model import WEIGHTS, encode_fold
 from himoe.training.rundata import FoldTask, RunData, make_spec, run_tasks, trained_by_gradient
 from himoe.training.stacked import can_stack
 
