@@ -58,8 +58,9 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _score(shared: tuple[RunConfig, RunData, Path, float], task: FoldTask) -> Scores:
     config, data, weights, rate = shared
-    encoded = encode_fold(Model.read(weights / task.name), data, task)
-    return score_task(config, data, task, encoded, config.missing, rate)
+    model = Model.read(weights / task.name)
+    encoded = encode_fold(model, data, task)
+    return score_task(config, data, task, encoded, config.missing, rate, model.description.intervals)
 
 
 if __name__ == "__main__":

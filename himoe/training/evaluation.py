@@ -7,7 +7,7 @@ Legend: n windows, k tested windows, M modalities, D dimensions.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,6 +18,7 @@ from himoe.core.params import MissingParams, RunConfig
 from himoe.models.encoders.action_units import AU_NAMES
 from himoe.prepare.masks import evaluation_draws
 from himoe.scoring.metrics import METRICS, task_metrics
+from himoe.training.conformal import bounds
 from himoe.training.inference import EncodedFold, masked_present, prediction_frame
 from himoe.training.rundata import FoldTask, RunData
 
@@ -25,6 +26,7 @@ MAX_COMBINATIONS = 64  # of modalities: all of them up to six modalities
 SWEEP_COLUMNS = ["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value"]
 COMBINATION_COLUMNS = ["run", "seed", "fold", "combination", "dimension", "metric", "value"]
 ROUTING_COLUMNS = ["run", "combination", "modality", "expert", "weight"]
+Intervals = Mapping[str, Sequence[float]]
 ACTION_UNIT_COLUMNS = ["run", "seed", "fold", "subject", "trial", "window", "action_unit", "activation"]
 
 
@@ -44,14 +46,16 @@ class Scores:
 
 
 def score_task(config: RunConfig, data: RunData, task: FoldTask, encoded: EncodedFold, missing: MissingParams,
-               rate: float = 0.0) -> Scores:
+               rate: float = 0.0, intervals: Intervals | None = None) -> Scores:
     """Score one model at every missing rate and mask seed, and by combination; keep its predictions at *rate*
     and at the highest swept rate.
 
-    A model trained for one rate (``task.rate``) is scored at that rate alone.
+    A model trained for one rate (``task.rate``) is scored at that rate alone. *intervals* are the model's
+    (:class:`himoe.training.description.Description`): their coverage and width are scored, too.
     """
     rates = sorted({*missing.rates, rate}) if task.rate is None else [task.rate]
-    sweep, kept = sweep_table(config, data, task, encoded, rates, missing.mask_seeds, {rate, highest_rate(missing)})
+    sweep, kept = sweep_table(config, data, task, encoded, rates, missing.mask_seeds, {rate, highest_rate(missing)},
+                              intervals or {})
     whole = task.rate in (None, 0.0)
     combined, routing = combination_tables(config, data, task, encoded) if whole else ([], [])
     return Scores(pd.concat(kept[rate], ignore_index=True) if rate in kept else pd.DataFrame(),
@@ -66,7 +70,7 @@ def highest_rate(missing: MissingParams) -> float:
 
 
 def sweep_table(config: RunConfig, data: RunData, task: FoldTask, encoded: EncodedFold, rates: Sequence[float],
-                mask_seeds: Sequence[int], keep: Collection[float]
+                mask_seeds: Sequence[int], keep: Collection[float], intervals: Intervals
                 ) -> tuple[list[tuple[Any, ...]], dict[float, list[pd.DataFrame]]]:
     """Rows of the sweep, and the predictions at the rates *keep* (one frame a mask seed)."""
     rows, trials = encoded.rows, trial_codes(data)[encoded.rows]
@@ -76,9 +80,11 @@ def sweep_table(config: RunConfig, data: RunData, task: FoldTask, encoded: Encod
     for rate in rates:
         drawn = draws if rate > 0 else {mask_seeds[0]: draws[mask_seeds[0]]}  # at 0 nothing is masked: all are equal
         for seed, draw in drawn.items():
-            predicted = encoded.predict(masked_present(data, draw, rate))
+            kept_sensors = masked_present(data, draw, rate)
+            predicted = encoded.predict(kept_sensors)
             sweep += [(config.name, rate, seed, task.seed, task.fold, *score)
-                      for score in scores_of(config, data, rows, predicted, trials)]
+                      for score in (*scores_of(config, data, rows, predicted, trials),
+                                    *interval_scores(data, rows, predicted, kept_sensors, intervals))]
             if rate in keep:
                 kept.setdefault(rate, []).append(
                     prediction_frame(config, data, task, rate, rows, predicted).assign(mask_seed=seed))
@@ -100,6 +106,24 @@ def scores_of(config: RunConfig, data: RunData, rows: np.ndarray, predicted: np.
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         scored += [(dimension, metric, value) for dimension, value in
                    zip((*data.task.dimensions, "mean"), (*values, mean), strict=True)]
+    return scored
+
+
+def interval_scores(data: RunData, rows: np.ndarray, predicted: np.ndarray, present: np.ndarray,
+                    intervals: Intervals) -> list[tuple[str, str, float]]:
+    """(dimension, metric, value): share of labelled windows inside their interval, and its mean width."""
+    scored = []
+    absent = (~present[rows]).sum(1)
+    for d, name in enumerate(data.task.dimensions):
+        truth = data.labels[rows, d]
+        known = np.isfinite(truth)
+        if name in intervals and known.any():
+            low, high = bounds(predicted[known, d], absent[known], intervals[name], data.task.scale)
+            inside = (truth[known] >= low) & (truth[known] <= high)
+            scored.append((name, "coverage", float(inside.mean())))
+            scored.append((name, "width", float((high - low).mean())))
+    for metric in ("coverage", "width") if scored else ():
+        scored.append(("mean", metric, float(np.mean([value for _, one, value in scored if one == metric]))))
     return scored
 
 

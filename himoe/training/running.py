@@ -73,7 +73,8 @@ def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], 
             write_csv(search.join(fitted.search), folder / "search.csv")
             if score:
                 encoded = encode_fold(model, data, task)
-                write_scores(score_task(config, data, task, encoded, config.missing), folder)
+                intervals = model.description.intervals
+                write_scores(score_task(config, data, task, encoded, config.missing, 0.0, intervals), folder)
             write_sums(folder)
 
 

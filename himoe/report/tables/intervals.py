@@ -1,0 +1,43 @@
+"""What the prediction intervals promise and what came out, by missing rate."""
+
+from __future__ import annotations
+
+from himoe.report.tables.rows import Inputs, number, run_label, set_label
+from himoe.report.tables.runs import split_label
+from himoe.report.tables.table import Cell, Ours, Table
+from himoe.scoring.results import RunResult, provenance, select, sweep_curve
+
+NOMINAL = 90  # percent, as himoe.training.conformal aims at
+NOTE = (f"Coverage: percent of labelled test windows whose rating lies in the interval; {NOMINAL} is aimed at, for a "
+        "new trial of people like those who validated. Width: on the rating scale. Mean ± SD over mask seeds, folds "
+        "averaged first.")
+
+
+def intervals(inputs: Inputs) -> Table | None:
+    """Coverage and width of the split conformal intervals, run by run."""
+    runs = [run for run in select(inputs.results, task="regression", shuffled=False) if _has_intervals(run)]
+    if not runs:
+        return None
+    curves = {run.run: (sweep_curve(run.part("sweep"), "coverage"), sweep_curve(run.part("sweep"), "width"))
+              for run in runs}
+    rates = sorted({rate for coverage, _ in curves.values() for rate in coverage["missing_rate"]})
+    shown = [rate for rate in rates if round(10 * rate, 6) == round(10 * rate)]
+    lines: list[tuple[Cell, ...]] = []
+    for run in runs:
+        coverage, width = ({rate: (mean, sd) for rate, mean, sd in zip(curve["missing_rate"], curve["mean"],
+                                                                       curve["sd"], strict=True)}
+                           for curve in curves[run.run])
+        cells = [Ours(number(100 * coverage[rate][0]), number(100 * coverage[rate][1]), digits=1)
+                 if rate in coverage else None for rate in shown]
+        widths = [Ours(number(width[rate][0]), number(width[rate][1]), digits=2) if rate in width else None
+                  for rate in (shown[0], shown[-1])]
+        lines.append((set_label(run.metrics["set"]), split_label(run), run_label(run), run.metrics["modality_set"],
+                      run.data, *cells, *widths))
+    columns = ("Set", "Held out", "Method", "Modalities", "Our data", *(f"r = {rate:.2f}" for rate in shown),
+               f"Width, r = {shown[0]:.2f}", f"Width, r = {shown[-1]:.2f}")
+    return Table("intervals", f"Coverage of {NOMINAL} % intervals: {provenance(runs)}", columns, tuple(lines), (NOTE,))
+
+
+def _has_intervals(run: RunResult) -> bool:
+    sweep = run.part("sweep")
+    return bool((sweep["metric"] == "coverage").any())
