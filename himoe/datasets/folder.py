@@ -31,7 +31,7 @@ from himoe.datasets.devices import patterns_of
 from himoe.datasets.event_ratings import event_files
 from himoe.datasets.folder_tables import (
     Ratings,
-    file_of,
+    files_of,
     files_without_rating,
     is_there,
     named,
@@ -78,8 +78,9 @@ def file_patterns(root: Path) -> tuple[str, ...]:
     """Glob patterns, relative to *root*, of the files the description names."""
     _, description = load_description(root)
     names = [description.ratings] + ([description.annotations] if description.annotations else [])
-    recordings = [pattern for table in description.tables.values() for pattern in
-                  (patterns_of(table.format, as_glob(table.file)) if table.is_device else (as_glob(table.file),))]
+    recordings = [pattern for table in description.tables.values()
+                  for file in map(as_glob, table.files)
+                  for pattern in (patterns_of(table.format, file) if table.is_device else (file,))]
     return (DESCRIPTION, *dict.fromkeys(recordings), *(as_glob(name) for name in names))
 
 
@@ -103,8 +104,8 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
     seen: dict[tuple[str, Path], str] = {}  # of recordings that hold many trials
     silent: list[tuple[str, str]] = []  # trials without a sample: subject, and how a sentence names it
     for row, (subject, trial) in enumerate(ratings.trials()):
-        states = [_state(root, file_of(root, table, subject, trial), name, table, options, problems, seen)
-                  for name, table in description.tables.items()]
+        states = [_state(root, path, name, table, options, problems, seen) for name, table in description.tables.items()
+                  for path in files_of(root, table, subject, trial).values()]
         missing += [path.relative_to(root).as_posix() for path, state in states if state == "absent"]
         if any(state == "rows" for _, state in states):
             readable.add(subject)
@@ -202,8 +203,10 @@ def _signals(description: Description, root: Path, key: tuple[str, str], wanted:
              options: Mapping[str, str], said: Said) -> dict[str, Signal]:
     signals = {}
     for name, table in description.tables.items():
-        path = file_of(root, table, *key)
-        if name in wanted and not table.is_device and path.is_file():
+        if name not in wanted or table.is_device:
+            continue
+        path = files_of(root, table, *key)[""]
+        if path.is_file():
             signal = _signal(require_inside(root, path, options), table, duration_s, said)
             if signal.data.size:
                 signals[name] = signal

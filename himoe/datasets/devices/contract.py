@@ -89,7 +89,8 @@ class DeviceFile:
 
     ``start``: the date and time at 0 of its clock, None where it carries none. ``markers``: in order of time.
     ``breaks_s``: where recording stopped and went on later, so that the clock says too little from there on.
-    ``notes``: what a person should know, as sentences. ``files``: all files that it consists of.
+    ``notes``: what a person should know, as sentences. ``files``: all files that it consists of. ``computer_s``: 0 of
+    its clock on one of the recording computer that goes on from file to file, None where there is none.
     """
 
     path: Path
@@ -99,6 +100,7 @@ class DeviceFile:
     breaks_s: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    computer_s: float | None = None
 
     @property
     def duration_s(self) -> float:
