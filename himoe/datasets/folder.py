@@ -42,6 +42,13 @@ from himoe.datasets.folder_tables import (
 )
 from himoe.datasets.grid import on_grid
 from himoe.datasets.links import require_inside
+from himoe.datasets.participants import (
+    PARTICIPANTS,
+    folders_without_row,
+    participants_file,
+    read_participants,
+    rows_without_folder,
+)
 from himoe.datasets.pattern import as_glob
 from himoe.datasets.tablefile import has_rows, read_table
 
@@ -81,7 +88,8 @@ def file_patterns(root: Path) -> tuple[str, ...]:
     recordings = [pattern for table in description.tables.values()
                   for file in map(as_glob, table.files)
                   for pattern in (patterns_of(table.format, file) if table.is_device else (file,))]
-    return (DESCRIPTION, *dict.fromkeys(recordings), *(as_glob(name) for name in names))
+    bids = [PARTICIPANTS] if participants_file(description, root) is not None else []
+    return (DESCRIPTION, *bids, *dict.fromkeys(recordings), *(as_glob(name) for name in names))
 
 
 # --- what is there ------------------------------------------------------------------------------
@@ -121,7 +129,27 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
     problems += [f"No signal file at all for {' '.join(unread)}."] if unread else []
     problems += files_without_rating(description, root, ratings)
     problems += _annotation_problems(description, root, ratings)
-    return Inventory(tuple(sorted(readable)), tuple(dict.fromkeys(missing)), tuple(problems))
+    people = _people(description, root, readable, options, problems)
+    return Inventory(people, tuple(dict.fromkeys(missing)), tuple(problems))
+
+
+def _people(description: Description, root: Path, readable: set[str], options: Mapping[str, str],
+            problems: list[str]) -> tuple[str, ...]:
+    """Those who can be read, by name, or those of them whom ``participants.tsv`` has, in its order."""
+    path = participants_file(description, root)
+    if path is None:
+        return tuple(sorted(readable))
+    people = read_participants(require_inside(root, path, options))
+    unlisted, absent = folders_without_row(root, people), rows_without_folder(root, people)
+    if unlisted:
+        problems.append(f"{path}: no row of {named(unlisted, 'folder')}: left out.")
+    if absent:
+        problems.append(f"{path}: no folder of {named(absent, 'row')}.")
+    found = tuple(one for one in people if one in readable)
+    if not found:
+        raise bad_input(path, f"no row of the people with recordings ({' '.join(sorted(readable))})", "a row a person",
+                        "add them, or move the table away")
+    return found
 
 
 def _state(root: Path, path: Path, name: str, table: Table, options: Mapping[str, str], problems: list[str],
