@@ -170,9 +170,8 @@ class Recordings:
     def _order(self, key: tuple[str, str], clock: str) -> list[str]:
         """The trials whose times are in the same recording, as the ratings have them."""
         table = self.description.tables[clock]
-        paths = files_of(self.root, table, *key)
-        return [trial for person, trial in self.ratings.trials()
-                if person == key[0] and files_of(self.root, table, person, trial) == paths]
+        trials = [trial for person, trial in self.ratings.trials() if person == key[0]]
+        return trials if table.continuous else [key[1]]
 
     def _begin(self, name: str, file: Joined, span: Span, said: Said) -> float:
         begin, notes = begin_s(self.description.tables[name], file, span, self.description.time_zone)

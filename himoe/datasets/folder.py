@@ -33,6 +33,7 @@ from himoe.datasets.folder_tables import (
     Ratings,
     files_of,
     files_without_rating,
+    finder,
     is_there,
     named,
     notes_on_annotations,
@@ -110,10 +111,11 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
     problems: list[str] = []
     readable: set[str] = set()
     seen: dict[tuple[str, Path], str] = {}  # of recordings that hold many trials
+    find = finder(root, description)
     silent: list[tuple[str, str]] = []  # trials without a sample: subject, and how a sentence names it
     for row, (subject, trial) in enumerate(ratings.trials()):
         states = [_state(root, path, name, table, options, problems, seen) for name, table in description.tables.items()
-                  for path in files_of(root, table, subject, trial).values()]
+                  for path in find(name, subject, trial).values()]
         missing += [path.relative_to(root).as_posix() for path, state in states if state == "absent"]
         if any(state == "rows" for _, state in states):
             readable.add(subject)

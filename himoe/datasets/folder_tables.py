@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -208,8 +209,9 @@ def unknown_annotations(description: Description, root: Path, ratings: Ratings) 
 def files_without_rating(description: Description, root: Path, ratings: Ratings) -> list[str]:
     """A sentence on files that fit a pattern, of trials that the ratings do not have."""
     known = {root / description.ratings, root / (description.annotations or description.ratings)}
+    find = finder(root, description)
     for key in ratings.trials():
-        known |= {path for table in description.tables.values() for path in files_of(root, table, *key).values()}
+        known |= {path for name in description.tables for path in find(name, *key).values()}
     extra = set()
     for table in description.tables.values():
         extra |= {path.relative_to(root).as_posix() for file in table.files for path in root.glob(as_glob(file))
@@ -241,6 +243,17 @@ def files_of(root: Path, table: Table, subject: str, trial: str) -> dict[str, Pa
                 raise bad_input(path, f"run {ids.run!r} again", f"it once ({found[ids.run].name})", "rename a file")
             found[ids.run] = path
     return found or {"": paths[0]}
+
+
+def finder(root: Path, description: Description) -> Callable[[str, str, str], Mapping[str, Path]]:
+    """:func:`files_of` by modality, subject and trial; recordings are not looked for again with each trial."""
+
+    @cache
+    def find(name: str, subject: str, trial: str) -> Mapping[str, Path]:
+        return files_of(root, description.tables[name], subject, trial)
+
+    continuous = {name for name, table in description.tables.items() if table.continuous}
+    return lambda name, subject, trial: find(name, subject, "" if name in continuous else trial)
 
 
 def named(items: Sequence[str], what: str) -> str:
