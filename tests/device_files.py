@@ -61,6 +61,26 @@ def write_edf(path: Path, signals: Mapping[str, tuple[np.ndarray, float, str]], 
     return path
 
 
+def pause_edf(path: Path, onsets_s: Sequence[str]) -> Path:
+    """Make the EDF+ or BDF+ at *path* interrupted: its records begin at these seconds, as texts."""
+    content = path.read_bytes()
+    signals, width = int(content[252:256]), 3 if path.suffix == ".bdf" else 2
+    labels = [content[256 + 16 * k:272 + 16 * k].strip() for k in range(signals)]
+    place = 256 + 216 * signals
+    counts = [width * int(content[place + 8 * k:place + 8 * k + 8]) for k in range(signals)]
+    kept = next(k for k, label in enumerate(labels) if label.endswith(b"Annotations"))
+    head, begin = 256 * (signals + 1), sum(counts[:kept])
+    records = [content[first:first + sum(counts)] for first in range(head, len(content), sum(counts))]
+    for k, (record, onset) in enumerate(zip(records, onsets_s, strict=True)):
+        rest = record[begin:begin + counts[kept]].partition(b"\0")[2].rstrip(b"\0")
+        rest += b"\0" if rest else b""
+        new = (onset.encode() + b"\x14\x14\0" + rest).ljust(counts[kept], b"\0")
+        assert len(new) == counts[kept]
+        records[k] = record[:begin] + new + record[begin + counts[kept]:]
+    path.write_bytes(content[:head].replace(b"DF+C", b"DF+D") + b"".join(records))
+    return path
+
+
 def write_brainvision(path: Path, data: np.ndarray, names: Sequence[str], sfreq_hz: int, resolution: float = 0.1,
                       unit: str = "µV", marks: Sequence[tuple[str, str, int]] = (),
                       start: str = "20240301140510") -> Path:

@@ -16,6 +16,7 @@ from device_files import (
     write_edf,
     write_muse,
     write_physio,
+    write_set,
     write_tsv,
     write_xdf,
     xdf_stream,
@@ -23,6 +24,7 @@ from device_files import (
 
 from himoe.cli import main
 from himoe.datasets.folder import folder_dataset
+from himoe.inspection.propose import patterns, proposal
 
 NOISE = np.random.default_rng(6).normal(0, 30, (4, 64 * 128))
 EDF_START = datetime.datetime(2023, 11, 14, 22, 13, 25)
@@ -112,6 +114,24 @@ def test_a_bids_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert found["modalities"]["EDA"]["offset_s"] == 0
     assert "0 errors, 0 missing" in check(root, capsys, "bids")
     assert folder_dataset(root).inspect(root, {}).subjects == ("01", "02")
+
+
+@pytest.mark.parametrize(("names", "found"), [
+    (["anna_run1.xdf", "anna_run2.xdf", "ben_run1.xdf"], ["{subject}_run{run}.xdf"]),
+    (["anna/anna_part-01.edf", "anna/anna_part-02.edf"], ["{subject}/{subject}_part-{run}.edf"]),
+    (["anna/run1.xdf", "anna/run2.xdf", "ben/run1.xdf"], ["{subject}/run{run}.xdf"]),
+    (["sub-1/ses-2/eeg/sub-1_ses-2_task-x_run-001_eeg.xdf", "sub-1/ses-2/eeg/sub-1_ses-2_task-x_run-002_eeg.xdf"],
+     ["sub-{subject}/ses-2/eeg/sub-{subject}_ses-2_task-x_run-{run}_eeg.xdf"]),
+    (["part1.edf", "part2.edf"], ["{subject}.edf"]),  # two people
+    (["sub-1/eeg/sub-1_run-1_eeg.edf"], ["sub-{subject}/eeg/sub-{subject}_run-1_eeg.edf"])])
+def test_files_of_one_person_that_differ_by_a_run(names: list[str], found: list[str]) -> None:
+    assert list(patterns(Path("x"), [Path("x", name) for name in names])) == found
+
+
+def test_parts_without_a_date_ask_for_offsets(tmp_path: Path) -> None:
+    for name in ("anna_part2.set", "anna_part10.set", "ben_part1.set"):
+        write_set(tmp_path / name, NOISE[:, :400], ["Fp1", "Fp2", "Cz", "Pz"], 100)
+    assert yaml.safe_load(proposal(tmp_path))["offsets_s"] == {"anna_part10.set": 0}
 
 
 def test_a_folder_without_a_description_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

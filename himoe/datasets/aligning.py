@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from himoe.core.errors import bad_input
 from himoe.datasets.description import Description, Table
-from himoe.datasets.devices.contract import DeviceFile, Marker, Start, plain
+from himoe.datasets.devices.contract import Marker, Start, plain
+from himoe.datasets.joining import Joined
 from himoe.datasets.pattern import PLACEHOLDER
 from himoe.datasets.texttable import shown_names
 
@@ -32,7 +32,7 @@ class Span:
 
     start_s: float
     duration_s: float | None
-    file: DeviceFile | None
+    file: Joined | None
     zero: Start | None
     whole: bool = False
 
@@ -61,7 +61,13 @@ def parse_start_time(where: str, cell: str, zone: str | None) -> Start:
                     "correct that cell")
 
 
-def begin_s(path: Path, table: Table, file: DeviceFile, span: Span, zone: str | None) -> tuple[float, list[str]]:
+def run_clock(table: Table, run: str, span: Span) -> Joined | None:
+    """The clock's recording, where ``offset_s`` counts from the beginning of its file of the same run."""
+    there = table.offset_s is not None and run and span.file is not None and span.file.parts[0].run
+    return span.file if there else None
+
+
+def begin_s(table: Table, file: Joined, span: Span, zone: str | None) -> tuple[float, list[str]]:
     """Where the beginning of *file* lies on the trials' clock, and a note where that was taken for granted.
 
     Raises
@@ -69,17 +75,19 @@ def begin_s(path: Path, table: Table, file: DeviceFile, span: Span, zone: str | 
     InputError
         If neither dates nor ``offset_s`` say it, or recording was interrupted before the trial.
     """
-    if span.file is not None and path == span.file.path:
+    path = file.first.path
+    if span.file is not None and path == span.file.first.path:
         return 0.0, []
     if table.offset_s is not None:
         if span.file is None:
-            raise bad_input(f"dataset.yaml: offset_s of {table.file}", "offset_s, and start_time in the ratings", "one",
-                            "remove offset_s, or give start_s instead of start_time")
-        return table.offset_s, []
+            raise bad_input(f"dataset.yaml: offset_s of {table.files[0]}", "offset_s, and start_time in the ratings",
+                            "one", "remove offset_s, or give start_s instead of start_time")
+        clock = run_clock(table, file.parts[0].run, span)
+        return table.offset_s + (0.0 if clock is None else clock.begin_of(file.parts[0].run, path)), []
     here = None if file.start is None else file.start.in_zone(zone)
     zero = None if span.zero is None else span.zero.in_zone(zone)
     if here is None or zero is None:
-        dateless = path if here is None else getattr(span.file, "path", path)
+        dateless = path if here is None or span.file is None else span.file.first.path
         if span.whole:
             return 0.0, [f"{dateless}: no date and time in it: {path} is taken to begin with the trial."]
         raise bad_input(dateless, "no date and time in it", "one, to bring it together with the other device",
@@ -90,14 +98,15 @@ def begin_s(path: Path, table: Table, file: DeviceFile, span: Span, zone: str | 
                         ZONE)
     begin = here.unix_s - zero.unix_s
     for one, at_s in ((file, begin), *(((span.file, 0.0),) if span.file is not None else ())):
-        if any(at_s + break_s <= span.start_s for break_s in one.breaks_s):
-            raise bad_input(one.path, f"recording interrupted at {one.breaks_s[0]:g} s, before the trial",
+        break_s = one.break_before(span.start_s - at_s)
+        if break_s is not None:
+            raise bad_input(one.first.path, f"recording interrupted at {break_s:g} s, before the trial",
                             "a recording without interruption, to bring it together with the other device",
                             "export its parts as files of their own, or say offset_s")
     return begin, []
 
 
-def marked_span(description: Description, file: DeviceFile, trial: str,
+def marked_span(description: Description, file: Joined, trial: str,
                 order: Sequence[str]) -> tuple[float, float | None]:
     """Begin and length (None = no end marker) of *trial* by the markers of *file*; *order*: its trials, in order.
 
@@ -126,8 +135,9 @@ def marked_span(description: Description, file: DeviceFile, trial: str,
     ends = [mark.time_s for mark in _matching(marks, trials.end, trial) if mark.time_s > start_s]
     following = starts[place + 1].time_s if place + 1 < len(starts) else float("inf")
     if not ends or ends[0] > following:
-        raise bad_input(f"{file.path}: trial {trial}", f"no marker {trials.end!r} between its start at {start_s:g} s "
-                        "and the next one", "one", "correct trials: end, or give duration_s in the ratings instead")
+        raise bad_input(f"{file.first.path}: trial {trial}", f"no marker {trials.end!r} between its start at "
+                        f"{start_s:g} s and the next one", "one",
+                        "correct trials: end, or give duration_s in the ratings instead")
     return start_s, ends[0] - start_s
 
 
@@ -136,9 +146,9 @@ def _matching(marks: Sequence[Marker], text: str, trial: str) -> list[Marker]:
     return [mark for mark in marks if mark.text == plain(wanted)]
 
 
-def _wrong_count(file: DeviceFile, text: str, trial: str, found: int, expected: int) -> Exception:
+def _wrong_count(file: Joined, text: str, trial: str, found: int, expected: int) -> Exception:
     known = list(dict.fromkeys(mark.text for mark in file.markers()))
     wanted = f" for trial {trial}" if PLACEHOLDER.search(text) else ", by the ratings' rows of this recording"
-    return bad_input(f"{file.path}: markers {PLACEHOLDER.sub(lambda _: trial, text)!r}",
+    return bad_input(f"{file.first.path}: markers {PLACEHOLDER.sub(lambda _: trial, text)!r}",
                      f"{found} (its markers: {shown_names([repr(one) for one in known], ', ')})", f"{expected}{wanted}",
                      "correct trials in dataset.yaml, or the ratings table")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from himoe.core.errors import bad_input
 from himoe.core.recordings import Signal
-from himoe.datasets.aligning import Span, begin_s, marked_span, parse_start_time
+from himoe.datasets.aligning import Span, begin_s, marked_span, parse_start_time, run_clock
 from himoe.datasets.clock import MAX_EXCESS, past_end, slack_s
 from himoe.datasets.description import DESCRIPTION, Description, Table
 from himoe.datasets.devices import FORMATS, open_device
 from himoe.datasets.devices.contract import DeviceFile, find_stream
-from himoe.datasets.devices.cut import cut_stream, factors, require_rate
-from himoe.datasets.folder_tables import Ratings, file_of, is_there
+from himoe.datasets.devices.cut import Cut, cut_stream, factors, require_rate
+from himoe.datasets.folder_tables import Ratings, files_of, is_there
+from himoe.datasets.joining import Joined, join
 from himoe.datasets.links import require_inside
 
 
@@ -73,33 +76,46 @@ class Recordings:
         InputError
             If the trial cannot be found in a recording, or a recording is not what ``dataset.yaml`` says.
         """
-        paths = {name: file_of(self.root, table, *key) for name, table in self.description.devices.items()}
-        there = {name: path for name, path in paths.items()
-                 if is_there(self.description.tables[name], path)}
-        self.open = {path: file for path, file in self.open.items() if path in there.values()}
+        there = {name: found for name, table in self.description.devices.items() if (found := self._there(table, key))}
+        used = {path for paths in there.values() for path in paths.values()}
+        self.open = {path: file for path, file in self.open.items() if path in used}
         span = self._span(row, key, there, said)
         if span is None:
             return {}, self.ratings.duration_s(row)
-        begins = {name: self._begin(name, path, span, said) for name, path in there.items() if name in wanted}
+        files = {name: self._joined(name, there[name], said, span) for name in there if name in wanted}
+        begins = {name: self._begin(name, file, span, said) for name, file in files.items()}
         duration_s = span.duration_s
         if duration_s is None:
-            ends_s = [begin + self._file(there[name], name, said).duration_s for name, begin in begins.items()]
+            ends_s = [begin + files[name].duration_s for name, begin in begins.items()]
             duration_s = max(ends_s, default=span.start_s) - span.start_s
         signals = {}
         for name, begin in begins.items():
-            signal = self._signal(name, there[name], span, begin, duration_s, said)
+            signal = self._signal(name, files[name], span, begin, duration_s, said)
             if signal is not None:
                 signals[name] = signal
         return signals, duration_s
 
-    def _file(self, path: Path, name: str, said: Said) -> DeviceFile:
-        if path not in self.open:
-            self.open[path] = _opened(self.root, path, self.description.tables[name], self.options)
-        said.notes += [note for note in self.open[path].notes if note not in self.told]
-        self.told |= set(self.open[path].notes)
-        return self.open[path]
+    def _there(self, table: Table, key: tuple[str, str]) -> dict[str, Path]:
+        """The files of a modality that are there, by their run."""
+        return {run: path for run, path in files_of(self.root, table, *key).items() if is_there(table, path)}
 
-    def _span(self, row: int, key: tuple[str, str], there: Mapping[str, Path], said: Said) -> Span | None:
+    def _joined(self, name: str, paths: Mapping[str, Path], said: Said, span: Span | None = None) -> Joined:
+        """The files of a modality as one recording."""
+        table, files = self.description.tables[name], []
+        for path in paths.values():
+            if path not in self.open:
+                self.open[path] = _opened(self.root, path, table, self.options)
+            files.append(self.open[path])
+        names = [path.relative_to(self.root).as_posix() for path in paths.values()]
+        joined = join(names, list(paths), files, self.description.offsets_s, self.description.time_zone,
+                      None if span is None else run_clock(table, next(iter(paths)), span))
+        notes = [note for file in files for note in file.notes] + list(joined.notes)
+        said.notes += [note for note in notes if note not in self.told]
+        self.told |= set(notes)
+        return joined
+
+    def _span(self, row: int, key: tuple[str, str], there: Mapping[str, Mapping[str, Path]],
+              said: Said) -> Span | None:
         """Where the trial lies; None where the recording that has its times is not there."""
         trials, duration_s = self.description.trials, self.ratings.duration_s(row)
         cell, start_s = self.ratings.start_time(row), self.ratings.start_s(row)
@@ -117,16 +133,18 @@ class Recordings:
             raise bad_input(f"{self.root / DESCRIPTION}: trials", "start_s in the ratings and several files", "clock",
                             "say from the beginning of which modality's file start_s counts")
         if trials.clock not in there:
-            path = file_of(self.root, self.description.tables[trials.clock], *key)
+            path = next(iter(files_of(self.root, self.description.tables[trials.clock], *key).values()))
             said.notes.append(f"{path}: not there, and with it the times of trial {key[1]}: its recordings are "
                               "left out.")
             return None
-        file = self._file(there[trials.clock], trials.clock, said)
+        file = self._joined(trials.clock, there[trials.clock], said)
         if trials.start is not None:
             if start_s is not None:
                 raise bad_input(where, "start_s, and trials: start in dataset.yaml", "one of them", "remove one")
             start_s, marked_s = marked_span(self.description, file, key[1], self._order(key, trials.clock))
             duration_s = duration_s if marked_s is None else marked_s
+        elif (run := self.ratings.run(row)) is not None and start_s is not None:
+            start_s += file.begin_of(run, f"{where}, column 'run'")
         self._require_length(where, duration_s)
         assert start_s is not None
         return Span(start_s, duration_s, file, file.start)
@@ -136,8 +154,8 @@ class Recordings:
             raise bad_input(where, "no length of the trial", "duration_s or end_s in the ratings, or trials: end",
                             "add one")
 
-    def _whole(self, where: str, key: tuple[str, str], there: Mapping[str, Path], duration_s: float | None,
-               said: Said) -> Span | None:
+    def _whole(self, where: str, key: tuple[str, str], there: Mapping[str, Mapping[str, Path]],
+               duration_s: float | None, said: Said) -> Span | None:
         """The trial is a file: that of the first modality in dataset.yaml; the others are brought to its clock."""
         if any(self.description.tables[name].continuous for name in self.description.devices):
             raise bad_input(where, "no start_s or start_time, and files that hold many trials",
@@ -146,44 +164,49 @@ class Recordings:
             return None
         name = self.description.trials.clock if self.description.trials.clock in there else next(iter(there))
         assert name is not None
-        file = self._file(there[name], name, said)
+        file = self._joined(name, there[name], said)
         return Span(0.0, duration_s, file, file.start, whole=True)
 
     def _order(self, key: tuple[str, str], clock: str) -> list[str]:
         """The trials whose times are in the same recording, as the ratings have them."""
         table = self.description.tables[clock]
-        path = file_of(self.root, table, *key)
-        return [trial for person, trial in self.ratings.trials()
-                if person == key[0] and file_of(self.root, table, person, trial) == path]
+        trials = [trial for person, trial in self.ratings.trials() if person == key[0]]
+        return trials if table.continuous else [key[1]]
 
-    def _begin(self, name: str, path: Path, span: Span, said: Said) -> float:
-        table = self.description.tables[name]
-        begin, notes = begin_s(path, table, self._file(path, name, said), span, self.description.time_zone)
+    def _begin(self, name: str, file: Joined, span: Span, said: Said) -> float:
+        begin, notes = begin_s(self.description.tables[name], file, span, self.description.time_zone)
         said.notes += notes
         return begin
 
-    def _signal(self, name: str, path: Path, span: Span, begin: float, duration_s: float, said: Said) -> Signal | None:
-        table, file = self.description.tables[name], self._file(path, name, said)
-        stream, picks = find_stream(file, table.sources, table.stream)
-        if span.whole:
-            self._check_length(path, table, stream.end_s + begin, duration_s, said)
+    def _signal(self, name: str, file: Joined, span: Span, begin: float, duration_s: float,
+                said: Said) -> Signal | None:
+        table = self.description.tables[name]
         for break_s in file.breaks_s:
             if span.start_s < begin + break_s < span.start_s + duration_s:
-                raise bad_input(path, f"recording interrupted at {break_s:g} s, inside a trial", "whole trials",
-                                "leave that trial out of the ratings")
-        if not stream.n_samples:
-            said.notes.append(f"{path}: no sample in {stream.name!r}: {name} is missing.")
+                raise bad_input(file.first.path, f"recording interrupted at {break_s:g} s, inside a trial",
+                                "whole trials", "leave that trial out of the ratings")
+        start_s, n_samples = span.start_s - begin, max(round(duration_s * table.sfreq_hz), 0)
+        cuts, first_s, end_s = list[Cut](), float("inf"), 0.0
+        for part in file.parts:
+            stream, picks = find_stream(part.file, table.sources, table.stream)
+            cut = cut_stream(str(part.file.path), stream, picks, table.unit, table.clock, start_s - part.begin_s,
+                             n_samples)
+            if stream.n_samples:
+                cuts.append(cut)
+                first_s, end_s = min(first_s, part.begin_s + stream.start_s), max(end_s, part.begin_s + stream.end_s)
+        if span.whole:
+            self._check_length(file.first.path, table, end_s + begin, duration_s, said)
+        if not cuts:
+            said.notes.append(f"{file.first.path}: no sample in {stream.name!r}: {name} is missing.")
             return None
-        start_s = span.start_s - begin
-        cut = cut_stream(str(path), stream, picks, table.unit, table.clock, start_s,
-                         max(round(duration_s * table.sfreq_hz), 0))
-        said.notes += cut.notes
-        said.doubts += cut.doubts
-        if not cut.inside:
-            said.notes.append(f"{path}: {name} lasts from {stream.start_s:g} to {stream.end_s:g} s, the trial on this "
+        for cut in cuts:
+            said.notes += cut.notes
+            said.doubts += cut.doubts
+        if not any(cut.inside for cut in cuts):
+            said.notes.append(f"{file.first.path}: {name} lasts from {first_s:g} to {end_s:g} s, the trial on this "
                               f"clock from {start_s:g} to {start_s + duration_s:g} s: {name} is missing.")
             return None
-        return Signal(cut.data, table.sfreq_hz, table.columns, table.unit)
+        return Signal(_merged(cuts), table.sfreq_hz, table.columns, table.unit)
 
     def _check_length(self, path: Path, table: Table, length_s: float, duration_s: float, said: Said) -> None:
         """A file that holds one trial is about as long as the trial."""
@@ -193,3 +216,11 @@ class Recordings:
                 raise past_end(str(path), length_s, duration_s, rows)
             said.notes.append(f"{path}: {rows} samples last {length_s:g} s, the trial {duration_s:g} s: the rest is "
                               "cut off.")
+
+
+def _merged(cuts: Sequence[Cut]) -> np.ndarray:
+    """The samples of several files in one trial; what is in none of them is a gap."""
+    data = cuts[0].data
+    for cut in cuts[1:]:
+        data = np.where(np.isnan(data), cut.data, data) if cut.inside else data
+    return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,14 +16,14 @@ from himoe.core.recordings import check_dimension, check_modality
 from himoe.datasets.bounded_yaml import load_yaml, shown
 from himoe.datasets.clock import ORIGINS, UNITS, Clock
 from himoe.datasets.devices import TABLE, format_of
-from himoe.datasets.pattern import PLACEHOLDER
+from himoe.datasets.pattern import PLACEHOLDER, ids_in
 from himoe.datasets.texttable import SEPARATORS, Dialect
 
 DESCRIPTION = "dataset.yaml"
 DIALECT = {"separator", "decimal"}
 REQUIRED = {"name", "title", "licence", "dimensions", "scale", "threshold", "modalities", "ratings"}
 OPTIONAL = {"annotations", "citation", "doi", "access", "redistributable", "default_off", "trials", "time_zone",
-            *DIALECT}
+            "offsets_s",             *DIALECT}
 MODALITY_REQUIRED = {"file", "columns", "sfreq_hz", "unit"}
 MODALITY_OPTIONAL = {"format", "time_column", "max_gap_s", "time_unit", "time_origin", "past_end", *DIALECT}
 DEVICE_OPTIONAL = {"format", "stream", "offset_s", "max_gap_s", "past_end"}
@@ -35,15 +35,16 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Table:
-    """Where one modality lies: file pattern, channels, rate, unit; time column and clock if irregular.
+    """Where one modality lies: file patterns, channels, rate, unit; time column and clock if irregular.
 
-    ``columns`` are the channels' names, ``sources`` what the file calls them.
+    ``files``: one pattern, or a device's list of those of one recording. ``columns`` are the channels' names,
+    ``sources`` what the file calls them.
 
     ``format`` is ``table`` or a device's (:data:`himoe.datasets.devices.FORMATS`); ``stream``: a device's
     stream, by name or kind; ``offset_s``: the beginning of its file on the trials' clock, where that was said.
     """
 
-    file: str
+    files: tuple[str, ...]
     columns: tuple[str, ...]
     sfreq_hz: float
     unit: str
@@ -69,7 +70,12 @@ class Table:
     @property
     def continuous(self) -> bool:
         """Whether one file holds many trials."""
-        return "{trial}" not in self.file
+        return "{trial}" not in self.files[0]
+
+    @property
+    def by_runs(self) -> bool:
+        """Whether its files are told by a run in their names."""
+        return "{run}" in self.files[0]
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,10 @@ class Trials:
 
 @dataclass(frozen=True)
 class Description:
-    """The checked content of ``dataset.yaml`` that reading needs."""
+    """The checked content of ``dataset.yaml`` that reading needs.
+
+    ``offsets_s``: file name -> where the file begins on the clock of the first one of the same recording.
+    """
 
     dimensions: tuple[str, ...]
     scale: tuple[float, float]
@@ -108,6 +117,7 @@ class Description:
     events: Events | None = None
     trials: Trials = Trials()
     time_zone: str | None = None
+    offsets_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def devices(self) -> dict[str, Table]:
@@ -159,10 +169,15 @@ def _description(where: Path, raw: Mapping[str, Any]) -> Description:
         raise bad_input(f"{where}: default_off", " ".join(default_off), "modalities of this file", "correct the names")
     annotations = raw.get("annotations")
     ratings, events = _ratings(f"{where}: ratings", raw["ratings"], tables)
+    trials = _trials(f"{where}: trials", raw.get("trials", {}), tables)
+    if events is not None and "{run}" in ratings and (trials.clock is None or not tables[trials.clock].by_runs):
+        raise bad_input(f"{where}: ratings: events", shown(ratings), "{run} in the file of trials: clock, too",
+                        "say {run} in both, or in none")
     return Description(
         dimensions, (low, high), tables, ratings,
         None if annotations is None else _inside(f"{where}: annotations", annotations), default_off, dialect, events,
-        _trials(f"{where}: trials", raw.get("trials", {}), tables), _zone(f"{where}: time_zone", raw.get("time_zone")))
+        trials, _zone(f"{where}: time_zone", raw.get("time_zone")),
+        _offsets(f"{where}: offsets_s", raw.get("offsets_s", {}), tables))
 
 
 def _checked(where: object, check: Any, name: Any) -> str:
@@ -180,8 +195,9 @@ def _ratings(where: str, raw: Any, tables: Mapping[str, Table]) -> tuple[str, Ev
         return _inside(where, raw), None
     _check_keys(where, raw, EVENTS_REQUIRED, EVENTS_OPTIONAL)
     file = _inside(f"{where}: events", raw["events"])
-    if set(PLACEHOLDER.findall(file)) != {"subject"}:
-        raise bad_input(f"{where}: events", shown(file), "a name with {subject}", "correct it")
+    if set(PLACEHOLDER.findall(file)) not in ({"subject"}, {"subject", "run"}):
+        raise bad_input(f"{where}: events", shown(file), "a name with {subject}, and {run} where there are runs",
+                        "correct it")
     if not all(table.is_device and table.continuous for table in tables.values()):
         raise bad_input(where, "events, and a modality with one file a trial", "recordings that hold many trials",
                         "give a table of ratings instead")
@@ -191,24 +207,49 @@ def _ratings(where: str, raw: Any, tables: Mapping[str, Table]) -> tuple[str, Ev
 
 def _table(where: str, entry: Any, usual: Dialect) -> Table:
     _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL | DEVICE_OPTIONAL)
-    file = _inside(f"{where}: file", entry["file"])
     said = entry.get("format")
-    form = format_of(where, file, None if said is None else text(f"{where}: format", said))
+    files, form = _files(f"{where}: file", entry["file"], None if said is None else text(f"{where}: format", said))
     _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL if form == TABLE else DEVICE_OPTIONAL)
-    found = set(PLACEHOLDER.findall(file))
-    if found != {"subject", "trial"} and (form == TABLE or found != {"subject"}):
-        raise bad_input(f"{where}: file", shown(file), "a name with {subject} and {trial}" +
-                        ("" if form == TABLE else ", or with {subject}") + ", and no other braces", "correct it")
     sfreq_hz = _above_zero(f"{where}: sfreq_hz", entry["sfreq_hz"])
     time_column, clock = _clock(where, entry, sfreq_hz) if form == TABLE else (None, _gap(where, entry, sfreq_hz))
     past_end = _one_of(f"{where}: past_end", entry.get("past_end", "refuse"), PAST_END)
     stream, offset_s = entry.get("stream"), entry.get("offset_s")
     sources, columns = _columns(f"{where}: columns", entry["columns"])
-    return Table(file, columns, sfreq_hz,
+    return Table(files, columns, sfreq_hz,
                  text(f"{where}: unit", entry["unit"]), time_column, clock, past_end == "cut",
                  _dialect(where, entry, usual), sources, form,
                  None if stream is None else text(f"{where}: stream", stream),
                  None if offset_s is None else number(f"{where}: offset_s", offset_s))
+
+
+def _files(where: str, raw: Any, said: str | None) -> tuple[tuple[str, ...], str]:
+    """The patterns of a modality's files and their format: one, or a list of those that are one recording."""
+    names = _names(where, raw) if isinstance(raw, list) else (raw,)
+    files = tuple(_inside(where, name) for name in names)
+    forms = {format_of(where.removesuffix(": file"), file, said) for file in files}
+    if len(files) > 1 and (TABLE in forms or len(forms) > 1 or len({"{trial}" in file for file in files}) > 1):
+        raise bad_input(where, shown(raw), "files of one recording by a device", "name one file, or several of a kind")
+    for file in files:
+        found = set(PLACEHOLDER.findall(file))
+        known = [{"subject", "trial"}]
+        if TABLE not in forms:
+            known += [{"subject"}] if len(files) > 1 else [{"subject"}, {"subject", "run"}, {"subject", "trial", "run"}]
+        if found not in known:
+            raise bad_input(where, shown(file), "a name with {subject} and {trial}" +
+                            ("" if TABLE in forms else ", or with {subject}") + ", and no other braces" +
+                            ("" if TABLE in forms or len(files) > 1 else " but {run}"), "correct it")
+    return files, forms.pop()
+
+
+def _offsets(where: str, raw: Any, tables: Mapping[str, Table]) -> Mapping[str, float]:
+    """By the names of files, below the folder of ``dataset.yaml``."""
+    if not isinstance(raw, dict):
+        raise bad_input(where, shown(raw), "file names and seconds", "write anna_2.edf: 612.5")
+    files = dict.fromkeys(file for table in tables.values() if table.is_device for file in table.files)
+    for name in raw:
+        if not isinstance(name, str) or not any(ids_in(name, file) for file in files):
+            raise bad_input(where, f"the name {shown(name)}", f"the name of a file of {' '.join(files)}", "correct it")
+    return {name: number(f"{where}: {name}", value) for name, value in raw.items()}
 
 
 def _columns(where: str, value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -235,7 +276,7 @@ def _trials(where: str, raw: Any, tables: Mapping[str, Table]) -> Trials:
         raise bad_input(where, "end without start", "both, or start alone", "say which marker starts a trial")
     clock = raw.get("clock")
     if clock is None:
-        one_file = len({tables[name].file for name in devices}) == 1
+        one_file = len({tables[name].files for name in devices}) == 1
         clock = devices[0] if one_file else None
     else:
         clock = _one_of(f"{where}: clock", clock, tuple(devices))

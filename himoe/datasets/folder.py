@@ -31,8 +31,9 @@ from himoe.datasets.devices import patterns_of
 from himoe.datasets.event_ratings import event_files
 from himoe.datasets.folder_tables import (
     Ratings,
-    file_of,
+    files_of,
     files_without_rating,
+    finder,
     is_there,
     named,
     notes_on_annotations,
@@ -42,6 +43,13 @@ from himoe.datasets.folder_tables import (
 )
 from himoe.datasets.grid import on_grid
 from himoe.datasets.links import require_inside
+from himoe.datasets.participants import (
+    PARTICIPANTS,
+    folders_without_row,
+    participants_file,
+    read_participants,
+    rows_without_folder,
+)
 from himoe.datasets.pattern import as_glob
 from himoe.datasets.tablefile import has_rows, read_table
 
@@ -78,9 +86,11 @@ def file_patterns(root: Path) -> tuple[str, ...]:
     """Glob patterns, relative to *root*, of the files the description names."""
     _, description = load_description(root)
     names = [description.ratings] + ([description.annotations] if description.annotations else [])
-    recordings = [pattern for table in description.tables.values() for pattern in
-                  (patterns_of(table.format, as_glob(table.file)) if table.is_device else (as_glob(table.file),))]
-    return (DESCRIPTION, *dict.fromkeys(recordings), *(as_glob(name) for name in names))
+    recordings = [pattern for table in description.tables.values()
+                  for file in map(as_glob, table.files)
+                  for pattern in (patterns_of(table.format, file) if table.is_device else (file,))]
+    bids = [PARTICIPANTS] if participants_file(description, root) is not None else []
+    return (DESCRIPTION, *bids, *dict.fromkeys(recordings), *(as_glob(name) for name in names))
 
 
 # --- what is there ------------------------------------------------------------------------------
@@ -101,10 +111,11 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
     problems: list[str] = []
     readable: set[str] = set()
     seen: dict[tuple[str, Path], str] = {}  # of recordings that hold many trials
+    find = finder(root, description)
     silent: list[tuple[str, str]] = []  # trials without a sample: subject, and how a sentence names it
     for row, (subject, trial) in enumerate(ratings.trials()):
-        states = [_state(root, file_of(root, table, subject, trial), name, table, options, problems, seen)
-                  for name, table in description.tables.items()]
+        states = [_state(root, path, name, table, options, problems, seen) for name, table in description.tables.items()
+                  for path in find(name, subject, trial).values()]
         missing += [path.relative_to(root).as_posix() for path, state in states if state == "absent"]
         if any(state == "rows" for _, state in states):
             readable.add(subject)
@@ -120,7 +131,27 @@ def _inspect(description: Description, root: Path, options: Mapping[str, str]) -
     problems += [f"No signal file at all for {' '.join(unread)}."] if unread else []
     problems += files_without_rating(description, root, ratings)
     problems += _annotation_problems(description, root, ratings)
-    return Inventory(tuple(sorted(readable)), tuple(dict.fromkeys(missing)), tuple(problems))
+    people = _people(description, root, readable, options, problems)
+    return Inventory(people, tuple(dict.fromkeys(missing)), tuple(problems))
+
+
+def _people(description: Description, root: Path, readable: set[str], options: Mapping[str, str],
+            problems: list[str]) -> tuple[str, ...]:
+    """Those who can be read, by name, or those of them whom ``participants.tsv`` has, in its order."""
+    path = participants_file(description, root)
+    if path is None:
+        return tuple(sorted(readable))
+    people = read_participants(require_inside(root, path, options))
+    unlisted, absent = folders_without_row(root, people), rows_without_folder(root, people)
+    if unlisted:
+        problems.append(f"{path}: no row of {named(unlisted, 'folder')}: left out.")
+    if absent:
+        problems.append(f"{path}: no folder of {named(absent, 'row')}.")
+    found = tuple(one for one in people if one in readable)
+    if not found:
+        raise bad_input(path, f"no row of the people with recordings ({' '.join(sorted(readable))})", "a row a person",
+                        "add them, or move the table away")
+    return found
 
 
 def _state(root: Path, path: Path, name: str, table: Table, options: Mapping[str, str], problems: list[str],
@@ -202,8 +233,10 @@ def _signals(description: Description, root: Path, key: tuple[str, str], wanted:
              options: Mapping[str, str], said: Said) -> dict[str, Signal]:
     signals = {}
     for name, table in description.tables.items():
-        path = file_of(root, table, *key)
-        if name in wanted and not table.is_device and path.is_file():
+        if name not in wanted or table.is_device:
+            continue
+        path = files_of(root, table, *key)[""]
+        if path.is_file():
             signal = _signal(require_inside(root, path, options), table, duration_s, said)
             if signal.data.size:
                 signals[name] = signal

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from himoe.datasets.description import LONGEST_NAME, Description, Table
 from himoe.datasets.devices import is_recording
 from himoe.datasets.event_ratings import read_event_ratings
 from himoe.datasets.grid import check_times
-from himoe.datasets.pattern import as_glob, filled, ids_in
+from himoe.datasets.pattern import ANY, as_glob, filled, ids_in, in_order, plain_run
 from himoe.datasets.tablefile import read_table
 from himoe.datasets.texttable import TextTable, cell_error
 
@@ -54,6 +55,10 @@ class Ratings:
         found = self.table.texts.get("start_time")
         return None if found is None else found[row]
 
+    def run(self, row: int) -> str | None:
+        """The run whose beginning ``start_s`` counts from, None where the table does not say."""
+        return plain_run(self.table.texts["run"][row]) or None if "run" in self.table.texts else None
+
     def stimulus(self, row: int) -> str:
         """The stimulus; without such a column, the trial's name."""
         return self.table.texts.get("stimulus", self.table.texts["trial"])[row]
@@ -71,7 +76,7 @@ def read_ratings(description: Description, root: Path) -> Ratings:
     else:
         times = description.devices != {}
         table = _with_lengths(path, read_table(path, ("subject", "trial"), description.dimensions,
-                                               ("stimulus", *(["start_time"] if times else [])),
+                                               ("stimulus", *(["start_time", "run"] if times else [])),
                                                ("duration_s", *(["start_s", "end_s"] if times else [])),
                                                description.dialect))
     for name in ("subject", "trial"):
@@ -113,7 +118,8 @@ def _with_unlisted(description: Description, root: Path, ratings: Ratings) -> Ra
     if not found:
         return ratings
     people, trials = (list(ids) for ids in zip(*found, strict=True))
-    added = {"subject": people, "trial": trials, "stimulus": trials, "start_time": [""] * len(found)}
+    added = {"subject": people, "trial": trials, "stimulus": trials, "start_time": [""] * len(found),
+             "run": [""] * len(found)}
     table = ratings.table
     texts = {name: values + added[name] for name, values in table.texts.items()}
     numbers = {name: np.concatenate([values, np.full(len(found), np.nan)]) for name, values in table.numbers.items()}
@@ -126,7 +132,7 @@ def _trials_on_disk(description: Description, root: Path, people: Set[str]) -> I
     Names that fit one of the *people* are theirs.
     """
     seen = {description.ratings, description.annotations}
-    patterns = {table.file: table for table in description.tables.values() if not table.continuous}
+    patterns = {file: table for table in description.tables.values() if not table.continuous for file in table.files}
     for pattern, table in sorted(patterns.items(), key=lambda item: -len(item[0])):
         for path in root.glob(as_glob(pattern)):
             name = path.relative_to(root).as_posix()
@@ -134,9 +140,9 @@ def _trials_on_disk(description: Description, root: Path, people: Set[str]) -> I
                 continue
             seen.add(name)
             known = (ids_in(name, pattern, re.escape(person)) for person in sorted(people))
-            ids = next((one for one in known if one), None) or ids_in(name, pattern, "[^/]+?")
+            ids = next((one for one in known if one), None) or ids_in(name, pattern)
             if ids is not None:
-                yield ids
+                yield ids.subject, ids.trial
 
 
 def _check_scale(path: Path, name: str, values: np.ndarray, scale: tuple[float, float]) -> None:
@@ -203,11 +209,12 @@ def unknown_annotations(description: Description, root: Path, ratings: Ratings) 
 def files_without_rating(description: Description, root: Path, ratings: Ratings) -> list[str]:
     """A sentence on files that fit a pattern, of trials that the ratings do not have."""
     known = {root / description.ratings, root / (description.annotations or description.ratings)}
+    find = finder(root, description)
     for key in ratings.trials():
-        known |= {file_of(root, table, *key) for table in description.tables.values()}
+        known |= {path for name in description.tables for path in find(name, *key).values()}
     extra = set()
     for table in description.tables.values():
-        extra |= {path.relative_to(root).as_posix() for path in root.glob(as_glob(table.file))
+        extra |= {path.relative_to(root).as_posix() for file in table.files for path in root.glob(as_glob(file))
                   if path not in known and is_there(table, path)}
     return [f"{root / description.ratings}: no rating for {named(sorted(extra), 'file')}: not used."] if extra else []
 
@@ -217,9 +224,36 @@ def is_there(table: Table, path: Path) -> bool:
     return is_recording(path, table.format) if table.is_device else path.is_file()
 
 
-def file_of(root: Path, table: Table, subject: str, trial: str) -> Path:
-    """The file of one modality and trial."""
-    return root / filled(table.file, subject, trial)
+def files_of(root: Path, table: Table, subject: str, trial: str) -> dict[str, Path]:
+    """The files of one modality and trial by their run: "" = the only one; those of a list count from 1 on.
+
+    With ``{run}`` in the pattern those that are there, or one that cannot be; else whether they are there or not.
+    """
+    paths = [root / filled(file, subject, trial) for file in table.files]
+    if len(paths) > 1:
+        return {str(k): path for k, path in enumerate(paths, 1)}
+    if not table.by_runs:
+        return {"": paths[0]}
+    pattern, found = table.files[0], dict[str, Path]()
+    for path in sorted(root.glob(as_glob(pattern, subject=subject, trial=trial)), key=lambda one: in_order(str(one))):
+        name = path.relative_to(root).as_posix()
+        ids = ids_in(name, pattern, re.escape(subject), re.escape(trial) or ANY)
+        if ids is not None and is_there(table, path):
+            if ids.run in found:
+                raise bad_input(path, f"run {ids.run!r} again", f"it once ({found[ids.run].name})", "rename a file")
+            found[ids.run] = path
+    return found or {"": paths[0]}
+
+
+def finder(root: Path, description: Description) -> Callable[[str, str, str], Mapping[str, Path]]:
+    """:func:`files_of` by modality, subject and trial; recordings are not looked for again with each trial."""
+
+    @cache
+    def find(name: str, subject: str, trial: str) -> Mapping[str, Path]:
+        return files_of(root, description.tables[name], subject, trial)
+
+    continuous = {name for name, table in description.tables.items() if table.continuous}
+    return lambda name, subject, trial: find(name, subject, "" if name in continuous else trial)
 
 
 def named(items: Sequence[str], what: str) -> str:

@@ -20,6 +20,7 @@ from himoe.datasets.description import DESCRIPTION
 from himoe.datasets.devices import FORMATS, ending_of, open_device, text_format
 from himoe.datasets.devices.contract import DeviceFile, Stream
 from himoe.datasets.devices.units import unit_factor
+from himoe.datasets.pattern import as_glob, in_order
 from himoe.datasets.texttable import read_names
 from himoe.inspection.devices import is_e4_folder
 from himoe.prepare.signals import standard_places
@@ -28,6 +29,7 @@ LEVELS = 4  # folders below the given one that are looked into
 TRIED = 8  # recordings of one kind that are opened until one tells its modalities
 MARKERS = 8  # that are listed
 BIDS = re.compile(r"sub-([0-9A-Za-z]+)")
+RUN = re.compile(r"(?<=[_/-])((?:run|part)[_-]?)\d+(?=[_.-][^/]*$|$)", re.IGNORECASE)
 EVENTS = "_events.tsv"
 # modality -> what its streams or channels are called; the first that fits
 NAMES: Mapping[str, re.Pattern[str]] = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in {
@@ -145,15 +147,23 @@ def recordings(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def patterns(root: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Names with {subject} (and {trial}) for recordings of one format, and which they stand for."""
+    """Names with {subject} (and {trial} or {run}) for recordings of one format, and which they stand for."""
     found: dict[str, list[Path]] = {}
     names = [path.relative_to(root) for path in paths]
+    in_runs = [Path(without_run(name.as_posix())) for name in names]
+    if len(set(in_runs)) < len(names):  # some differ by their run alone
+        names = in_runs
     inside: dict[Path, list[str]] = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         inside.setdefault(name.parent, []).append(name.name)
     for path, name in zip(paths, names, strict=True):
         found.setdefault(_pattern(name, inside), []).append(path)
     return found
+
+
+def without_run(name: str) -> str:
+    """``anna/run2.xdf`` as ``anna/run{run}.xdf``; ``part2.xdf`` alone may be a person."""
+    return RUN.sub(r"\1{run}", name, count=1)
 
 
 def _pattern(name: Path, inside: Mapping[Path, list[str]]) -> str:
@@ -162,8 +172,11 @@ def _pattern(name: Path, inside: Mapping[Path, list[str]]) -> str:
         return name.as_posix().replace(bids[0], "sub-{subject}")
     ending = "".join(name.suffixes[-2:]) if name.suffix == ".gz" else name.suffix
     if len(name.parts) == 1:
-        return f"{{subject}}{ending}"
+        run = re.search(r"[_-][A-Za-z]+[_-]?\{run\}", name.name)
+        return "{subject}" + (name.name[run.start():] if run else ending)
     below = Path(*name.parts[1:])
+    if "{run}" in below.name and below.name.startswith(name.parts[0]):  # anna/anna_run2.xdf
+        return (Path("{subject}") / below.parent / below.name.replace(name.parts[0], "{subject}", 1)).as_posix()
     others = [names for folder, names in inside.items() if folder != Path(".")]
     a_person = all(below.name in names for names in others)  # the same name in everybody's folder ...
     trial = any(len(names) > 1 for names in others) and re.search(r"\d", below.stem)  # ... but t1, t2 are trials
@@ -260,17 +273,32 @@ def _head(root: Path, found: Sequence[Found]) -> list[str]:
     lines = ["# Proposed from the files; edit what is marked EDIT. Every key: docs/devices.md.",
              *(f"# {len(one.paths)} of {one.pattern} ({one.form})" for one in found),
              f"name: {name}", f"title: {_quoted(root.resolve().name)}            # EDIT", "licence: private"]
-    events = next((pattern for pattern in _events(root)), None)
+    events = next((pattern for pattern in _events(root, "{run}" in clock.pattern)), None)
     dimensions = _rated(root, events)
     lines += [f"dimensions: [{', '.join(dimensions or DIMENSIONS[:2])}]", "scale: [1, 9]            # EDIT",
               "threshold: 5            # EDIT"]
     if any(start is not None and not start.zoned for start in starts):
         lines.append("# time_zone: Europe/Berlin            # where the wall clock hung; needed beside files in UTC")
+    lines += _offsets(root, found)
     if events is not None and dimensions:
         lines += ["ratings:", f"  events: {_quoted(events)}"]
     else:
         lines.append("ratings: ratings.csv            # EDIT: subject, trial, stimulus and a column for each dimension")
     return [*lines, *_trials(clock, events is not None and bool(dimensions))]
+
+
+def _offsets(root: Path, found: Sequence[Found]) -> list[str]:
+    """What is asked of a person where the files of one recording carry no date."""
+    later = []
+    for one in found:
+        if "{run}" in one.pattern and one.first.start is None and one.form != "bids_physio":
+            names = sorted((path.relative_to(root).as_posix() for path in one.paths), key=in_order)
+            seen = [without_run(name) for name in names]
+            later += [name for k, name in enumerate(names) if seen[k] in seen[:k]]
+    if not later:
+        return []
+    return ["offsets_s:            # EDIT: seconds from the beginning of a person's first file to that of each below",
+            *(f"  {_quoted(name)}: 0" for name in later)]
 
 
 def _trials(clock: Found, by_events: bool) -> list[str]:
@@ -287,11 +315,11 @@ def _trials(clock: Found, by_events: bool) -> list[str]:
             "start, end"]
 
 
-def _events(root: Path) -> list[str]:
+def _events(root: Path, by_runs: bool) -> list[str]:
     """Patterns of tables of events of a BIDS folder."""
-    found = Counter(path.relative_to(root).as_posix().replace(match[0], "sub-{subject}")
-                    for path in sorted(root.glob(f"sub-*/**/*{EVENTS}"))
-                    if (match := BIDS.match(path.relative_to(root).as_posix())) is not None)
+    names = [path.relative_to(root).as_posix() for path in sorted(root.glob(f"sub-*/**/*{EVENTS}"))]
+    found = Counter((without_run(name) if by_runs else name).replace(match[0], "sub-{subject}") for name in names
+                    if (match := BIDS.match(name)) is not None)
     return [pattern for pattern, _ in found.most_common()]
 
 
@@ -301,7 +329,7 @@ def _rated(root: Path, events: str | None) -> list[str]:
 
     if events is None:
         return []
-    path = next(iter(sorted(root.glob(events.replace("{subject}", "*")))))
+    path = next(iter(sorted(root.glob(as_glob(events)))))
     names, _ = read_names(path, TABS)
     return [name for name in DIMENSIONS if name in names]
 

@@ -16,7 +16,7 @@ from himoe.datasets.base import COLLECT
 from himoe.datasets.devices import open_device
 from himoe.datasets.devices.contract import Marker
 from himoe.datasets.fetch import obtain_local
-from himoe.datasets.folder import folder_dataset
+from himoe.datasets.folder import file_patterns, folder_dataset
 
 SAMPLES = np.random.default_rng(4).integers(-300, 300, (3, 60 * 250)).astype(float)
 SKIN = 3 + np.arange(65 * 8)[:, np.newaxis] / 100  # begins 2.5 s before the EEG
@@ -65,6 +65,21 @@ def test_trials_and_ratings_are_rows_of_events(root: Path) -> None:
     assert "marks Cz as bad" in sea.notes[0]
     assert war.notes == ()
     np.testing.assert_allclose(war.signals["EDA"].data[0], SKIN[23 * 8:35 * 8, 0], rtol=1e-6)
+
+
+def test_people_are_the_rows_of_participants(root: Path) -> None:
+    (root / "sub-07").mkdir()
+    write_tsv(root / "participants.tsv", ["participant_id", "age"], [("sub-02", "n/a"), ("sub-03", 31)])
+    found = folder_dataset(root).inspect(root, {})
+    assert (found.subjects, found.problems) == (("02",), (
+        f"{root}/participants.tsv: no row of 2 folders (sub-01, sub-07): left out.",
+        f"{root}/participants.tsv: no folder of 1 row (sub-03)."))
+    assert "participants.tsv" in file_patterns(root)
+    for rows, message in ((["sub-03"], "no row of the people with recordings .01 02."), (["01"], "row 1"),
+                          (["sub-02", "sub-02"], "row 2")):
+        write_tsv(root / "participants.tsv", ["participant_id"], [(row,) for row in rows])
+        with pytest.raises(InputError, match=rf"participants\.tsv.*{message}"):
+            folder_dataset(root).inspect(root, {})
 
 
 def test_trials_named_by_a_column_and_all_rated_rows(root: Path) -> None:

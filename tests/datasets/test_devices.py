@@ -10,6 +10,7 @@ import pytest
 from device_files import (
     E4_START,
     e4_values,
+    pause_edf,
     write_brainvision,
     write_e4,
     write_edf,
@@ -24,8 +25,10 @@ from device_files import (
 )
 
 from himoe.core.errors import InputError
+from himoe.datasets.clock import Clock
 from himoe.datasets.devices import FORMATS, format_of, open_device, patterns_of
 from himoe.datasets.devices.contract import Marker, find_stream
+from himoe.datasets.devices.cut import cut_stream
 from himoe.datasets.devices.units import unit_factor
 
 START = datetime.datetime(2024, 3, 1, 14, 5, 10, 250_000)  # a wall clock's time
@@ -87,13 +90,45 @@ def test_an_edf_that_was_cut_off_says_so(tmp_path: Path) -> None:
     assert "10 records, 9 are whole" in file.notes[0]
 
 
-def test_an_interrupted_edf_is_refused(tmp_path: Path) -> None:
-    path = write_edf(tmp_path / "a.edf", {"Fp1": (eeg(1, 1280)[0], 128, "uV")}, START, [(2, "x")])
-    content = path.read_bytes().replace(b"EDF+C", b"EDF+D").replace(b"+5.25\x14\x14", b"+9.25\x14\x14")
-    path.write_bytes(content)
+@pytest.mark.parametrize("ending", ["edf", "bdf"])
+def test_pauses_of_an_interrupted_edf_are_gaps(tmp_path: Path, ending: str) -> None:
+    fast, slow = np.arange(1280.0), np.arange(80.0)
+    codes = np.where(np.arange(160) < 72, 0, 5)  # from the first half of record 4 on
+    path = write_edf(tmp_path / f"a.{ending}", {"Cz": (fast, 128, "uV"), "Status": (codes, 16, "Boolean"),
+                                                "T": (slow, 8, "degC")}, START, [(2.5, "long enough for times")])
+    onsets_s = np.array([0.25, 1.25, 2.25, 3.25, 6.75, 7.75, 8.75, 108.875, 109.875, 110.875])
+    pause_edf(path, [f"+{onset:g}" for onset in onsets_s])
+    if ending == "bdf":
+        path.write_bytes(_with_status(path.read_bytes(), codes))
     file = open_device(path, "edf")
-    with pytest.raises(InputError, match="interruptions"):
-        file.streams[0].read(0, 10, [0])
+    assert file.start is not None
+    assert (file.start.unix_s, file.duration_s, file.breaks_s) == (pytest.approx(UNIX_S), 111.625, ())
+    assert "paused 2 times" in file.notes[0]
+    marks = [(round(mark.time_s, 6), mark.text) for mark in file.markers()]
+    assert marks == [(2.5, "long enough for times"), *([(7.0, "5")] if ending == "bdf" else [])]
+    for name, data, rate in (("Cz", fast, 128), ("T", slow, 8)):
+        stream, picks = find_stream(file, [name], None)
+        expected = np.full(120 * rate, np.nan)
+        for record, onset in enumerate(onsets_s - 0.25):
+            first = round((onset - 2) * rate) + 3 * rate
+            expected[first:first + rate] = data[record * rate:(record + 1) * rate]
+        about = ("a", stream, picks, stream.units[picks[0]], Clock(rate, np.inf))
+        found = cut_stream(*about, 2.0, 110 * rate)
+        np.testing.assert_allclose(found.data[0], expected[3 * rate:113 * rate], atol=8000 / 2**16)
+        assert not cut_stream(*about, 20.0, 60 * rate).inside
+
+
+@pytest.mark.parametrize(("onsets", "message"), [
+    ("+0 +1 +3 +2.5 +7", "record 4: found one that begins at 2.5 s, .* ends at 4 s"),
+    ("+0 +1 +2 +x +4", "record 4: found no time"), ("+0 +1 +2 +3 +7e9", "record 5: found no time"),
+    ("+0 +1 +2 +3 +7000000", "pauses of up to 7 days")])
+def test_an_interrupted_edf_that_goes_back_in_time_is_refused(tmp_path: Path, onsets: str, message: str) -> None:
+    path = write_edf(tmp_path / "a.edf", {"Cz": (eeg(1, 640)[0], 128, "uV")}, None, [(2, "long enough for times")])
+    with pytest.raises(InputError, match=message):
+        open_device(pause_edf(path, onsets.split()), "edf")
+    path.write_bytes(path.read_bytes().replace(b"EDF+D", b"EDF+C"))
+    with pytest.raises(InputError, match=r"EDF\+C|annotations"):
+        open_device(path, "edf").markers()
 
 
 @pytest.mark.parametrize(("content", "message"), [

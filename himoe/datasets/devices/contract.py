@@ -6,9 +6,10 @@ Legend: C channels, N samples, K chosen samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -60,7 +61,10 @@ class Stream:
     read : (first, last, picks) -> (C, last - first) float
         Samples of the channels *picks*, in ``units``; NaN = lost.
     times_s : () -> (N,) float64, or None
-        A time for each sample on the file's clock; None = ``start_s`` and ``sfreq_hz`` say it all.
+        A time for each sample on the file's clock; None = ``start_s``, ``sfreq_hz`` and ``pieces`` say it all.
+    pieces : (time, number of a sample), ...
+        Where recording paused: the first sample of each stretch and its time on the file's clock, in order; none = one
+        stretch from ``start_s`` on.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Stream:
     start_s: float
     read: Callable[[int, int, Sequence[int]], np.ndarray]
     times_s: Callable[[], np.ndarray] | None = None
+    pieces: tuple[tuple[float, int], ...] = ()
 
     @property
     def end_s(self) -> float:
@@ -79,8 +84,15 @@ class Stream:
         if self.times_s is not None:
             times_s = self.times_s()
             return float(times_s[-1]) + (1 / self.sfreq_hz if self.sfreq_hz else 0.0) if len(times_s) else self.start_s
+        *_, (begin_s, _, count) = self.stretches()
         assert self.sfreq_hz is not None
-        return self.start_s + self.n_samples / self.sfreq_hz
+        return begin_s + count / self.sfreq_hz
+
+    def stretches(self) -> Iterator[tuple[float, int, int]]:
+        """Each stretch between pauses: its time, its first sample's number, how many samples."""
+        pieces = self.pieces or ((self.start_s, 0),)
+        for (begin_s, first), (_, following) in pairwise((*pieces, (0.0, self.n_samples))):
+            yield begin_s, first, following - first
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,8 @@ class DeviceFile:
 
     ``start``: the date and time at 0 of its clock, None where it carries none. ``markers``: in order of time.
     ``breaks_s``: where recording stopped and went on later, so that the clock says too little from there on.
-    ``notes``: what a person should know, as sentences. ``files``: all files that it consists of.
+    ``notes``: what a person should know, as sentences. ``files``: all files that it consists of. ``computer_s``: 0 of
+    its clock on one of the recording computer that goes on from file to file, None where there is none.
     """
 
     path: Path
@@ -99,6 +112,7 @@ class DeviceFile:
     breaks_s: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    computer_s: float | None = None
 
     @property
     def duration_s(self) -> float:

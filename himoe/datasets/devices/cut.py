@@ -94,16 +94,19 @@ def cut_stream(where: str, stream: Stream, picks: Sequence[int], unit: str, cloc
 
 def _reaches(stream: Stream, start_s: float, n_samples: int) -> bool:
     assert stream.sfreq_hz is not None
-    return n_samples > 0 and stream.start_s < start_s + n_samples / stream.sfreq_hz and stream.end_s > start_s
+    rate_hz = stream.sfreq_hz
+    return n_samples > 0 and any(begin_s < start_s + n_samples / rate_hz and begin_s + count / rate_hz > start_s
+                                 for begin_s, _, count in stream.stretches())
 
 
 def _by_index(stream: Stream, picks: Sequence[int], start_s: float, n_samples: int) -> np.ndarray:
     assert stream.sfreq_hz is not None
-    first = round((start_s - stream.start_s) * stream.sfreq_hz)
-    low, high = max(first, 0), min(first + n_samples, stream.n_samples)
     data = np.full((len(picks), n_samples), np.nan)
-    if high > low:
-        data[:, low - first:high - first] = stream.read(low, high, picks)
+    for begin_s, number, count in stream.stretches():
+        first = round((start_s - begin_s) * stream.sfreq_hz)  # of the trial, from the first of the stretch
+        low, high = max(first, 0), min(first + n_samples, count)
+        if high > low:
+            data[:, low - first:high - first] = stream.read(number + low, number + high, picks)
     return data
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -21,23 +21,33 @@ import numpy as np
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import require_file
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain, said_by
+from himoe.datasets.devices.edf_times import record_times, stretches
 
 SAMPLE_BYTES = {b"0       ": 2, b"\xffBIOSEMI": 3}
 FIXED, OF_A_SIGNAL, BEFORE_SAMPLES = 256, 256, 216  # bytes of a header: of the whole, of a signal, before its samples
 BLOCK_BYTES = 2**22  # of records looked at together
 STATUS = "Status"  # BioSemi's trigger channel; its low 8 bits are the trigger
+INTERRUPTED = (b"EDF+D", b"BDF+D")
 DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where records lie: bytes before them, bytes of one, how many are whole, seconds of one."""
+    """Where records lie: bytes before them, bytes of one, how many are whole, seconds of one.
+
+    ``times_s``: when each began, from the beginning of the first; None = one after the other.
+    """
 
     path: Path
     header: bytes
     record_bytes: int
     n_records: int
     record_s: float
+    times_s: np.ndarray | None = None
+
+    def began_s(self, record: int) -> float:
+        """When a record began, from the beginning of the first."""
+        return record * self.record_s if self.times_s is None else float(self.times_s[record])
 
     def records(self, first: int, last: int) -> Any:
         """edfio's view of some records."""
@@ -61,11 +71,13 @@ class Layout:
 def open_edf(path: Path) -> DeviceFile:
     """Open an EDF, EDF+ or BDF file; one stream a rate. A last record that is not whole is left out and noted.
 
+    Where recording paused (EDF+D), its records say when.
+
     Raises
     ------
     InputError
-        If it is no such file, holds no signal or no whole record, or (told when markers or samples are first asked for)
-        recording was interrupted.
+        If it is no such file, holds no signal or no whole record, a record of an EDF+D has no time or one before the
+        last record's end, or (told when markers are first asked for) a file that says it is continuous is not.
     """
     notes: list[str] = []
     try:
@@ -108,7 +120,26 @@ def _layout(path: Path, notes: list[str]) -> Layout:
     if rest or said > n_records:
         notes.append(f"{path}: the header says {said} records, {n_records} are whole: the file was cut off; the rest "
                      "is missing.")
-    return Layout(path, header, record_bytes, n_records, record_s)
+    return Layout(path, header, record_bytes, n_records, record_s,
+                  _times(path, header, samples, width, n_records, record_s, notes))
+
+
+def _times(path: Path, header: bytes, samples: Sequence[int], width: int, n_records: int, record_s: float,
+           notes: list[str]) -> np.ndarray | None:
+    """When the records of an EDF+D began; None for the others."""
+    if header[192:197] not in INTERRUPTED:
+        return None
+    labels = [header[FIXED + 16 * k:FIXED + 16 * (k + 1)].rstrip() for k in range(len(samples))]
+    kept = next((k for k, label in enumerate(labels) if label == header[192:195] + b" Annotations"), None)
+    if kept is None or not 0 < record_s < math.inf:
+        raise bad_input(path, "pauses (EDF+D) and no times of its records", "a signal EDF Annotations, and the length "
+                        "of a record", "export the recording again")
+    times_s = record_times(path, len(header), width * sum(samples), n_records, width * sum(samples[:kept]),
+                           width * samples[kept], record_s)
+    pauses = len(stretches(times_s, record_s)) - 1
+    if pauses:
+        notes.append(f"{path}: recording paused {pauses} time{'s' * (pauses > 1)}: each is a gap.")
+    return times_s
 
 
 def _streams(layout: Layout, first: Any) -> Iterator[Stream]:
@@ -120,19 +151,19 @@ def _streams(layout: Layout, first: Any) -> Iterator[Stream]:
             raise bad_input(f"{layout.path}, channel {signal.label!r}", f"the range {signal.digital_min} to "
                             f"{signal.digital_max} for {signal.physical_min:g} to {signal.physical_max:g}",
                             "lowest below highest", "export it again without that channel")
-    sure = cache(partial(_require_uninterrupted, layout))
+    pieces = () if layout.times_s is None else stretches(layout.times_s, layout.record_s)
     for count in dict.fromkeys(signal.samples_per_data_record for signal in places.values()):
         chosen = [place for place, signal in places.items() if signal.samples_per_data_record == count]
         signals = [places[place] for place in chosen]
         yield Stream(f"{count / layout.record_s:g} Hz", "", tuple(one.label for one in signals),
                      tuple(one.physical_dimension for one in signals), count / layout.record_s,
-                     count * layout.n_records, 0.0, partial(_samples, layout, chosen, count, sure))
+                     count * layout.n_records, 0.0, partial(_samples, layout, chosen, count),
+                     pieces=tuple((begin_s, record * count) for begin_s, record in pieces))
 
 
-def _samples(layout: Layout, places: Sequence[int], count: int, sure: Callable[[], None], first: int, last: int,
+def _samples(layout: Layout, places: Sequence[int], count: int, first: int, last: int,
              picks: Sequence[int]) -> np.ndarray:
     """Samples of the signals *places*, *count* of each in a record."""
-    sure()
     begin, end = first // count, -(-last // count)
     if last <= first:
         return np.empty((len(picks), 0))
@@ -153,13 +184,8 @@ def _start(first: Any) -> Start | None:
     return Start(moment.replace(tzinfo=UTC).timestamp(), False)
 
 
-def _require_uninterrupted(layout: Layout) -> None:
-    if layout.header[192:197] in (b"EDF+D", b"BDF+D"):
-        _markers(layout)
-
-
 def _markers(layout: Layout) -> tuple[Marker, ...]:
-    """Annotations, and triggers of a BioSemi status channel; refuses a recording with interruptions."""
+    """Annotations, and triggers of a BioSemi status channel."""
     try:
         return _all_marks(layout)
     except InputError:
@@ -177,16 +203,17 @@ def _all_marks(layout: Layout) -> tuple[Marker, ...]:
         here_s = time.hour * 3600 + time.minute * 60 + time.second + time.microsecond / 1e6
         began = here_s if began is None else began
         off_s = (here_s - began - first * layout.record_s + DAY_S / 2) % DAY_S - DAY_S / 2
-        plus = layout.header[192:196] in (b"EDF+", b"BDF+")
-        if plus and (not view.is_continuous or abs(off_s) > 1e-3):
-            raise bad_input(layout.path, "a recording with interruptions (EDF+D)", "one without",
-                            "export its parts as files of their own")
-        marks += [Marker(first * layout.record_s + one.onset, plain(one.text)) for one in view.annotations]
+        sure = layout.times_s is not None or layout.header[192:196] not in (b"EDF+", b"BDF+")
+        if not sure and (not view.is_continuous or abs(off_s) > 1e-3):
+            raise bad_input(layout.path, "records that do not follow each other in a file that says they do (EDF+C)",
+                            "one that says that it paused (EDF+D)", "export the recording again")
+        marks += [Marker(layout.began_s(first) + one.onset, plain(one.text)) for one in view.annotations]
         if _is_bdf(layout) and STATUS in view.labels:
             signal = view.get_signal(STATUS)
             codes = np.asarray(signal.digital) & 0xFF
             changed = np.flatnonzero(np.diff(codes, prepend=code) != 0)
-            marks += [Marker(first * layout.record_s + k / signal.sampling_frequency, str(codes[k]))
-                      for k in changed if codes[k]]
+            count = signal.samples_per_data_record
+            marks += [Marker(layout.began_s(first + k // count) + k % count / signal.sampling_frequency, str(codes[k]))
+                      for k in changed.tolist() if codes[k]]
             code = int(codes[-1])
     return tuple(sorted(marks, key=lambda mark: mark.time_s))

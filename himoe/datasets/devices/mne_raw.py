@@ -14,7 +14,7 @@ import numpy as np
 
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import require_file
-from himoe.datasets._mat import HDF5, list_variables
+from himoe.datasets._mat_tags import check_tags
 from himoe.datasets.devices.contract import DeviceFile, Marker, Start, Stream, plain, said_by
 from himoe.datasets.devices.units import unit_factor
 
@@ -36,11 +36,8 @@ def open_brainvision(path: Path) -> DeviceFile:
 
 
 def open_eeglab(path: Path) -> DeviceFile:
-    """Open an EEGLAB .set of a continuous recording."""
-    with open(require_file(path), "rb") as stream:
-        is_v5 = HDF5 not in stream.read(520)
-    if is_v5:
-        list_variables(path)  # is it whole, and what it says?
+    """Open an EEGLAB .set of a continuous recording, as MATLAB v5; one of v7.3 (HDF5) is refused."""
+    check_tags(require_file(path))
     return _open(path, "read_raw_eeglab")
 
 

@@ -58,7 +58,7 @@ def open_xdf(path: Path) -> DeviceFile:
     notes = tuple(f"{path}: pyxdf says: {text}" for text in dict.fromkeys(said)
                   if "clock-segments differ" not in text)  # gaps without a new clock; seen in the stamps
     return DeviceFile(path, tuple(_stream(one, zero_s) for one in signals), _start(header), lambda: marks, (), notes,
-                      (path,))
+                      (path,), zero_s if firsts_s else None)
 
 
 def peek_xdf(path: Path) -> DeviceFile:
