@@ -115,10 +115,11 @@ def predictions(work: Path, params: dict[str, object], name: str) -> pd.DataFram
     run = f"{name}-features_ridge"
     study.prepare(ROOT, work, params)
     with inside(work):
-        plan("settings/protocols", "settings/lines.json")
+        plan("settings/protocols", "settings/filters", "settings/lines.json")
         download(name, f"data/raw/{name}")
         no_faces(Path(), name)
-        preprocess(name, f"data/raw/{name}", f"data/faces/{name}", f"data/signals/{name}")
+        preprocess(name, f"data/raw/{name}", f"data/faces/{name}", f"settings/filters/{name}.json",
+                   f"data/signals/{name}")
         window(name, f"data/signals/{name}", f"data/windows/{name}")
         features(name, f"data/windows/{name}", f"data/features/{name}")
         split(name, f"data/windows/{name}", f"data/folds/{name}", f"settings/protocols/{name}.txt")
