@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
-from pipeline_helpers import ROOT, commit, copy_code, run_ok
+from pipeline_helpers import ROOT, commit, new_clone, run_ok
 
 from himoe.simulate.generate import simulate_deap
 from himoe.simulate.request import SimulationParams
@@ -20,18 +20,6 @@ pytestmark = pytest.mark.slow
 README, EXPERIMENTS, DATASETS = ((ROOT / name).read_text(encoding="utf-8")
                                  for name in ("README.md", "docs/experiments.md", "docs/datasets.md"))
 REAL = re.compile(r"^dvc exp run ((?:-S \S+ )*-S sets\.(\w+)\.path=/data/\w+ (?:-S \S+ ?)*)", re.M)
-
-
-def new_clone(path: Path) -> Path:
-    """What `git clone` of the project gives, without its results."""
-    path.mkdir(parents=True)
-    copy_code(path)
-    (path / ".dvc").mkdir()
-    for name in ("params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
-        shutil.copy(ROOT / name, path / name)
-    run_ok(path, "git", "init", "-q", "-b", "main")
-    commit(path, "a clone")
-    return path
 
 
 @pytest.mark.parametrize("switches", [["missing_rate=0.3"], ["model.emotion_experts=0"], ["profile=paper"],
