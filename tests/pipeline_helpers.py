@@ -127,6 +127,19 @@ def new_project(project: Path, remote: Path) -> Path:
     return project
 
 
+def new_clone(path: Path, *more: str) -> Path:
+    """What `git clone` of the project gives, without its results; *more*: other files and folders to have."""
+    path.mkdir(parents=True)
+    copy_code(path)
+    for name in ("params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", *more):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy_one = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy_one(ROOT / name, path / name)
+    run_ok(path, "git", "init", "-q", "-b", "main")
+    commit(path, "a clone")
+    return path
+
+
 def commit(project: Path, message: str) -> None:
     """Commit everything git does not ignore."""
     run_ok(project, "git", "add", "-A")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
-from pipeline_helpers import ROOT, commit, copy_code, run_ok
+from pipeline_helpers import ROOT, commit, new_clone, run_ok
 
+from himoe.files import read_json
 from himoe.simulate.generate import simulate_deap
+from himoe.simulate.registry import SIMULATORS
 from himoe.simulate.request import SimulationParams
 from pipeline.docs import blocks
 from pipeline.stage import read_yaml
@@ -20,18 +22,6 @@ pytestmark = pytest.mark.slow
 README, EXPERIMENTS, DATASETS = ((ROOT / name).read_text(encoding="utf-8")
                                  for name in ("README.md", "docs/experiments.md", "docs/datasets.md"))
 REAL = re.compile(r"^dvc exp run ((?:-S \S+ )*-S sets\.(\w+)\.path=/data/\w+ (?:-S \S+ ?)*)", re.M)
-
-
-def new_clone(path: Path) -> Path:
-    """What `git clone` of the project gives, without its results."""
-    path.mkdir(parents=True)
-    copy_code(path)
-    (path / ".dvc").mkdir()
-    for name in ("params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
-        shutil.copy(ROOT / name, path / name)
-    run_ok(path, "git", "init", "-q", "-b", "main")
-    commit(path, "a clone")
-    return path
 
 
 @pytest.mark.parametrize("switches", [["missing_rate=0.3"], ["model.emotion_experts=0"], ["profile=paper"],
@@ -76,16 +66,26 @@ def test_a_clone_pulls_from_the_address_that_the_page_has_one_commit(tmp_path: P
     assert (tmp_path / "clone" / "code" / "plan.txt").is_file()
 
 
+def write_licensed(data: Path) -> None:
+    """A person's raw files of each set; DEAP in both layouts."""
+    for name, simulate in SIMULATORS.items():
+        simulate(data / name.upper(), SimulationParams(1, 2, 0), {}, 1)
+    simulate_deap(data / "dat", SimulationParams(1, 2, 0), "dat")
+    (data / "dat" / "data_preprocessed_python").rename(data / "DEAP" / "data_preprocessed_python")
+    shutil.rmtree(data / "dat")
+
+
 def test_the_commands_for_real_data_run_as_typed_and_push_nothing(tmp_path: Path) -> None:
-    """All of both pages, one after another; the first as far as an output that DVC keeps."""
+    """All of both pages, on files in the sets' own layouts; the first as far as an output that DVC keeps."""
     clone, data = new_clone(tmp_path / "project" / "clone"), tmp_path / "data"
-    simulate_deap(data / "DEAP", SimulationParams(1, 2, 0), "bdf")
+    write_licensed(data)
     commands = {switches.replace("/data", str(data)): name for switches, name in REAL.findall(README + DATASETS)}
     assert sorted(commands.values()) == ["amigos", "deap", "deap", "dreamer", "seed"]  # two layouts of DEAP
-    first, *others = (switches.split() for switches in commands)
-    run_ok(clone, "dvc", "exp", "run", *first, "face@deap")
-    for switches in others:
-        run_ok(clone, "dvc", "exp", "run", *switches, "code")
+    for k, (switches, name) in enumerate(commands.items()):
+        run_ok(clone, "dvc", "exp", "run", *switches.split(), f"download@{name}" if k else "face@deap")
+        found = read_json(clone / "data" / "raw" / name / "provenance.json")
+        assert found["label"] == f"{name.upper()} (real, local files)"
+        assert len(found["subjects"]) == 1
     sets = read_yaml(clone / "params.yaml")["sets"].values()
     assert [(one["source"], Path(one["path"]).parent) for one in sets] == [("local", data)] * 4
     run_ok(clone, "dvc", "push", "face@deap")

@@ -9,41 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from open_sets import FRAME_RATES, Clip, dump, write_clips, write_viewer
 
 from himoe.core.errors import InputError
 from himoe.datasets import ceap360vr
 
 N_HEAD = 299
-FRAME_RATES = {f"V{number}": 25 if number == 1 else 30 for number in range(1, 9)}
 FIXATIONS = [(0, 9, 1.0, -170.0), (60, 64, 2.0, 175.0), (100, 105, 4.0, 30.0), (203, 210, 5.0, -30.0),
              (1490, 1499, -3.0, 10.0)]
 TIMES = [0.15, 0.292, 0.408, 59.9]
 
 
-def dump(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8-sig")
-
-
 def write_person(root: Path, number: int) -> None:
-    def person(outer: str, inner: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        return {outer: [{"ParticipantID": f"P{number}", inner: entries}]}
-
     head = [{"ID": k, "Pitch": 0.1 * k, "Yaw": (k * 7 + 180) % 360 - 180} for k in range(1, N_HEAD + 1)]
     gaze = [{"StartFrame": a, "EndFrame": b, "Pitch": p, "Yaw": y} for a, b, p, y in FIXATIONS]
     rows = [{"TimeStamp": t, "Valence": 5.0 + k, "Arousal": 4.0 - k} for k, t in enumerate(TIMES)]
-    dump(root / ceap360vr.RATINGS.format(number), person(
-        "QuestionnaireData", "Video_SAMRating_VideoTime_Data",
-        [{"VideoID": v, "ValenceValue": 1 + k, "ArousalValue": 9 - k} for k, v in enumerate(FRAME_RATES)]))
-    dump(root / ceap360vr.ANNOTATIONS.format(number), person(
-        "ContinuousAnnotation_TransData", "Video_Annotation_TransData",
-        [{"VideoID": v, "TimeStamp_Valence_Arousal": rows} for v in FRAME_RATES]))
-    dump(root / ceap360vr.HEAD.format(number), person(
-        "Behavior_HeadScanPath_Data", "Video_Behavior_ScanPath_Data",
-        [{"VideoID": v, "ID_Pitch_Yaw": head} for v in FRAME_RATES]))
-    dump(root / ceap360vr.GAZE.format(number), person(
-        "Behavior_FixationData", "Video_Behavior_FixationData",
-        [{"VideoID": v, "Fixation": gaze} for v in FRAME_RATES]))
+    write_viewer(root, number, {v: Clip(head, gaze, rows, 1 + k, 9 - k) for k, v in enumerate(FRAME_RATES)})
 
 
 def write_physio(root: Path, number: int) -> None:
@@ -61,13 +42,7 @@ def write_physio(root: Path, number: int) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    info = [{"VideoID": v, "VideoDuration": 59 if v == "V3" else 60, "FrameRate": r} for v, r in FRAME_RATES.items()]
-    dump(tmp_path / ceap360vr.VIDEO_INFO, {"VideoInfo": [{"VideoID": "V0", "FrameRate": 30}, *info]})
-    lines = ["Frame,V0," + ",".join(FRAME_RATES)]
-    for frame in range(1801):
-        cells = ["" if v == "V1" and frame > 1500 else str(frame % 100 + k) for k, v in enumerate(FRAME_RATES)]
-        lines.append(f"{frame},0," + ",".join(cells))
-    (tmp_path / ceap360vr.LUMINANCE).write_text("\n".join(lines))
+    write_clips(tmp_path)
     for number in (2, 10, 15):
         write_person(tmp_path, number)
     return tmp_path

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from open_sets import write_song_ratings, write_stream
 
 from himoe.core.errors import InputError
 from himoe.datasets import hku956
@@ -15,13 +16,6 @@ from himoe.datasets import hku956
 FOLDER = hku956.SIGNALS[0]
 DURATION_S = 12
 LENGTHS = {"BVP": 64 * DURATION_S, "EDA": 4 * DURATION_S + 3, "TEMP": 4 * DURATION_S + 1, "HR": DURATION_S + 2}
-
-
-def write(root: Path, person: str, stream: str, record: str, values: Any) -> Path:
-    path = root / FOLDER / person / stream / f"{record}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{value}\n" for value in values))
-    return path
 
 
 def wave(stream: str) -> np.ndarray:
@@ -33,12 +27,11 @@ def root(tmp_path: Path) -> Path:
     for person, records in (("hku1903", ("0_262957", "10_81740", "2_77934")), ("hku1904", ("0_81740",))):
         for record in records:
             for stream in LENGTHS:
-                write(tmp_path, person, stream, record, wave(stream))
-            write(tmp_path, person, "IBI", record, [0.75, 1.0, 0.5])
+                write_stream(tmp_path, person, stream, record, wave(stream))
+            write_stream(tmp_path, person, "IBI", record, [0.75, 1.0, 0.5])
     rows = ["hku1903,0,262957,9.3,positive,1,positive,72", "hku1903,2,77934,,negative,-3,negative,73",
             "hku1903,10,81740,-0.1,negative,1.9,positive,41", "hku1904,0,81740,1,positive,-1.8,negative,66"]
-    header = "participant_id,song_no,song_id,valence_rating,valence,arousal_rating,arousal,play_duration"
-    (tmp_path / hku956.RATINGS).write_text("\n".join([header, *rows]) + "\n")
+    write_song_ratings(tmp_path, rows)
     return tmp_path
 
 
@@ -84,7 +77,7 @@ def test_intervals_end_in_a_gap_when_cut(root: Path) -> None:
 
 
 def test_empty_and_missing_files_are_missing_modalities(root: Path) -> None:
-    write(root, "hku1903", "IBI", "0_262957", [])
+    write_stream(root, "hku1903", "IBI", "0_262957", [])
     (root / FOLDER / "hku1903" / "TEMP" / "2_77934.csv").unlink()
     found = hku956.DATASET.inspect(root, {})
     assert found.subjects == ("hku1903", "hku1904")
@@ -98,8 +91,8 @@ def test_empty_and_missing_files_are_missing_modalities(root: Path) -> None:
 def test_flat_eda_is_a_gap_all_through(root: Path) -> None:
     flat = 0.09 + 0.001281 * (np.arange(48) % 9 == 0)  # one quantisation step, now and then
     assert flat.std() < 0.001
-    write(root, "hku1903", "EDA", "0_262957", flat)
-    write(root, "hku1903", "EDA", "2_77934", 0.09 + 0.004 * (np.arange(48) % 2))
+    write_stream(root, "hku1903", "EDA", "0_262957", flat)
+    write_stream(root, "hku1903", "EDA", "2_77934", 0.09 + 0.004 * (np.arange(48) % 2))
     first, second, _ = sessions(root)
     assert np.isnan(first.signals["EDA"].data).all()
     assert np.isfinite(second.signals["EDA"].data).all()
@@ -114,7 +107,7 @@ def test_record_with_intervals_only_is_left_out(root: Path) -> None:
 
 def test_record_without_a_rating_row(root: Path) -> None:
     for stream in LENGTHS:
-        write(root, "hku1904", stream, "1_5", wave(stream))
+        write_stream(root, "hku1904", stream, "1_5", wave(stream))
     assert np.isnan(sessions(root, "hku1904")[1].trials[0].ratings["valence"])
     assert any("1 records have no row" in text for text in hku956.DATASET.inspect(root, {}).problems)
 
@@ -128,13 +121,13 @@ def test_a_rated_person_without_files_is_missing(root: Path) -> None:
 @pytest.mark.parametrize("values, message", [
     (["1.0", "x7", "2"], r"0_262957.csv: value 2.*'x7'"), (["1.0", "inf"], "infinite")])
 def test_bad_values_are_named(root: Path, values: list[str], message: str) -> None:
-    write(root, "hku1903", "BVP", "0_262957", values)
+    write_stream(root, "hku1903", "BVP", "0_262957", values)
     with pytest.raises(InputError, match=message):
         sessions(root)
 
 
 def test_bad_interval_is_named(root: Path) -> None:
-    write(root, "hku1903", "IBI", "0_262957", [0.8, -0.8])
+    write_stream(root, "hku1903", "IBI", "0_262957", [0.8, -0.8])
     with pytest.raises(InputError, match=r"IBI.*above 0"):
         sessions(root)
 
@@ -153,7 +146,7 @@ def test_bad_ratings_are_named(root: Path) -> None:
 def test_foreign_file_name_and_unknown_person(root: Path) -> None:
     with pytest.raises(InputError, match="missing"):
         sessions(root, "hku2000")
-    write(root, "hku1903", "BVP", "notes", [1])
+    write_stream(root, "hku1903", "BVP", "notes", [1])
     with pytest.raises(InputError, match="song_no"):
         sessions(root)
 

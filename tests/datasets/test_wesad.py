@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from open_sets import e4_text, write_wrist
 
 from himoe.core.errors import InputError
 from himoe.datasets import fetch, wesad
@@ -47,8 +46,7 @@ def streams() -> dict[str, str]:
         values = wave(name, 3 if name == "ACC" else 1)
         if name == "TEMP":
             values[:3] = 382.21
-        head = [", ".join([f"{number:.6f}"] * values.shape[1]) for number in (1502262571, rate)]
-        made[f"{name}.csv"] = "\n".join([*head, *(",".join(f"{v:g}" for v in row) for row in values)]) + "\n"
+        made[f"{name}.csv"] = e4_text(values, rate)
     return made
 
 
@@ -57,13 +55,7 @@ STREAMS = streams()
 
 def write(root: Path, subject: str, quest: str = QUEST, files: Mapping[str, str | bytes] = STREAMS,
           offset_s: Any = OFFSET_S) -> None:
-    with zipfile.ZipFile(root / f"{subject}_E4_Data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in {"info.txt": "E4", **files}.items():
-            archive.writestr(name, text)
-    (root / f"{subject}_quest.csv").write_text(quest)
-    known = root / wesad.OFFSETS
-    offsets = json.loads(known.read_text()) if known.is_file() else {}
-    known.write_text(json.dumps(offsets if offset_s is None else {**offsets, subject: offset_s}))
+    write_wrist(root, subject, quest, files, offset_s)
 
 
 @pytest.fixture
