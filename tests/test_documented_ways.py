@@ -11,7 +11,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from pipeline_helpers import ROOT, commit, new_clone, run_ok
 
-from himoe.files import read_json
+from himoe.core.files import read_json
 from himoe.simulate.generate import simulate_deap
 from himoe.simulate.registry import SIMULATORS
 from himoe.simulate.request import SimulationParams

@@ -13,9 +13,9 @@ import pytest
 from open_sets import write_ceap360vr, write_hku956, write_wesad
 from pipeline_helpers import ROOT, new_clone, run_ok
 
+from himoe.core.files import read_json, write_json
 from himoe.datasets import DATASETS
-from himoe.files import read_json, write_json
-from himoe.methods import method_class
+from himoe.models.methods import method_class
 from pipeline.docs import blocks
 from pipeline.stage import read_yaml
 
