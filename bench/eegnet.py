@@ -3,7 +3,7 @@
 ``python -m bench.eegnet VARIANT OPTIONS`` runs one variant with JSON options and prints one JSON line.
 All three have F1 = 8, D = 2, F2 = 16, 64 and 16 taps, 32 features and a linear head of 2 classes.
 
-Legend: n windows, C channels, W samples a window, G temporal filters (F1), S = G·D signals, K taps.
+Legend: n windows, C channels, W samples per window, G temporal filters (F1), S = G·D signals, K taps.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 is the time after the imports; the caller measures the whole process. Both sides give the same windows
 (4 s every 2 s, 32 channels, no filter) as float32 batches with one label, in a random order.
 
-Legend: n windows, C channels, W samples a window.
+Legend: n windows, C channels, W samples per window.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def _study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _add_jobs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", type=_jobs, default=cores(), metavar="N",
-                         help="processes that read, one person each (default: one a core)")
+                         help="processes that read, one person each (default: one per core)")
 
 
 def cores() -> int:

@@ -1,4 +1,4 @@
-"""Stage ``features``: hand-made features of every window, one shard a subject, as the windows are."""
+"""Stage ``features``: hand-made features of every window, one shard per subject, as the windows are."""
 
 from __future__ import annotations
 

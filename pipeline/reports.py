@@ -28,5 +28,5 @@ def load_evaluated(stage: str, runs: Path, metrics: Path) -> Evaluated:
     settings = parse(ReportParams, stage_params(stage)["report"], "report")
     names = sorted(path.stem for path in (metrics / "runs").glob("*.json"))
     if not names:
-        raise InputError(f"{metrics / 'runs'}: found no run, expected one file a run; run the evaluate stage.")
+        raise InputError(f"{metrics / 'runs'}: found no run, expected one file per run; run the evaluate stage.")
     return Evaluated(load_results(names, runs, metrics), load_comparisons(metrics), load_cost(metrics), settings)

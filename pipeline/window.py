@@ -1,4 +1,4 @@
-"""Stage ``window``: cut clean trials into overlapping windows, one Parquet shard a subject."""
+"""Stage ``window``: cut clean trials into overlapping windows, one Parquet shard per subject."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ THRESHOLDS = {"dreamer": (3.0,), "seed": (-0.5, 0.5), "hku956": (0.0,)}
 SESSIONS = {"seed": 3, "amigos": 2}
 LABELS = {"deap": "DEAP", "dreamer": "DREAMER", "seed": "SEED", "amigos": "AMIGOS", "hku956": "HKU956"}
 UNITS = ("AU1", "AU2", "AU4", "AU6", "AU9", "AU12", "AU25")
-FACE_LABEL = "EfficientNet-B0, random weights (seed 0), 1 frames a second at 96 px; faces by Haar cascade"
+FACE_LABEL = "EfficientNet-B0, random weights (seed 0), 1 frame per second at 96 px; faces by Haar cascade"
 NYQUIST = "because 64 Hz cannot hold what is above its Nyquist limit of 32 Hz."
 BANDS = {"amigos": (f"ECG: 0.5-40 Hz asked, 0.5-28.8 Hz kept, {NYQUIST}",
                     f"EEG: 4-45 Hz asked, 4-28.8 Hz kept, {NYQUIST}")}

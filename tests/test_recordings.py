@@ -31,7 +31,7 @@ def test_cut_outside_gives_gaps_not_values() -> None:
     ("data", "names", "rate", "message"),
     [
         (np.zeros((2, 5)), ("a", "b"), 4.0, "float32"),
-        (np.zeros((2, 5), np.float32), ("a",), 4.0, "one a channel"),
+        (np.zeros((2, 5), np.float32), ("a",), 4.0, "one per channel"),
         (np.zeros((2, 5), np.float32), ("a", "b"), 0.0, "above 0 Hz"),
     ],
 )

@@ -17,6 +17,7 @@ import scipy.io
 from pipeline_helpers import no_faces, stage, workbench
 from toysets import make_store, write_feature_store, write_store
 
+from himoe.core.checksums import SUMS
 from himoe.core.files import write_json
 from himoe.core.params import VideoParams
 from himoe.core.recordings import Recording, Signal
@@ -145,7 +146,7 @@ def test_a_malicious_dat_is_refused_and_runs_nothing(tmp_path: Path, raw_deap: P
     nothing_left(project / "data" / "signals" / "deap")
 
 
-def with_dreamer(params: dict[str, Any]) -> None:
+    params["sets"]["dreamer"] = {"source": "simulate", "path": None, "layout": None, "redistribute": False}
     params["sets"] = {"dreamer": {"source": "simulate", "path": None, "layout": None, "redistribute": False}}
 
 
@@ -282,8 +283,8 @@ def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeat
     write_store(project / WINDOWS, make_store(subjects=4, trials=6))
     done = split(project)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (project / FOLDS).iterdir()} == {"trial.txt", "session.txt", "loso.csv",
-                                                                  "stimulus.txt", "leaky.csv"}
+    assert {path.name for path in (project / FOLDS).iterdir()} == {
+        "trial.txt", "session.txt", "loso.csv", "stimulus.txt", "sequential.csv", "leaky.csv", SUMS}
     reason = (project / FOLDS / "trial.txt").read_text(encoding="utf-8")
     assert all(word in reason for word in ("deap, trial: ", "split.folds", "7 folds", "at most 6", "s00"))
     refused(train_main(project), "trial.csv", "another protocol", "7 folds", "at most 6")
@@ -296,7 +297,7 @@ def test_a_protocol_that_a_run_needs_and_the_data_does_not_allow_is_refused_at_t
     write_store(project / WINDOWS, make_store(subjects=4, trials=6))
     (project / "wanted.txt").write_text("loso\ntrial\n", encoding="utf-8")
     refused(stage(project, "split", "deap", WINDOWS, FOLDS, "wanted.txt"), "'trial'", "7 folds", "at most 6",
-            "(loso, leaky)")
+            "(loso, sequential, leaky)")
     nothing_left(project / FOLDS)
 
 
@@ -322,12 +323,13 @@ def test_people_held_out_with_two_people_leave_a_reason(tmp_path: Path) -> None:
     done = split(project)
     assert done.returncode == 0, done.stderr
     assert "nothing for train" in (project / FOLDS / "loso.txt").read_text(encoding="utf-8")
-    assert {path.name for path in (project / FOLDS).glob("*.csv")} == {"trial.csv", "stimulus.csv", "leaky.csv"}
+    assert {path.name for path in (project / FOLDS).glob("*.csv")} == {
+        "trial.csv", "stimulus.csv", "sequential.csv", "leaky.csv"}
 
 
 def test_data_that_no_protocol_can_split_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project", lambda p: p["profiles"]["embedded"]["split"].update(folds=7))
-    write_store(project / WINDOWS, make_store(subjects=1, trials=6, windows=1))
+    write_store(project / WINDOWS, make_store(subjects=1, trials=2, windows=1))
     refused(split(project), "no protocol can split", "7 folds", "loso: ", "nothing for train")
     nothing_left(project / FOLDS)
 

@@ -149,7 +149,7 @@ class WindowParams:
 
 @dataclass(frozen=True)
 class SplitParams:
-    """Folds; ``people`` = at most so many groups of people for ``loso`` (None = one person a fold).
+    """Folds; ``people`` = at most so many groups of people for ``loso`` (None = one person per fold).
 
     ``sequential``: share of each person's trials of a session that come before the tested ones.
     """

@@ -55,7 +55,7 @@ class Signal:
                             "(C, N) float32", "reshape or convert the array")
         if len(self.ch_names) != self.data.shape[0]:
             raise bad_input("Signal.ch_names", f"{len(self.ch_names)} names",
-                            f"{self.data.shape[0]} (one a channel)", "name every channel")
+                            f"{self.data.shape[0]} (one per channel)", "name every channel")
         if not self.sfreq_hz > 0:
             raise bad_input("Signal.sfreq_hz", self.sfreq_hz, "a rate above 0 Hz", "read the rate from the file")
 
@@ -102,7 +102,8 @@ class Annotations:
 class Trial:
     """One trial inside a session: where it lies on the session's clock and how it was rated.
 
-    ``ratings`` maps a dimension to one number a trial, NaN where missing; ``session`` names the subject's visit (day).
+    ``ratings`` maps a dimension to one number per trial, NaN where missing; ``session`` names the subject's visit
+    (day).
     """
 
     trial: str

@@ -1,4 +1,4 @@
-"""The data sets: one file each, one entry each in :data:`DATASETS`."""
+"""The data sets: one file each, named in ``MODULES``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ from himoe.datasets import amigos, ceap360vr, deap, dreamer, hku956, seed, wesad
 from himoe.datasets.base import Dataset
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 
-DATASETS: dict[str, Dataset] = {
-    "deap": deap.DATASET,
-    "dreamer": dreamer.DATASET,
-    "seed": seed.DATASET,
-    "amigos": amigos.DATASET,
-    "ceap360vr": ceap360vr.DATASET,
-    "hku956": hku956.DATASET,
-    "wesad": wesad.DATASET,
-}
+MODULES = (deap, dreamer, seed, amigos, ceap360vr, hku956, wesad)
+DATASETS: dict[str, Dataset] = {module.DATASET.name: module.DATASET for module in MODULES}
 
 
 def get_dataset(name: str, root: Path | None = None) -> Dataset:

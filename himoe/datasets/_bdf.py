@@ -30,7 +30,7 @@ VOLT_UNITS = {"uV": 1e6, "µV": 1e6, "μV": 1e6, "mV": 1e3}
 
 @dataclass(frozen=True)
 class BdfHeader:
-    """What a BDF header says; one entry a channel from ``labels`` to ``samples``.
+    """What a BDF header says; one entry per channel from ``labels`` to ``samples``.
 
     ``physical`` and ``digital`` hold the lowest and the highest value, in the channel's unit and as stored.
     """

@@ -1,4 +1,4 @@
-"""AMIGOS: 40 people, 16 short and 4 long videos, EEG, ECG and skin response, one MATLAB file a person.
+"""AMIGOS: 40 people, 16 short and 4 long videos, EEG, ECG and skin response, one MATLAB file per person.
 
 ``data_preprocessed/Data_Preprocessed_P01.mat`` to ``P40.mat`` hold ``joined_data`` (20 cells of samples x 17) and
 ``labels_selfassessment`` (20 cells of 1 x 12). Cells 1 to 16 are the short videos, 17 to 20 the long ones: two
@@ -323,6 +323,7 @@ DATASET = Dataset(
     licence="AMIGOS end user licence agreement (academic research, no redistribution)",
     access="Ask for access at https://www.eecs.qmul.ac.uk/mmv/datasets/amigos/ and place the folder "
            "data_preprocessed in the raw folder.",
+    patterns=("data_preprocessed/*.mat", "continuous_annotations.csv"),
     redistributable=False,
     dimensions=DIMENSIONS,
     scale=SCALE,

@@ -83,6 +83,8 @@ class Dataset:
         ``name`` is the key used in parameters and paths.
     access : str
         One sentence: where the files come from, or where to ask for access.
+    patterns : tuple of str
+        Glob patterns of the files that belong to it, below its raw folder; empty = its ``dataset.yaml`` says.
     redistributable : bool
         Whether its licence lets raw and derived files be shared with anybody.
     dimensions : tuple of str
@@ -130,6 +132,7 @@ class Dataset:
     published: Mapping[str, str] = field(default_factory=dict)
     videos: Callable[[Path, str], Mapping[str, Path]] | None = None
     layouts: Mapping[str, str] = field(default_factory=dict)
+    patterns: tuple[str, ...] = ()
 
     def layouts_in(self, root: Path) -> tuple[str, ...]:
         """The layouts of which *root* holds files; none for a set that has only one."""

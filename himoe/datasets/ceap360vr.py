@@ -279,6 +279,9 @@ DATASET = Dataset(
     licence="CC BY-NC 4.0",
     access="Public repository https://github.com/cwi-dis/CEAP-360VR-Dataset; add its 5_PhysioData folder by hand "
            "for the wrist signals.",
+    patterns=("1_Stimuli/*.json", "1_Stimuli/*.csv", "2_QuestionnaireData/*.json",
+              "3_AnnotationData/Transformed/*.json", "4_BehaviorData/HM_ScanPath/*.json",
+              "4_BehaviorData/EM_Fixation/*.json", "5_PhysioData/Raw/*.json"),
     redistributable=False,
     dimensions=("valence", "arousal"),
     scale=(1.0, 9.0),

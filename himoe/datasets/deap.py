@@ -2,7 +2,7 @@
 
 Two layouts: ``bdf`` (``data_original/sNN.bdf``, BioSemi recordings at 512 Hz) and ``dat``
 (``data_preprocessed_python/sNN.dat``, pickles at 128 Hz). Both give the same trial ids: ``v01`` .. ``v40``,
-the video (Experiment_id). The face videos (participants 1 to 22, one file a trial in the order of presentation)
+the video (Experiment_id). The face videos (participants 1 to 22, one file per trial in the order of presentation)
 become the modality FACE in a stage of their own; the ratings file says which video a trial showed.
 
 Legend: C channels, N samples.
@@ -105,7 +105,7 @@ def inspect(root: Path, options: Mapping[str, str]) -> Inventory:
 
 
 def read(root: Path, subject: str, options: Mapping[str, str]) -> Iterator[Session]:
-    """Sessions of one participant: one in all (``bdf``), or one a trial (``dat``)."""
+    """Sessions of one participant: one in all (``bdf``), or one per trial (``dat``)."""
     layout = _layout(options)
     if subject not in _subjects():
         raise bad_input("DEAP subject", repr(subject), "s01 to s32", "correct the id")
@@ -182,7 +182,7 @@ def _ratings_of(root: Path, subject: str) -> pd.DataFrame:
     rows = table[table["Participant_id"] == _number(subject)].sort_values("Trial")
     where = f"{path}, participant {_number(subject)}"
     if rows.empty:
-        raise bad_input(where, "no rows", "one row a trial", "add the ratings or leave this participant out")
+        raise bad_input(where, "no rows", "one row per trial", "add the ratings or leave this participant out")
     for column in ("Trial", "Experiment_id"):
         if rows[column].duplicated().any() or not rows[column].between(1, N_VIDEOS).all():
             raise bad_input(f"{where}, column {column}", "a number twice or out of range",
@@ -225,7 +225,7 @@ def _load_dat(path: Path) -> tuple[np.ndarray, np.ndarray]:
     data = _array(content, "data", path, 3, DAT_SHAPE)
     labels = _array(content, "labels", path, 2, (len(RATING_COLUMNS),))
     if len(labels) != len(data):
-        raise bad_input(f"{path}, labels", f"{len(labels)} rows", f"{len(data)}, one a trial of data",
+        raise bad_input(f"{path}, labels", f"{len(labels)} rows", f"{len(data)}, one per trial of data",
                         "fetch the file again")
     _check_ratings(labels, f"{path}, labels")
     return data, labels
@@ -359,6 +359,8 @@ DATASET = Dataset(
     licence="DEAP end user licence agreement (academic research, no redistribution)",
     access="Ask for access at https://www.eecs.qmul.ac.uk/mmv/datasets/deap/ and place the folders data_original or "
            "data_preprocessed_python, metadata_csv and, if you have it, face_video in the raw folder.",
+    patterns=("data_preprocessed_python/*.dat", "data_original/*.bdf", "metadata_csv/*.csv",
+              "face_video/*/*.avi", "continuous_annotations.csv"),
     redistributable=False,
     dimensions=("valence", "arousal", "dominance", "liking"),
     scale=SCALE,
@@ -370,6 +372,6 @@ DATASET = Dataset(
     layouts={name: f"{folder}/*{ending}" for name, (folder, ending) in LAYOUTS.items()},
     published={"participants": "32", "trials per participant": "40", "trial length": "60 s",
                "EEG": "32 channels, 512 Hz (preprocessed: 128 Hz)",
-               "face video": "participants 1 to 22, 50 frames a second"},
+               "face video": "participants 1 to 22, 50 frames per second"},
 )
 

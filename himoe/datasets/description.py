@@ -199,7 +199,7 @@ def _ratings(where: str, raw: Any, tables: Mapping[str, Table]) -> tuple[str, Ev
         raise bad_input(f"{where}: events", shown(file), "a name with {subject}, and {run} where there are runs",
                         "correct it")
     if not all(table.is_device and table.continuous for table in tables.values()):
-        raise bad_input(where, "events, and a modality with one file a trial", "recordings that hold many trials",
+        raise bad_input(where, "events, and a modality with one file per trial", "recordings that hold many trials",
                         "give a table of ratings instead")
     return file, Events(*(None if raw.get(key) is None else text(f"{where}: {key}", raw[key])
                           for key in ("trial_type", "trial")))

@@ -137,6 +137,7 @@ DATASET = Dataset(
     doi="10.1109/JBHI.2017.2688239",
     licence="DREAMER end user licence agreement (academic research, no redistribution)",
     access="Ask for access at https://zenodo.org/records/546113 and place DREAMER.mat in the raw folder.",
+    patterns=("DREAMER.mat", "continuous_annotations.csv"),
     redistributable=False,
     dimensions=("valence", "arousal", "dominance"),
     scale=SCALE,

@@ -1,4 +1,4 @@
-"""Ratings in tables of events, one a person and run, as BIDS has them: a row is a trial with its time and ratings."""
+"""Ratings in tables of events, one per person and run, as BIDS has them: a row is a trial with its time and ratings."""
 
 from __future__ import annotations
 

@@ -25,19 +25,6 @@ PROVENANCE = "provenance.json"
 SOURCES = {"simulate": "simulated", "local": "real, local files", "download": "real, downloaded"}
 SMALL_BYTES = 2**20
 ATTEMPTS = 2
-# The files that belong to a data set, as glob patterns below its raw folder.
-PATTERNS: dict[str, tuple[str, ...]] = {
-    "deap": ("data_preprocessed_python/*.dat", "data_original/*.bdf", "metadata_csv/*.csv",
-             "face_video/*/*.avi", "continuous_annotations.csv"),
-    "dreamer": ("DREAMER.mat", "continuous_annotations.csv"),
-    "seed": ("Preprocessed_EEG/*.mat",),
-    "amigos": ("data_preprocessed/*.mat", "continuous_annotations.csv"),
-    "ceap360vr": ("1_Stimuli/*.json", "1_Stimuli/*.csv", "2_QuestionnaireData/*.json",
-                  "3_AnnotationData/Transformed/*.json", "4_BehaviorData/HM_ScanPath/*.json",
-                  "4_BehaviorData/EM_Fixation/*.json", "5_PhysioData/Raw/*.json"),
-    "hku956": ("1. physiological?signals/*/*/*.csv", "3. AV_ratings.csv"),
-    "wesad": ("S*_E4_Data.zip", "S*_quest.csv", "S*/S*_E4_Data.zip", "S*/S*_quest.csv", "estimated_e4_offsets_s.json"),
-}
 NOTICES = ("README*", "LICEN[CS]E*", "Licen[cs]e*")
 
 
@@ -90,7 +77,7 @@ def obtain_local(dataset: Dataset, source_root: Path, out: Path, options: Mappin
 
 def belonging(dataset: Dataset, root: Path) -> tuple[str, ...]:
     """Relative names of the files below *root* that belong to *dataset*, sorted."""
-    patterns = PATTERNS.get(dataset.name) or folder.file_patterns(root)
+    patterns = dataset.patterns or folder.file_patterns(root)
     return tuple(sorted({path.relative_to(root).as_posix() for pattern in (*patterns, *NOTICES)
                          for path in root.glob(pattern) if path.is_file()}))
 

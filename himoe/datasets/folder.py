@@ -1,6 +1,6 @@
 """A user's own folder as a data set: described in ``dataset.yaml``, no code to write.
 
-``docs/your-own-data.md`` explains every key. Files are CSV or Parquet tables, one a trial and
+``docs/your-own-data.md`` explains every key. Files are CSV or Parquet tables, one per trial and
 modality, or recordings of devices (:mod:`himoe.datasets.devices`) that hold one trial or many
 (:mod:`himoe.datasets.continuous`); a file that is absent means that the modality is missing for that trial. People
 who have files and no row in the ratings table have no ratings. A trial starts at time 0 and lasts ``duration_s`` of the
@@ -149,8 +149,8 @@ def _people(description: Description, root: Path, readable: set[str], options: M
         problems.append(f"{path}: no folder of {named(absent, 'row')}.")
     found = tuple(one for one in people if one in readable)
     if not found:
-        raise bad_input(path, f"no row of the people with recordings ({' '.join(sorted(readable))})", "a row a person",
-                        "add them, or move the table away")
+        raise bad_input(path, f"no row of the people with recordings ({' '.join(sorted(readable))})",
+                        "one row per person", "add them, or move the table away")
     return found
 
 

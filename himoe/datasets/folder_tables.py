@@ -33,7 +33,7 @@ class Ratings:
 
     @property
     def subjects(self) -> list[str]:
-        """Ids, one a row."""
+        """Ids, one per row."""
         return self.table.texts["subject"]
 
     def trials(self) -> Iterator[tuple[str, str]]:

@@ -148,13 +148,13 @@ def _signals(folder: Path, record: Record) -> dict[str, Signal]:
 
 
 def _numbers(path: Path) -> np.ndarray:
-    """One number a line, float32 (N,); nothing if the file is absent or empty."""
+    """One number per line, float32 (N,); nothing if the file is absent or empty."""
     if not path.is_file():
         return np.zeros(0, dtype=np.float32)
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: found bytes that are not text, expected one number a line; "
+        raise InputError(f"{path}: found bytes that are not text, expected one number per line; "
                          "fetch the file again.") from error
     if "" in map(str.strip, lines[1:]):
         blank = [line.strip() for line in lines].index("", 1)
@@ -198,6 +198,7 @@ DATASET = Dataset(
     doi="10.3390/app12189354",
     licence="CC BY-NC 4.0",
     access="Ask the authors through their open-access article, https://doi.org/10.3390/app12189354.",
+    patterns=("1. physiological?signals/*/*/*.csv", "3. AV_ratings.csv"),
     redistributable=False,
     dimensions=("valence", "arousal"),
     scale=(-10.0, 10.0),

@@ -82,7 +82,7 @@ def join(names: Sequence[str], runs: Sequence[str], files: Sequence[DeviceFile],
 
     Parameters
     ----------
-    names, runs, files : one a file
+    names, runs, files : one per file
         ``names``: below the folder of ``dataset.yaml``.
     offsets_s : {name: seconds}
         Where files begin on the clock of the first one, as ``dataset.yaml`` declares it.

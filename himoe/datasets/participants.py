@@ -1,6 +1,6 @@
 """The people of a BIDS folder by its ``participants.tsv``, held against the folders that are there.
 
-https://bids-specification.readthedocs.io, "Participants file": a row a person; ``participant_id`` is ``sub-`` and a
+https://bids-specification.readthedocs.io, "Participants file": one row per person; ``participant_id`` is ``sub-`` and a
 label.
 """
 

@@ -1,7 +1,7 @@
 """SEED: 15 people, three visits each, 15 film clips a visit, EEG, a class of valence by clip.
 
 ``Preprocessed_EEG/<subject>_<yyyymmdd>.mat`` (MATLAB v5) is one visit; its variables ``<initials>_eeg1`` to
-``_eeg15`` are the clips, each 62 channels x samples. ``Preprocessed_EEG/label.mat`` holds a label a clip, the same
+``_eeg15`` are the clips, each 62 channels x samples. ``Preprocessed_EEG/label.mat`` holds one label per clip, the same
 for everybody: -1 negative, 0 neutral, 1 positive. The files hold neither rate nor channel names: 200 Hz and the order
 below are as published (Zheng & Lu 2015, doi 10.1109/TAMD.2015.2431497; the set's "Channel Order" sheet), so another
 order of channels cannot be seen; a length that 200 Hz cannot explain is refused. One clip is in memory at a time.
@@ -100,7 +100,7 @@ def _labels(root: Path) -> np.ndarray:
     path = root / LABEL_FILE
     where = f"{path}, variable label"
     list_variables(path)
-    value = load_once(path, "label", "one label a clip")
+    value = load_once(path, "label", "one label per clip")
     labels = numbers(value, max(np.size(value), 1), where)
     wrong = labels[~np.isin(labels, LABELS)]
     if wrong.size:
@@ -181,6 +181,7 @@ DATASET = Dataset(
     doi="10.1109/TAMD.2015.2431497",
     licence="SEED licence agreement (signed on application, no redistribution)",
     access="Apply at https://bcmi.sjtu.edu.cn/home/seed/ and place the folder Preprocessed_EEG in the raw folder.",
+    patterns=("Preprocessed_EEG/*.mat",),
     redistributable=False,
     dimensions=("valence",),
     scale=(-1.0, 1.0),

@@ -150,7 +150,7 @@ def _rows(path: Path, stream: io.TextIOWrapper, dialect: Dialect) -> Iterator[li
     try:
         for fields in reader:
             if reader.line_num != row + 1:
-                raise bad_input(f"{path}: {_row(row)}", "a line break inside quotes", "one line a row",
+                raise bad_input(f"{path}: {_row(row)}", "a line break inside quotes", "one line per row",
                                 "close the quote or write the field on one line")
             yield fields
             row += 1

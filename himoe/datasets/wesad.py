@@ -301,6 +301,8 @@ DATASET = Dataset(
     licence="scientific, non-commercial use (authors' page)",
     access="UCI Machine Learning Repository, data set 465, or the authors' page. Put the wrist archives "
            f"(S2_E4_Data.zip, ...), the questionnaires (S2_quest.csv, ...) and {OFFSETS} into one folder.",
+    patterns=("S*_E4_Data.zip", "S*_quest.csv", "S*/S*_E4_Data.zip", "S*/S*_quest.csv",
+              "estimated_e4_offsets_s.json"),
     redistributable=False,
     dimensions=DIMENSIONS,
     scale=SCALE,

@@ -179,7 +179,7 @@ def ratings_there(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -
     for one in _whole(facts):
         if one.trials and not rated[one.subject]:
             yield _finding("missing", f"{where}, {one.subject}, ratings", f"none in {len(one.trials)} of "
-                           f"{len(one.trials)} trials", "one a trial",
+                           f"{len(one.trials)} trials", "one per trial",
                            f"{one.subject} is kept for prediction and left out of the folds")
             continue
         for dimension in dataset.dimensions:
@@ -187,7 +187,7 @@ def ratings_there(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -
             if absent:
                 yield _finding("missing", f"{where}, {one.subject}, rating of {dimension}",
                                f"none in {len(absent)} of {len(one.trials)} trials {_some(absent)}",
-                               "one a trial", "these trials carry no label")
+                               "one per trial", "these trials carry no label")
 
 
 def signals_alive(where: str, dataset: Dataset, facts: Sequence[SubjectFacts]) -> Iterator[Finding]:

@@ -16,7 +16,6 @@ from himoe.core.files import require_file
 from himoe.datasets import DATASETS
 from himoe.datasets.devices import ending_of, text_format
 from himoe.datasets.devices.e4 import SENSORS
-from himoe.datasets.fetch import PATTERNS
 from himoe.inspection.devices import describe_device, endings
 from himoe.inspection.products import FOLD_COLUMNS, describe_fold_table, describe_parquet
 
@@ -80,7 +79,7 @@ def _bdf(path: Path) -> Report:
 def _sets_with(labels: set[str], suffix: str) -> str:
     """Sets that have files of this ending, and whose EEG channels are all among *labels*."""
     names = [name for name, dataset in DATASETS.items()
-             if any(pattern.endswith(suffix.lower()) for pattern in PATTERNS.get(name, ()))
+             if any(pattern.endswith(suffix.lower()) for pattern in dataset.patterns)
              and "EEG" in dataset.modalities and set(dataset.modalities["EEG"].names) <= labels]
     return " or ".join(names) or "no registered set (none has all its EEG channels here)"
 

@@ -84,7 +84,7 @@ def _trial_row(facts: SubjectFacts) -> Report:
 
 
 def modality_rows(facts: Iterable[SubjectFacts], dataset: Dataset) -> list[Report]:
-    """One row a modality and form (channels, rate, unit), and one for each modality that nobody has."""
+    """One row per modality and form (channels, rate, unit), and one for each modality that nobody has."""
     trials = [trial for one in facts for trial in one.trials]
     found = Counter((name, signal.form) for trial in trials for name, signal in trial.signals.items())
     rows: list[Report] = []
@@ -120,7 +120,7 @@ def rating_rows(dataset: Dataset, facts: Iterable[SubjectFacts]) -> list[Report]
 
 
 def video_rows(facts: Iterable[SubjectFacts]) -> list[Report]:
-    """One row a subject and kind of face video: how many, rate, size, lengths."""
+    """One row per subject and kind of face video: how many, rate, size, lengths."""
     groups: dict[tuple[str, float, int, int], list[float]] = {}
     for one in facts:
         for video in one.videos:

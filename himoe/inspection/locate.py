@@ -11,7 +11,7 @@ from pathlib import Path
 from himoe.core.errors import InputError, bad_input
 from himoe.datasets import DATASETS, get_dataset
 from himoe.datasets.base import Dataset
-from himoe.datasets.fetch import PATTERNS, PROVENANCE, belonging, read_provenance
+from himoe.datasets.fetch import PROVENANCE, belonging, read_provenance
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.datasets.links import FOLLOW
 from himoe.simulate.request import TRUTH_FILE
@@ -83,7 +83,7 @@ def place_of(path: Path, name: str, layout: str | None = None) -> Place:
 
 def looked_for() -> str:
     """The patterns of all sets, for the sentence that says that none was found."""
-    sets = "; ".join(f"{name}: {', '.join(_own_patterns(name))}" for name in DATASETS if name in PATTERNS)
+    sets = "; ".join(f"{name}: {', '.join(_own_patterns(name))}" for name in DATASETS)
     return f"{sets}; or a {DESCRIPTION}"
 
 
@@ -98,8 +98,8 @@ def _roots(path: Path) -> Iterator[Path]:
 
 def _own_patterns(name: str) -> tuple[str, ...]:
     """The set's patterns that no other set has."""
-    shared = Counter(pattern for patterns in PATTERNS.values() for pattern in patterns)
-    return tuple(pattern for pattern in PATTERNS.get(name, ()) if shared[pattern] == 1)
+    shared = Counter(pattern for dataset in DATASETS.values() for pattern in dataset.patterns)
+    return tuple(pattern for pattern in DATASETS[name].patterns if shared[pattern] == 1)
 
 
 def _matches(root: Path, path: Path, pattern: str) -> bool:

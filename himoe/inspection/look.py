@@ -9,7 +9,7 @@ from typing import Any
 
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import read_json
-from himoe.datasets.fetch import PATTERNS, PROVENANCE
+from himoe.datasets.fetch import PROVENANCE
 from himoe.datasets.folder import DESCRIPTION
 from himoe.inspection.devices import describe_device, is_e4_folder
 from himoe.inspection.files import describe_file
@@ -83,7 +83,7 @@ def _file(path: Path, name: str | None, layout: str | None, follow_links: bool) 
 
 def _subject_reports(path: Path, place: Place) -> list[Report]:
     """Reports of the subject that the file is named after, or of the whole set if it is this one file."""
-    if path.suffix == ".mat" and path.name in PATTERNS.get(place.dataset.name, ()):
+    if path.suffix == ".mat" and path.name in place.dataset.patterns:
         return describe_place(place)
     for layout in place.layouts or (None,):
         try:

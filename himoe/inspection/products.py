@@ -56,7 +56,7 @@ def describe_parquet(path: Path) -> Report:
 
 
 def describe_fold_table(path: Path) -> Report:
-    """Who is tested when: rows a fold and role, and trials (``leaky``: windows) that stand in two roles of a fold."""
+    """Who is tested when: rows of each fold and role, and trials (``leaky``: windows) in two roles of a fold."""
     import pandas as pd
 
     found = read_text_table(path, ("role", "subject", "trial"), ("fold",), (), ("window",))

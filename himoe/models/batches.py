@@ -1,6 +1,6 @@
 """What a method sees: sequences of windows, which modalities are there, the labels.
 
-Legend: B sequences, T time steps (windows), M modalities, C channels, W samples a window, D dimensions.
+Legend: B sequences, T time steps (windows), M modalities, C channels, W samples per window, D dimensions.
 """
 
 from __future__ import annotations

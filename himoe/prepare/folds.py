@@ -1,6 +1,6 @@
 """Who is tested when: fold tables, and the auditor that proves they do not leak.
 
-A fold table has one row a fold and trial (for ``leaky``: a fold and window): ``fold``, ``role``
+A fold table has one row per fold and trial (for ``leaky``: a fold and window): ``fold``, ``role``
 (train, validation, test), ``subject``, ``trial`` and, for ``leaky``, ``window``.
 
 Example, protocol ``trial`` with 2 folds on one subject with trials a b c d (validation 1 of 2)::
@@ -38,8 +38,8 @@ def make_folds(index: pd.DataFrame, protocol: str, params: SplitParams, seed: in
         One row per window: subject, session, trial, stimulus, window. Its order matters to ``sequential`` only.
     protocol : str
         ``trial``: each subject's trials are dealt evenly over the folds, whole trials move together.
-        ``session``: everybody's visits of one name are held out, one name a fold (train on one day, test on
-        another). ``loso``: people are held out (one a fold, or ``params.people`` groups).
+        ``session``: everybody's visits of one name are held out, one name per fold (train on one day, test on
+        another). ``loso``: people are held out (one per fold, or ``params.people`` groups).
         ``stimulus``: clips are held out. ``sequential``: one fold; of each person's trials of a session the first
         ``params.sequential`` train, the last of which validate, and the rest is tested, in the order of *index* (as
         Zheng & Lu 2015 do with SEED: clips 1-9, then 10-15). ``leaky``: windows are shuffled, whatever trial they are
@@ -187,7 +187,7 @@ def audit_folds(
     Checks: no trial stands in two roles of one fold; every trial of *index* has a role in each fold, and is tested
     exactly once (``sequential``: in its one fold no trial that is tested comes before one that trains or validates,
     within a person's session, in the order of *index*); no person (``loso``), session name (``session``) or clip
-    (``stimulus``) stands on both sides; with *content* (one digest a window, see :func:`content_digests`) no two
+    (``stimulus``) stands on both sides; with *content* (one digest per window, see :func:`content_digests`) no two
     windows with the same samples stand on both sides.
     """
     problems = []

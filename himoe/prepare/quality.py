@@ -290,13 +290,13 @@ def usable_share(index: pd.DataFrame, modality: str, min_completeness: float) ->
     """
     column = f"completeness_{modality}"
     if column not in index:
-        raise bad_input("window index", f"no column {column!r}", "one a modality", "run the window stage again")
+        raise bad_input("window index", f"no column {column!r}", "one per modality", "run the window stage again")
     return float((index[column].to_numpy() >= min_completeness).mean()) if len(index) else None
 
 
 def quality_rows(name: str, label: str, subjects: Mapping[str, Mapping[str, Any]],
                  indices: Mapping[str, pd.DataFrame], min_completeness: float) -> pd.DataFrame:
-    """One row a subject and modality of a set, with ``COLUMNS``; NaN where nothing can be said.
+    """One row per subject and modality of a set, with ``COLUMNS``; NaN where nothing can be said.
 
     *subjects* is from :func:`read_quality`, *indices* maps a subject to the index of its windows. A modality that
     only the windows have (face features are added late) is missing where its windows are incomplete.

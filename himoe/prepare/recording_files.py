@@ -1,7 +1,7 @@
-"""Clean trials on disk: two Parquet tables a subject and one description a set, all open with pandas.
+"""Clean trials on disk: two Parquet tables per subject and one description per set, all open with pandas.
 
-``signals/<subject>.parquet``: one row a trial, modality and channel (trial, modality, channel, sfreq_hz, unit,
-samples). ``trials/<subject>.parquet``: one row a trial (session, stimulus, duration_s,
+``signals/<subject>.parquet``: one row per trial, modality and channel (trial, modality, channel, sfreq_hz, unit,
+samples). ``trials/<subject>.parquet``: one row per trial (session, stimulus, duration_s,
 ratings, annotations).
 """
 

@@ -4,7 +4,7 @@ A shard is one subject's windows. Signals are ``fixed_size_binary`` columns (C Ã
 row-major), null where the modality is missing: they scan several times faster than list columns and map
 onto arrays without a copy. ``read_shard`` gives named numpy arrays; ``pandas.read_parquet`` opens any shard.
 
-Legend: n windows, C channels, W samples a window, D dimensions.
+Legend: n windows, C channels, W samples per window, D dimensions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ID_COLUMNS = ("subject", "session", "trial", "stimulus", "window", "start_s")
 
 @dataclass(frozen=True)
 class ModalityShape:
-    """C channels, W samples a window, rate in Hz; the channels' names where they are known."""
+    """C channels, W samples per window, rate in Hz; the channels' names where they are known."""
 
     channels: int
     samples: int
@@ -214,7 +214,7 @@ def shard_paths(folder: Path) -> list[Path]:
     """The shards of a folder, sorted; InputError if there is none."""
     paths = sorted(require_folder(folder).glob("*.parquet"))
     if not paths:
-        raise InputError(f"{folder}: found no shard (*.parquet), expected one a subject; run the window stage.")
+        raise InputError(f"{folder}: found no shard (*.parquet), expected one per subject; run the window stage.")
     return paths
 
 

@@ -111,7 +111,7 @@ def is_floor(method: str) -> bool:
 
 
 def load_paper_results() -> pd.DataFrame:
-    """All published numbers, one a row, columns ``COLUMNS``; ``missing_rate`` is NaN where none is given."""
+    """All published numbers, one per row, columns ``COLUMNS``; ``missing_rate`` is NaN where none is given."""
     return _read().copy()
 
 

@@ -232,7 +232,7 @@ def check_provenance(where: str, values: Mapping[str, Any]) -> None:
 
 
 def sweep_curve(sweep: pd.DataFrame, metric: str = "ccc", dimension: str = "mean") -> pd.DataFrame:
-    """A run's score against missing rate: columns missing_rate, mean, sd, undefined; one row a rate.
+    """A run's score against missing rate: columns missing_rate, mean, sd, undefined; one row per rate.
 
     Folds and seeds are averaged first (NaN left out and counted); SD is over mask seeds, NaN with only one.
     """
@@ -249,7 +249,7 @@ def trajectories(result: RunResult) -> pd.DataFrame:
     """Truth and prediction over time for a few test trials, with the range over seeds.
 
     The trials are those whose labels move most within the trial (mean SD over dimensions; ties by name),
-    chosen without a look at the predictions; at most one a subject.
+    chosen without a look at the predictions; at most one per subject.
 
     Returns
     -------

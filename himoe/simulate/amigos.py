@@ -71,7 +71,7 @@ class Gaps:
 
 
 def simulate_amigos(root: Path, params: SimulationParams, options: Mapping[str, str], jobs: int = 1) -> None:
-    """Write a simulated AMIGOS under *root*: one file a person, annotations of the whole videos, truth.
+    """Write a simulated AMIGOS under *root*: one file per person, annotations of the whole videos, truth.
 
     Of ``params.trials`` videos the last fifth (at least one of five) are long ones. *options* is not used.
 

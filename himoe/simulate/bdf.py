@@ -60,7 +60,7 @@ def write_bdf(path: Path, channels: Sequence[BdfChannel], sfreq_hz: float, n_sam
     Raises
     ------
     InputError
-        If the rate is not a whole number of samples a second, or there are no samples.
+        If the rate is not a whole number of samples per second, or there are no samples.
     """
     if sfreq_hz != round(sfreq_hz) or sfreq_hz < 1 or n_samples < 1:
         raise bad_input(f"BDF {path.name}", f"{n_samples} samples at {sfreq_hz} Hz",

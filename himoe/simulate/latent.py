@@ -88,7 +88,7 @@ def smooth_noise(rng: np.random.Generator, n_samples: int, sfreq_hz: float, tau_
     Parameters
     ----------
     tau_s : ndarray, (R,)
-        Lag in s at which the autocorrelation ``exp(-(lag / tau)^2)`` has fallen to 1/e, one a row.
+        Lag in s at which the autocorrelation ``exp(-(lag / tau)^2)`` has fallen to 1/e, one per row.
 
     Returns
     -------

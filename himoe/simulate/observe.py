@@ -45,8 +45,8 @@ _REACH_S, _REACH_SETTLINGS = 12, 4  # how far back the known past counts: lags, 
 class Trial:
     """One trial's scored stretch: *start_s* and *length_s* (whole seconds) on the session clock.
 
-    ``node_s`` (J,): times of the nodes from *start_s* on, one a second; the first may lie before it. ``rise`` (J,): how
-    far the emotion has risen there. ``stream``: of the trial's random numbers.
+    ``node_s`` (J,): times of the nodes from *start_s* on, one per second; the first may lie before it. ``rise`` (J,):
+    how far the emotion has risen there. ``stream``: of the trial's random numbers.
     """
 
     index: int

@@ -64,7 +64,7 @@ class Visit:
 
 
 def simulate_seed(root: Path, params: SimulationParams, options: Mapping[str, str], jobs: int = 1) -> None:
-    """Write a simulated SEED under *root*: 3 files a person, ``label.mat``, truth of the last 60 s of each clip.
+    """Write a simulated SEED under *root*: 3 files per person, ``label.mat``, truth of the last 60 s of each clip.
 
     The result does not depend on *jobs*.
 

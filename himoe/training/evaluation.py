@@ -72,7 +72,7 @@ def highest_rate(missing: MissingParams) -> float:
 def sweep_table(config: RunConfig, data: RunData, task: FoldTask, encoded: EncodedFold, rates: Sequence[float],
                 mask_seeds: Sequence[int], keep: Collection[float], intervals: Intervals
                 ) -> tuple[list[tuple[Any, ...]], dict[float, list[pd.DataFrame]]]:
-    """Rows of the sweep, and the predictions at the rates *keep* (one frame a mask seed)."""
+    """Rows of the sweep, and the predictions at the rates *keep* (one frame per mask seed)."""
     rows, trials = encoded.rows, trial_codes(data)[encoded.rows]
     sweep: list[tuple[Any, ...]] = []
     kept: dict[float, list[pd.DataFrame]] = {}

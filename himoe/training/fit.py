@@ -152,7 +152,7 @@ class Material:
 
 
 def fit_normaliser(data: RunData, task: FoldTask, train: np.ndarray) -> Normaliser:
-    """Statistics of the training rows: a row per person, and a last one of everybody, for people never met."""
+    """Statistics of the training rows: one row per person, and a last one of everybody, for people never met."""
     by_person = data.normalise == "person" if data.normalise else knows_test_subjects(data, task, train)
     people = np.append(data.subject, data.subject.max() + 1)  # the last code is nobody's: it gets everybody's rows
     return Normaliser.fit(data.store, train, data.present, people, by_person)

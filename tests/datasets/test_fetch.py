@@ -46,12 +46,8 @@ TOY = Dataset(
     redistributable=True, dimensions=("valence",), scale=(1.0, 9.0), thresholds=(5.0,),
     modalities={"EDA": Channels(("EDA",), 4.0, "uS")}, inspect=inspect, read=read,
     files=tuple(RemoteFile(f"data/{name}", "http://unused.invalid/" + name, hashlib.sha256(content).hexdigest())
-                for name, content in CONTENT.items()))
-
-
-@pytest.fixture(autouse=True)
-def toy_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(fetch.PATTERNS, "toy", ("data/*.json",))
+                for name, content in CONTENT.items()),
+    patterns=("data/*.json",))
 
 
 @pytest.fixture
@@ -199,7 +195,7 @@ def test_local_of_an_own_folder(tmp_path: Path) -> None:
 
 
 def test_every_set_has_patterns() -> None:
-    assert set(fetch.PATTERNS) >= set(DATASETS)
+    assert all(dataset.patterns for dataset in DATASETS.values())
     assert not set(fetch.belonging(DATASETS["ceap360vr"], Path(__file__).parent))
 
 

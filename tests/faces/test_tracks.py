@@ -190,7 +190,7 @@ def test_damaged_videos_do_not_count(tmp_path: Path) -> None:
     assert about is not None
     assert list(about.videos) == ["s01/v01", "s03/v01"]
     assert (about.fps_hz, type(about.fps_hz)) == (2.0, float)
-    assert about.label == ("EfficientNet-B0, random weights (seed 3), 2 frames a second at 64 px; "
+    assert about.label == ("EfficientNet-B0, random weights (seed 3), 2 frames per second at 64 px; "
                            "faces by OpenCV Haar")
 
 

@@ -163,7 +163,7 @@ def _rows(path: Path, width: int) -> np.ndarray:
     except InputError:
         raise
     except (UnicodeDecodeError, ValueError, UserWarning) as error:
-        raise bad_input(path, f"rows that are not numbers ({said_by(error)})", f"{width} numbers a row and no header",
+        raise bad_input(path, f"rows that are not numbers ({said_by(error)})", f"{width} numbers per row and no header",
                         "export it again") from error
     if rows.shape[1] != width:
         raise bad_input(path, f"{rows.shape[1]} columns", f"{width}, as its .json names", "correct Columns")

@@ -51,7 +51,7 @@ class Stream:
     name, kind : str
         As the file calls them; ``kind`` is what it measures (``EEG``), if it says so.
     channels, units : tuple of str
-        One a channel; an empty unit = the file does not say.
+        One per channel; an empty unit = the file does not say.
     sfreq_hz : float or None
         Rate in Hz as the file says it; None = irregular.
     n_samples : int

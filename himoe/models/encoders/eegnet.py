@@ -1,6 +1,9 @@
-"""EEGNet with the spatial mix first: the same function as the textbook order, at about a tenth of the work.
+"""EEGNet with the spatial mix first, at about a tenth of the work of the textbook order.
 
-Legend: n windows, C channels, W samples a window, G temporal filters (F1), S = G·D signals (F2), K taps, F features.
+Temporal and spatial filters are linear and act on different axes, so they commute. The norm that the textbook has
+between the two is dropped: one batch norm follows both (a test compares with the textbook order, without that norm).
+
+Legend: n windows, C channels, W samples per window, G temporal filters (F1), S = G·D signals (F2), K taps, F features.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Encoder of the face: one embedding head an action unit, then a graph convolution over action units.
 
-Legend: n windows, C channels (features of a frame), W frames a window, R known frames of all windows,
+Legend: n windows, C channels (features of a frame), W frames per window, R known frames of all windows,
 A action units, U features a unit, F features.
 """
 

@@ -1,6 +1,6 @@
 """Light encoders of few-channel signals; the window's level, spread and trend always get through.
 
-Legend: n windows, C channels, W samples a window, S signals after a convolution, F features.
+Legend: n windows, C channels, W samples per window, S signals after a convolution, F features.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ridge regression on features of windows: the linear floor (logistic regression for classes).
 
 Legend: B sequences, T time steps, M modalities, P features, N rows, D dimensions, G people,
-S scores: one a dimension (regression, two classes) or K a dimension (K > 2 classes), Q = 1 + P + M columns.
+S scores: one per dimension (regression, two classes) or K per dimension (K > 2 classes), Q = 1 + P + M columns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_OWN_PART = (float("inf"),)
 
 
 class FeaturesRidge(FeatureMethod):
-    """A linear map of the features, one a dimension.
+    """A linear map of the features, one per dimension.
 
     Features are standardised on training rows. An absent modality has its features at the training mean, 0, and an
     indicator of its own at 1. Penalties are chosen from a fixed grid by the error on validation rows. Ratings keep

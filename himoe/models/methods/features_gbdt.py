@@ -1,7 +1,7 @@
 """Gradient-boosted trees on features of windows: what one would otherwise pick.
 
 Legend: B sequences, T time steps, M modalities, P features, N rows, D dimensions, R trees, J nodes a tree,
-S scores: one a dimension (regression, two classes) or K a dimension (K > 2 classes).
+S scores: one per dimension (regression, two classes) or K per dimension (K > 2 classes).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETTINGS = {"learning_rate": 0.1, "max_depth": 6, "min_samples_leaf": 20, "max_b
 
 
 class FeaturesGBDT(FeatureMethod):
-    """scikit-learn's ``HistGradientBoosting*``, one model a dimension; an absent modality is NaN.
+    """scikit-learn's ``HistGradientBoosting*``, one model per dimension; an absent modality is NaN.
 
     The number of trees is chosen on the validation batches. The fitted trees are plain tensors in buffers
     (safetensors can hold them; ``load_state_dict`` takes any number of trees), and :func:`predict_trees` walks them.
@@ -119,7 +119,7 @@ def grow(kind: str, x: np.ndarray, y: np.ndarray, x_validation: np.ndarray,
          y_validation: np.ndarray) -> tuple[np.ndarray, list[list[np.ndarray]]]:
     """Fit one model on one thread; give its baseline, and round by round its trees' nodes.
 
-    A round has one tree, or with more than two classes one a class, in the order of the classes.
+    A round has one tree, or with more than two classes one per class, in the order of the classes.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits

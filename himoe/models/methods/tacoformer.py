@@ -149,7 +149,7 @@ class TACOformer(Method):
     map of all others, concatenated (present where any of them is). A single modality stands on both sides.
 
     Our reading where the codes leave no room for the paper's: (1) an encoder gives one EEG vector a window, not
-    one a channel, so the electrodes' positions enter through the spatial filters of its front end
+    one per channel, so the electrodes' positions enter through the spatial filters of its front end
     (:class:`SpatialCode`), added to every EEG token; there is none without spatial filters (front end ``bands``)
     or without a channel name of the 10-20 system. (2) The paper pools to one decision a trial; here each step has
     one, so the two sides are averaged step by step, over those present (over both where neither is).

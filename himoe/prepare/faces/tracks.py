@@ -47,7 +47,7 @@ class FaceTrack:
 
 
 def write_track(path: Path, track: FaceTrack, about: Mapping[str, Any]) -> None:
-    """Write one Parquet file atomically: a row a frame; *about* (JSON) goes into the schema's metadata."""
+    """Write one Parquet file atomically: one row per frame; *about* (JSON) goes into the schema's metadata."""
     n_features = track.features.shape[1]
     values = pa.array(np.ascontiguousarray(track.features, dtype=np.float32).reshape(-1))
     columns = {
@@ -118,9 +118,10 @@ def read_about(folder: Path) -> FaceAbout | None:
     readable = {name: entry for name, entry in content["videos"].items() if not entry.get("problem")}
     if not readable:
         return None
-    label = (f"{content['network']}, {content['params']['fps_hz']:g} frames a second at "
+    fps_hz = float(content["params"]["fps_hz"])
+    label = (f"{content['network']}, {fps_hz:g} frame{'' if fps_hz == 1 else 's'} per second at "
              f"{content['params']['size_px']} px; faces by {content['detector']}")
-    return FaceAbout(float(content["params"]["fps_hz"]), label, readable)
+    return FaceAbout(fps_hz, label, readable)
 
 
 def track_path(folder: Path, subject: str, trial: str) -> Path:
