@@ -146,8 +146,8 @@ def test_a_malicious_dat_is_refused_and_runs_nothing(tmp_path: Path, raw_deap: P
     nothing_left(project / "data" / "signals" / "deap")
 
 
+def with_dreamer(params: dict[str, Any]) -> None:
     params["sets"]["dreamer"] = {"source": "simulate", "path": None, "layout": None, "redistribute": False}
-    params["sets"] = {"dreamer": {"source": "simulate", "path": None, "layout": None, "redistribute": False}}
 
 
 def test_a_mat_file_without_a_field_is_refused(tmp_path: Path) -> None:
