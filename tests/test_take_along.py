@@ -57,7 +57,7 @@ def test_the_example_runs_as_typed_in_a_folder_of_its_own(tmp_path: Path) -> Non
     assert "himoe.load(" in before
     (tmp_path / "example.py").write_text(f"{before}{EXAMPLE}mine = {after}", encoding="utf-8")
     root = str(Path(himoe.__file__).parents[1])
-    done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, text=True, capture_output=True, timeout=300,
+    done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, text=True, capture_output=True, timeout=900,
                           env=environment() | {"PYTHONPATH": root}, check=False)
     assert done.returncode == 0, done.stderr
     assert "ccc" in done.stdout
