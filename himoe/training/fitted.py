@@ -30,6 +30,7 @@ from himoe.training.description import CONFIG, Description, read_description
 from himoe.training.inference import TRAIN_AGAIN, EncodedFold, encode_rows, read_weights
 from himoe.training.rundata import FoldTask, RunData
 
+CARD = "README.md"
 WEIGHTS = "weights.safetensors"
 IDS = ["subject", "session", "trial", "stimulus", "window", "start_s"]
 SAVE_AGAIN = "copy the model's folder again, or fit it again"
@@ -119,16 +120,13 @@ class Fitted:
         InputError
             If something else stands there.
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder / CONFIG).is_file():
-            raise bad_input(folder, "something that is no model", "a new name, or an older model",
-                            "choose another place")
+        folder = require_model_place(folder)
         with atomic_path(folder) as made:
             made.mkdir(parents=True)
             self.write(made)
             if len(self.history):
                 self.history.to_csv(made / "history.csv", index=False)
-            write_text(made / "README.md", model_card(self.description))
+            write_text(made / CARD, model_card(self.description))
             write_sums(made)
         return folder
 
@@ -138,6 +136,14 @@ class Fitted:
 
         save_file(self.tensors(), folder / WEIGHTS)
         write_json(folder / CONFIG, finite(self.description.as_json()))
+
+
+def require_model_place(folder: Path | str) -> Path:
+    """The place for a model's folder: nothing is there yet, or an older model; InputError for anything else."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).is_file():
+        raise bad_input(folder, "something that is no model", "a new name, or an older model", "choose another place")
+    return folder
 
 
 def finite(values: object) -> object:
