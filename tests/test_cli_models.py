@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pipeline_helpers import environment
+from test_docs_commands import blocks_of
 from toysets import file_bytes, make_store
 
 import himoe
@@ -23,6 +24,7 @@ from himoe.commands.picture import typical_trial
 from himoe.commands.validating import validation_share, with_roles
 from himoe.prepare.windowset import Windows
 from himoe.training.estimators import FeaturesRidge
+from pipeline.docs import Block
 
 PEOPLE, TRIALS, LENGTH_S = ("anna", "ben", "cleo", "dora"), 5, 14
 DESCRIPTION = """
@@ -240,10 +242,25 @@ def test_the_trial_that_is_drawn_has_the_middle_error() -> None:
     assert typical_trial(frame) == ("a", "z")
 
 
+def of_the_page(test: str) -> Block:
+    """The block of docs/models.md that names *test*."""
+    return next(block for block in blocks_of("docs/models.md") if block.what.endswith(f"::{test}"))
+
+
+def test_the_python_of_the_page_runs_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    write_recordings(tmp_path / "recordings")
+    monkeypatch.chdir(tmp_path)
+    exec(of_the_page("test_the_python_of_the_page_runs_as_typed").text, {})
+    assert "ccc" in capsys.readouterr().out
+    assert (tmp_path / "ridge-model" / "README.md").is_file()
+
+
 @pytest.mark.slow
 def test_the_demo_draws_a_picture_outside_the_repository(tmp_path: Path) -> None:
     root = str(Path(himoe.__file__).parents[1])
-    command = [sys.executable, "-m", "himoe.cli", "demo"]
+    [typed] = of_the_page("test_the_demo_draws_a_picture_outside_the_repository").commands
+    command = [sys.executable, "-m", "himoe.cli", *shlex.split(typed)[1:]]
     done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False,
                           env=environment() | {"PYTHONPATH": root})
     assert done.returncode == 0, done.stderr

@@ -34,8 +34,12 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def scores_text(scores: pd.DataFrame) -> str:
-    """The table of :func:`himoe.scoring.frames.score` as text: one line per dimension, one column per metric."""
-    metrics, dimensions = list(scores["metric"].unique()), list(scores["dimension"].unique())
+    """The table of :func:`himoe.scoring.frames.score` as text: one line per dimension, one column per metric.
+
+    A metric that is defined for no dimension (what is followed inside trials, where each has one rating) is left out.
+    """
+    defined = scores[scores["value"].notna()]
+    metrics, dimensions = list(defined["metric"].unique()), list(scores["dimension"].unique())
     texts = [score_text(*numbers) for numbers in scores[["value", "low", "high"]].to_numpy(float)]
     cells = dict(zip(zip(scores["dimension"], scores["metric"], strict=True), texts, strict=True))
     lines = [["", *(LABELS.get(metric, metric) for metric in metrics)]]
