@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from himoe.scoring.paper import METHOD_LABELS
+from himoe.scoring.tables import LABELS, score_text
 from himoe.training.description import Description
 
 LIMITS = (
@@ -54,9 +57,17 @@ def _output(form: Description) -> list[str]:
 def _scores(scores: Mapping[str, Any]) -> list[str]:
     if not scores:
         return ["Not scored yet: no windows were held out when it was saved."]
-    values = {name: value for name, value in scores.items() if isinstance(value, int | float)}
-    return [*_table(("score", "value"), [(name, f"{value:.3f}") for name, value in values.items()]),
+    values = {name: value if isinstance(value, list | tuple) else [value] for name, value in scores.items()
+              if isinstance(value, int | float | list | tuple)}
+    rows = [(_score_name(name), score_text(*(np.nan if number is None else number for number in value)))
+            for name, value in values.items()]
+    return [*_table(("score", "value [95 % interval]"), rows),
             *(["", str(scores["protocol"])] if "protocol" in scores else [])]
+
+
+def _score_name(name: str) -> str:
+    metric, _, dimension = name.partition(" ")
+    return f"{LABELS.get(metric, metric)} {dimension}".rstrip()
 
 
 def _channels(names: Sequence[str]) -> str:

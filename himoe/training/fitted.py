@@ -24,6 +24,7 @@ from himoe.training.description import CONFIG
 from himoe.training.inference import EncodedFold, encode_rows
 from himoe.training.model import Model
 
+CARD = "README.md"
 IDS = ["subject", "session", "trial", "stimulus", "window", "start_s"]
 
 
@@ -96,18 +97,24 @@ class Fitted(Model):
         InputError
             If something else stands there.
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder / CONFIG).is_file():
-            raise bad_input(folder, "something that is no model", "a new name, or an older model",
-                            "choose another place")
+        folder = require_model_place(folder)
         with atomic_path(folder) as made:
             made.mkdir(parents=True)
             self.write(made)
             if len(self.history):
                 self.history.to_csv(made / "history.csv", index=False)
-            write_text(made / "README.md", model_card(self.description))
+            write_text(made / CARD, model_card(self.description))
             write_sums(made)
         return folder
+
+
+def require_model_place(folder: Path | str) -> Path:
+    """The place for a model's folder: nothing is there yet, or an older model; InputError for anything else."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).is_file():
+        raise bad_input(folder, "something that is no model", "a new name, or an older model", "choose another place")
+    return folder
+
 
 
 def load_model(folder: Path | str) -> Fitted:
