@@ -139,6 +139,19 @@ def test_predictions_are_those_of_the_library_and_of_both_formats(model: Path, r
     assert (code, out) == (0, (tmp_path / "p.csv").read_text(encoding="utf-8"))
 
 
+def test_somebody_without_the_sensors_does_not_stop_the_others(model: Path, tmp_path: Path,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    people = write_recordings(tmp_path / "new", ("yan", "zed"), ())
+    for path in (people / "zed").glob("*_eda.csv"):
+        path.unlink()
+    code, _, err = run(capsys, "predict", model, people, "--drop", "TEMP", "--out", tmp_path / "p.csv")
+    assert code == 0
+    assert set(pd.read_csv(tmp_path / "p.csv")["subject"]) == {"yan"}
+    assert err == "subject zed: 5 trials left out, none of EDA was recorded.\n"
+    assert main(["predict", str(model), str(people), "--out", str(tmp_path / "both.csv")]) == 0
+    assert set(pd.read_csv(tmp_path / "both.csv")["subject"]) == {"yan", "zed"}
+
+
 def test_score_prints_the_table_of_the_library(model: Path, recordings: Path, tmp_path: Path,
                                                capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "predict", model, recordings, "--out", tmp_path / "p.parquet")

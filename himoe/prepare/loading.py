@@ -13,7 +13,7 @@ import pandas as pd
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import require_folder
 from himoe.core.params import FilterParams, WindowParams
-from himoe.core.progress import progress
+from himoe.core.progress import count_text, note, progress
 from himoe.core.recordings import Recording, Session
 from himoe.datasets import DATASETS, get_dataset
 from himoe.datasets.base import Dataset, require_no_doubt
@@ -136,7 +136,9 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     if cache is not None:
         return Windows.read(cache, modalities)
     if not parts:
-        raise bad_input(data.root, f"no trial of {length_s:g} s", "at least one", "choose shorter windows")
+        signals = "" if modalities is None else f" with any of {' '.join(modalities)}"
+        raise bad_input(data.root, f"no trial of {length_s:g} s{signals}", "at least one",
+                        "choose shorter windows, or what was recorded")
     return join(one_source(parts) if labels == "auto" else parts)
 
 
@@ -159,18 +161,22 @@ def clean_recordings(sessions: Iterable[Session], step_s: float, filters: Mappin
                      used: dict[str, FilterParams] | None = None) -> Iterator[Recording]:
     """Trials of *sessions*, filtered and resampled; *filters* None = the usual ones that each rate can hold.
 
-    What was used is noted in *used*.
+    What was used is noted in *used*. A session with none of the *modalities* is left out, and that is said.
     """
+    left_out: dict[str, int] = {}
     for session in sessions:
         signals = {m: s for m, s in session.signals.items() if modalities is None or m in modalities}
         if not signals:
-            raise bad_input(f"subject {session.subject}", f"the modalities {' '.join(session.signals)}",
-                            f"some of {' '.join(modalities or ())}", "choose among those recorded")
+            left_out[session.subject] = left_out.get(session.subject, 0) + len(session.trials)
+            continue
         chosen = {m: fitting_filter(USUAL.get(m, FilterParams()), s.sfreq_hz, step_s) for m, s in signals.items()
                   } if filters is None else {m: filters.get(m, FilterParams()) for m in signals}
         if used is not None:
             used.update(chosen)
         yield from preprocess_session(replace(session, signals=signals), chosen)
+    for subject, trials in left_out.items():
+        names = " ".join(modalities or ())
+        note(f"subject {subject}: {count_text(trials, None, 'trial')} left out, none of {names} was recorded.")
 
 
 def one_source(parts: Sequence[Windows]) -> list[Windows]:
