@@ -12,7 +12,7 @@ import pandas as pd
 
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import require_folder
-from himoe.core.params import FilterParams, WindowParams
+from himoe.core.params import FilterParams, WindowParams, parse
 from himoe.core.progress import count_text, note, progress
 from himoe.core.recordings import Recording, Session
 from himoe.datasets import DATASETS, get_dataset
@@ -21,7 +21,7 @@ from himoe.datasets.fetch import PROVENANCE, label, read_provenance
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.prepare.filters import USUAL, fitting_filter
 from himoe.prepare.signals import preprocess_session
-from himoe.prepare.windows import window_starts, write_shard
+from himoe.prepare.windows import read_meta, window_starts, write_shard
 from himoe.prepare.windowset import Windows
 from himoe.simulate.request import TRUTH_FILE
 
@@ -124,7 +124,9 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     parts = []
     for subject in progress(chosen, f"windows of {data.dataset.name}", "person", len(chosen)):
         path = None if cache is None else Path(cache) / f"{subject}.parquet"
-        if path is None or not path.is_file():
+        if path is not None and path.is_file():
+            require_same_cut(path, params, filters)
+        else:
             part = _person(data, subject, params, filters, modalities)
             if part is None:
                 continue
@@ -140,6 +142,18 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
         raise bad_input(data.root, f"no trial of {length_s:g} s{signals}", "at least one",
                         "choose shorter windows, or what was recorded")
     return join(one_source(parts) if labels == "auto" else parts)
+
+
+def require_same_cut(path: Path, params: WindowParams, filters: Mapping[str, FilterParams] | None) -> None:
+    """Refuse windows in a cache that were cut or filtered otherwise than is asked for now."""
+    meta = read_meta(path)
+    found, expected = (meta.length_s, meta.step_s), (params.length_s, params.step_s)
+    made = {m: parse(FilterParams, entry, m) for m, entry in (meta.provenance.get("filters") or {}).items()}
+    same = filters is None or all(made[m] == filters.get(m, FilterParams()) for m in meta.modalities if m in made)
+    if found != expected or not same:
+        raise bad_input(path, f"windows of {found[0]:g} s every {found[1]:g} s" if same else "other filters",
+                        f"{expected[0]:g} s every {expected[1]:g} s and the filters asked for",
+                        "give another folder as cache, or remove this one")
 
 
 def _person(data: Data, subject: str, params: WindowParams, filters: Mapping[str, FilterParams] | None,

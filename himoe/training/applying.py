@@ -72,7 +72,7 @@ def _read(form: Description, name: str, entry: ModalityForm, windows: Windows) -
     shape = form.shapes[name]
     if name not in windows.arrays:
         return np.full((len(windows), shape.channels, shape.samples), np.nan, np.float32)
-    order = channel_order(name, entry, windows.meta.shape(name))
+    order = channel_order(name, entry, windows.meta.shape(name), str(windows.meta.modalities[name].get("unit", "")))
     same = order == list(range(windows.meta.shape(name).channels))
     if entry.features:
         values = windows.features(name) if same else _features_of(name, entry, windows, order)
@@ -87,18 +87,21 @@ def _features_of(name: str, entry: ModalityForm, windows: Windows, order: list[i
     return feature_array(name, np.asarray(windows.arrays[name][:])[:, order], shape, there)
 
 
-def channel_order(name: str, entry: ModalityForm, shape: ModalityShape) -> list[int]:
+def channel_order(name: str, entry: ModalityForm, shape: ModalityShape, unit: str = "") -> list[int]:
     """Where the model's channels stand among those of the windows, found by name.
 
     Raises
     ------
     InputError
-        If the rate differs or a channel is not there.
+        If rate or *unit* differ (an unknown one is believed), or a channel is not there.
     """
     if (shape.samples, shape.sfreq_hz) != (entry.samples, entry.sfreq_hz):
         raise bad_input(f"windows: {name}", f"{shape.samples} samples at {shape.sfreq_hz:g} Hz",
                         f"{entry.samples} at {entry.sfreq_hz:g} Hz, as the model was fitted with",
                         "make windows with the model's filters (description.modalities)")
+    if unit and entry.unit and unit != entry.unit:
+        raise bad_input(f"windows: {name}: unit", unit, f"{entry.unit}, as the model was fitted with",
+                        "convert the signal")
     places = {channel.lower(): k for k, channel in reversed(list(enumerate(shape.ch_names)))}
     lost = [channel for channel in entry.channels if channel.lower() not in places]
     if lost and len(shape.ch_names) == len(entry.channels) == 1:
