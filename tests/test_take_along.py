@@ -214,5 +214,5 @@ def test_a_cache_is_not_taken_for_windows_of_another_cut(tmp_path: Path) -> None
 def test_another_unit_is_refused(model: himoe.Fitted, people: Windows) -> None:
     entry = {**people.meta.modalities["EDA"], "unit": "ohm"}
     meta = replace(people.meta, modalities={**people.meta.modalities, "EDA": entry})
-    with pytest.raises(himoe.InputError, match="windows: EDA: unit: found ohm, expected a.u."):
+    with pytest.raises(himoe.InputError, match=r"windows: EDA: unit: found ohm, expected a\.u\."):
         model.predict(Windows(people.index, people.arrays, meta))
