@@ -1,6 +1,6 @@
 """Windows of anybody, as a fitted model reads them: modalities by name, channels by name, people by name.
 
-Legend: n windows, M modalities, C channels, W samples, P features, G people of the training rows.
+Legend: n windows, M modalities, C channels, W samples, P features, G people that the model knows.
 """
 
 from __future__ import annotations
@@ -123,11 +123,8 @@ def by_person(windows: Windows, values: np.ndarray) -> np.ndarray:
 
 
 def person_codes(form: Description, windows: Windows) -> np.ndarray:
-    """(n,) the place of each window's person among those of the training rows; others follow after G.
-
-    A name counts only in the data set it was given in: ``s01`` of another set is somebody else.
-    """
-    known = {name: code for code, name in enumerate(form.people)} if windows.meta.set == form.data.get("set") else {}
+    """(n,) the place of each window's person among those the model knows; others follow after G."""
+    known = form.codes(windows.meta.set)
     strangers = [name for name in np.unique(windows.groups) if name not in known]
     others = {name: len(form.people) + 1 + k if form.normalise == "person" else len(form.people)
               for k, name in enumerate(strangers)}

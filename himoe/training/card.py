@@ -39,9 +39,23 @@ def model_card(form: Description) -> str:
               "Any of them may be missing, always or at times.", "",
               "People the model has never met are scaled "
               + ("by their own windows, for which no label is needed." if form.normalise == "person"
-                 else "by the statistics of all training windows."), "", "## Output", "", *_output(form), "",
+                 else "by the statistics of all training windows."), "",
+              *_adapted(form), "## Output", "", *_output(form), "",
               "## Scores", "", *_scores(form.scores), "", "## Limits", "", *(f"- {text}" for text in LIMITS), ""]
     return "\n".join(lines)
+
+
+def _adapted(form: Description) -> list[str]:
+    lines = []
+    for one in form.calibrations:
+        about, how = (part.get("adapted", {}).get(one.person, {}) for part in (form.data, form.training))
+        label = str(about.get("label") or "unknown data")
+        label += ", simulated" * (bool(about.get("simulated")) and "simulated" not in label)
+        lines.append(f"- **{one.person}** ({label}): {len(about.get('trials', []))} rated trials, "
+                     f"chosen: {how.get('chosen', '?')}."
+                     + (" **Weights were moved for this person; use the model from before for others.**"
+                        if one.moved != "none" else ""))
+    return ["## Adapted to", "", *lines, ""] if lines else []
 
 
 def _output(form: Description) -> list[str]:

@@ -113,6 +113,10 @@ class Estimator(BaseEstimator):
         """Predictions with intervals, one row per window and dimension: :meth:`Fitted.predict`."""
         return self._fitted().predict(windows, drop)
 
+    def adapt(self, windows: Windows, labels: Mapping[str, Mapping[str, float]] | None = None) -> Fitted:
+        """The fitted model for one new person: :meth:`Fitted.adapt`."""
+        return self._fitted().adapt(windows, labels)
+
     def explain(self, windows: Windows) -> pd.DataFrame:
         """Which sensor and which experts speak when: :func:`himoe.training.explaining.explain`."""
         return explain(self._fitted(), windows)

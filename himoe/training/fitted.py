@@ -5,7 +5,8 @@ Legend: n windows, M modalities, D dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,20 @@ class Fitted(Model):
         assembler = prepare(self.description, self.normaliser, windows)
         present = assembler.present & ~drop_modalities(self.description, drop)
         rows = np.flatnonzero(present.any(1))
-        return encode_rows(self.method, assembler, rows, self.description.sequence_length), assembler, present
+        encoded = encode_rows(self.method, assembler, rows, self.description.sequence_length)
+        theirs = assembler.subject[encoded.rows]
+        own = [(theirs == code, calibration) for code, calibration in
+               enumerate(self.description.calibrations, self.description.trained_people)]
+        return replace(encoded, own=[(rows, one) for rows, one in own if rows.any()]), assembler, present
+
+    def adapt(self, windows: Windows, labels: Mapping[str, Mapping[str, float]] | None = None) -> Fitted:
+        """A model of one new person: scaled by own windows, tuned by few rated trials.
+
+        See :func:`himoe.training.adapting.adapt`; this model stays as it is.
+        """
+        from himoe.training.adapting import adapt
+
+        return adapt(self, windows, labels)
 
     def save(self, folder: Path | str) -> Path:
         """Write the model as a folder: ``config.json``, ``weights.safetensors``, a model card, checksums.
