@@ -21,7 +21,7 @@ from himoe.core.params import FilterParams, RunConfig
 from himoe.inspection.study import choose_filters, choose_protocol
 from himoe.models.batches import Batch
 from himoe.prepare.windows import read_shard, write_shard
-from himoe.training.inference import load_method, read_weights
+from himoe.training.model import Model
 from himoe.training.prediction import predict_unrated
 from himoe.training.rundata import RunData, feature_modalities, load_run_data
 from pipeline import study
@@ -373,8 +373,7 @@ def by_hand(work: Path, person: str, trial: str, fold: int, seed: int) -> np.nda
     Where people are held out, all have the statistics of all training rows.
     """
     config, data = run_of(work)
-    tensors = read_weights(work / "runs" / RUN / f"fold-{fold:02d}_seed-{seed}" / "weights.safetensors")
-    method, _ = load_method(config, data, tensors)
+    method = Model.read(work / "runs" / RUN / f"fold-{fold:02d}_seed-{seed}").method
     rows = data.folds[(data.folds["fold"] == fold) & (data.folds["role"] == "train")]
     trained, x, by_person = set(zip(rows["subject"], rows["trial"], strict=True)), {}, config.run.protocol == "trial"
     for modality in config.run.modalities:
