@@ -22,6 +22,7 @@ SIMILARITIES = ("scaled_dot", "cosine")
 FACE_ADJACENCIES = ("emfacs", "facs_1978", "learned")
 WORLDS = ("additive", "physiological")
 EEG_ENCODERS = ("eegnet", "power", "bands")
+BRAINDECODE = "braindecode:"  # and a name: that model of the package as the front end of EEG
 SIGNAL_ENCODERS = ("cnn", "features")
 CONTEXTS = ("none", "kernel")
 
@@ -170,7 +171,8 @@ class SplitParams:
 class ModelParams:
     """Hi-MoE's sizes and switches (Eq. 2–6); the encoders' sizes and switches are every method's.
 
-    ``eeg_encoder`` is the front end of EEG, ``signal_encoder`` that of every other signal but FACE; ``bands`` and
+    ``eeg_encoder`` is the front end of EEG (``braindecode:EEGNeX``: that model of braindecode, and so any of its
+    models), ``signal_encoder`` that of every other signal but FACE; ``bands`` and
     ``features`` read the cached features of windows (``himoe.prepare.features``) instead of the windows. ``context``
     reads each modality's codes as a sequence. ``residual`` experts answer x + MLP(x). ``present_only``: absent
     modalities have no weight in the fusion; else they take part with their default code. ``bounded`` heads keep to the
@@ -205,9 +207,11 @@ class ModelParams:
                      "power_filters", "power_depth", "face_units"):
             check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
         check(self.emotion_experts >= 0, "model.emotion_experts", self.emotion_experts, "0 (none) or more")
-        for name, known in (("similarity", SIMILARITIES), ("eeg_encoder", EEG_ENCODERS),
-                            ("signal_encoder", SIGNAL_ENCODERS), ("context", CONTEXTS)):
+        for name, known in (("similarity", SIMILARITIES), ("signal_encoder", SIGNAL_ENCODERS), ("context", CONTEXTS)):
             check(getattr(self, name) in known, f"model.{name}", getattr(self, name), " or ".join(known))
+        foreign = self.eeg_encoder.startswith(BRAINDECODE) and self.eeg_encoder != BRAINDECODE
+        check(foreign or self.eeg_encoder in EEG_ENCODERS, "model.eeg_encoder", self.eeg_encoder,
+              f"{' or '.join(EEG_ENCODERS)} or {BRAINDECODE}<model>")
         check(self.face_adjacency in FACE_ADJACENCIES, "model.face_adjacency", self.face_adjacency,
                " or ".join(FACE_ADJACENCIES))
         check(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")

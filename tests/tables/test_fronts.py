@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,11 @@ def test_front_ends_stand_side_by_side_with_their_cost(reports: Reports) -> None
     assert row["Seconds per step"] == cost.loc[place & (cost["variant"] == ""), "seconds_per_step"].item()
     row = cells(made, Method="TACOFormer (2023) †", EEG_front_end="EEGNet")
     assert row["Seconds per step"] == cost.loc[place & (cost["variant"] != ""), "seconds_per_step"].item()
+    [name] = [name for name, run in results.items() if run.metrics["variant"].startswith("front_")
+              and run.metrics["method"] == "himoe"]
+    other = replace(results[name], metrics={**results[name].metrics, "eeg_encoder": "braindecode:EEGNeX"})
+    made = build_table("front_ends", {**results, name: other}, comparisons, cost, SETTINGS)
+    assert [row[4] for row in made.rows[:2]] == ["log band powers", "braindecode:EEGNeX"]
     without = {name: run for name, run in results.items() if "front" not in name}
     assert build_table("front_ends", without, comparisons, cost, SETTINGS) is None
 

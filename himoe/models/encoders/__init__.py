@@ -14,10 +14,11 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from himoe.core.errors import bad_input
-from himoe.core.params import ModelParams
+from himoe.core.params import BRAINDECODE, ModelParams
 from himoe.core.recordings import check_modality
 from himoe.models.batches import Batch, ModalityShape
 from himoe.models.encoders.action_units import AU_NAMES
+from himoe.models.encoders.braindecode import BraindecodeEncoder
 from himoe.models.encoders.eegnet import EEGNet
 from himoe.models.encoders.face import FaceEncoder
 from himoe.models.encoders.features import FeatureEncoder
@@ -44,6 +45,8 @@ def front_end(modality: str, model: ModelParams) -> tuple[EncoderClass, int]:
     """The encoder of one modality and the fewest samples per window it can take."""
     if modality == "FACE":
         return FaceEncoder, 1
+    if modality == "EEG" and model.eeg_encoder.startswith(BRAINDECODE):
+        return BraindecodeEncoder, 1  # it says itself what it cannot read: nothing takes its place
     return EEG_FRONT_ENDS[model.eeg_encoder] if modality == "EEG" else SIGNAL_FRONT_ENDS[model.signal_encoder]
 
 

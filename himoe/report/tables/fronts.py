@@ -43,14 +43,14 @@ def front_ends(inputs: Inputs) -> Table | None:
     columns = ("Set", "Method", "Modalities", "Our data", "EEG front end", *(METRIC_LABELS[m] for m in shown),
                "Parameters", "Seconds per step")
     lines: list[tuple[Cell, ...]] = []
-    order = list(EEG_LABELS)
+    order = list(dict.fromkeys([*EEG_LABELS, *(run.metrics["eeg_encoder"] for run in runs)]))
     for place in dict.fromkeys(_place(run) for run in runs):
         group = [run for run in runs if _place(run) == place]
         for run in sorted(group, key=lambda run: order.index(run.metrics["eeg_encoder"])):
             name = method_name(str(run.metrics["method"])) + (f", {run.not_converged}" if run.not_converged else "")
             scores = (ours(run, metric) if metric in run.metrics else None for metric in shown)
             lines.append((set_label(run.metrics["set"]), name, run.metrics["modality_set"], run.data,
-                          EEG_LABELS[run.metrics["eeg_encoder"]], *scores, run.metrics.get("parameters"),
+                          eeg_label(run.metrics["eeg_encoder"]), *scores, run.metrics.get("parameters"),
                           seconds_per_step(inputs.cost, run)))
     for dataset in dict.fromkeys(run.metrics["set"] for run in runs):
         lines += attainable_rows(columns, by_modalities([run for run in runs if run.metrics["set"] == dataset]))
@@ -98,8 +98,13 @@ def encoders(inputs: Inputs) -> Table | None:
 def encoder_label(metrics: Mapping[str, Any]) -> str | None:
     """The encoder of a run with one modality, in words; None for FACE, which has one of its own."""
     if metrics["modalities"] == "EEG":
-        return EEG_LABELS.get(metrics.get("eeg_encoder") or "", metrics.get("eeg_encoder"))
+        return eeg_label(metrics.get("eeg_encoder"))
     return SIGNAL_LABELS.get(metrics.get("signal_encoder") or "", metrics.get("signal_encoder"))
+
+
+def eeg_label(name: str | None) -> str | None:
+    """An EEG front end in words; one that another package brings keeps its name."""
+    return EEG_LABELS.get(name or "", name)
 
 
 def _floor(runs: Sequence[RunResult], run: RunResult, method: str) -> RunResult | None:
