@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CANDIDATES = ("as_fitted", "line", "heads", "low_rank")  # each freer than the one before
 MOST_SETS = 8  # with more trials, several are left out together
-SURE = 1.0  # a freer candidate must be better by so many standard errors
+WITHIN = 1.0  # standard errors of the smallest error, within which the freest candidate is taken
 
 
 def adapt(model: Fitted, windows: Windows, labels: Mapping[str, Mapping[str, float]] | None = None) -> Fitted:
@@ -41,14 +41,16 @@ def adapt(model: Fitted, windows: Windows, labels: Mapping[str, Mapping[str, flo
     First the person's own means and SDs of the signals, from all *windows*, rated or not, are kept in the model (where
     it scales strangers by their own windows). Then, with k rated trials:
 
-    - ``as_fitted``: nothing more; all there is for k = 0.
+    - ``as_fitted``: nothing more; all there is for k = 0 and 1, for one trial leaves nothing to choose with (and a line
+      from one trial was no gain on simulated people, however strong the pull).
     - ``line``: a shift and a slope of the prediction, by ridge (:func:`himoe.training.calibration.fit_lines`); for any
-      method, and what k = 1 gets: one trial leaves nothing to choose with, so the ridge's fixed share must do.
+      method.
     - ``heads``: after the line, the heads' weights too, along their gradient (:mod:`himoe.training.moving`).
     - ``low_rank``: the heads, and changes of rank 2 of all matrices between encoders and heads.
 
-    From two trials on the mean rating of each trial is predicted by every candidate fitted to the others. The first
-    candidate stays unless a freer one has a smaller squared error by more than one standard error over trials.
+    From two trials on the mean rating of each trial is predicted by every candidate fitted to the others. Chosen is the
+    freest candidate whose squared error is within one standard error (over trials) of the smallest: each is pulled to
+    the model already, and so few trials tell little.
 
     Parameters
     ----------
@@ -82,8 +84,8 @@ def adapt(model: Fitted, windows: Windows, labels: Mapping[str, Mapping[str, flo
             raise bad_input(f"windows of {person}", "no window with a sensor that the model reads", "at least one",
                             f"record some of {' '.join(model.description.modalities)}")
         material = Material.of(met, windows, rated, labels is not None)
-        errors = {name: left_out_errors(material, name) for name in material.candidates if material.k > 1}
-        chosen = choose(errors) if errors else CANDIDATES[min(material.k, 1)]
+        errors = {name: left_out_errors(material, name) for name in material.candidates} if material.k > 1 else {}
+        chosen = choose(errors) if errors else CANDIDATES[0]
         return _noted(finished(met, material, chosen), windows, material, chosen, errors)
 
 
@@ -196,8 +198,8 @@ class Material:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Those that the method and the number of trials allow."""
-        return CANDIDATES[:1 + bool(self.k)] if self.tangent is None else CANDIDATES
+        """Those that the method allows."""
+        return CANDIDATES[:2] if self.tangent is None else CANDIDATES
 
     @property
     def known(self) -> np.ndarray:
@@ -258,12 +260,12 @@ def leave_out(k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def choose(errors: Mapping[str, np.ndarray]) -> str:
-    """The first candidate, unless one behind it has smaller errors (k,) by more than ``SURE`` standard errors."""
-    best, *freer = errors
-    for name in freer:
-        gain = errors[best] - errors[name]
-        if gain.mean() > SURE * gain.std(ddof=1) / len(gain) ** 0.5:
-            best = name
+    """The last candidate whose errors (k,) are, in the mean, within ``WITHIN`` standard errors of the best one's."""
+    best = min(errors, key=lambda name: errors[name].mean())
+    for name in reversed(list(errors)):
+        loss = errors[name] - errors[best]
+        if loss.mean() <= WITHIN * loss.std(ddof=1) / len(loss) ** 0.5:
+            return name
     return best
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 # How many trials the model's own answer counts for: with k labelled ones the shift is k / (k + SHIFT_TRIALS) of what
 # least squares gives. A slope needs more than a mean does.
-SHIFT_TRIALS = 2.0
-SLOPE_TRIALS = 8.0
+SHIFT_TRIALS = 4.0
+SLOPE_TRIALS = 16.0
 
 
 @dataclass(frozen=True)
