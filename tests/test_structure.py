@@ -238,6 +238,7 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a stage's function with only its declared parameters; gives declared names and those read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HIMOE_JOBS", "1")
+    monkeypatch.setattr(import_module("himoe.report.figures.style"), "DPI", 30)  # who reads what is asked, not the look
     params = tiny_params()
     params["profiles"]["embedded"]["size"]["deap"].update(subjects=1, trials=2)
     params["sets"]["deap"]["layout"] = "dat"
