@@ -42,7 +42,8 @@ def _said(method: str, own: pd.DataFrame) -> str:
     """Whether labels help a method, as a sentence."""
     found = own[own["k"] > 0].reset_index(drop=True)
     place = int(found["gain"].to_numpy().argmax())
-    parts = [f"largest gain {found['gain'][place]:+.3f} at k = {found['k'][place]}"]
+    parts = [f"largest gain {found['gain'][place]:+.3f} at k = {found['k'][place]}" if found["gain"][place] > 0
+             else "no gain at any k"]
     helps, harms = (", ".join(str(k) for k in found["k"][flags]) for flags in (found["gain_low"] > 0,
                                                                             found["gain_high"] < 0))
     parts.append(f"the gain's interval is above 0 at k = {helps}" if helps
