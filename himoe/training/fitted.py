@@ -88,6 +88,12 @@ class Fitted(Model):
         rows = np.flatnonzero(present.any(1))
         return encode_rows(self.method, assembler, rows, self.description.sequence_length), assembler, present
 
+    def export(self, path: Path | str) -> Path:
+        """Write the network as one file for other runtimes: :func:`himoe.training.exporting.export`."""
+        from himoe.training.exporting import export
+
+        return export(self, path)
+
     def save(self, folder: Path | str) -> Path:
         """Write the model as a folder: ``config.json``, ``weights.safetensors``, a model card, checksums.
 
