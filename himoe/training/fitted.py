@@ -103,6 +103,12 @@ class Fitted(Model):
 
         return adapt(self, windows, labels)
 
+    def export(self, path: Path | str) -> Path:
+        """Write the network as one file for other runtimes: :func:`himoe.training.exporting.export`."""
+        from himoe.training.exporting import export
+
+        return export(self, path)
+
     def save(self, folder: Path | str) -> Path:
         """Write the model as a folder: ``config.json``, ``weights.safetensors``, a model card, checksums.
 
