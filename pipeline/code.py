@@ -81,8 +81,9 @@ def direct_imports(path: Path, root: Path) -> list[Path]:
     if path.suffix != ".py":
         return []
     source = path.read_text(encoding="utf-8")
-    return [*(found for name in read_packages(source) for found in package_data(name, root)),
-            *(found for name in imported_names(source) for found in module_files(name, root))]
+    found = [*(file for name in read_packages(source) for file in package_data(name, root)),
+             *(file for name in imported_names(source) for file in module_files(name, root))]
+    return list(dict.fromkeys(found))  # each once: many names share their packages
 
 
 @cache
@@ -108,7 +109,7 @@ def read_packages(source: str) -> tuple[str, ...]:
 
 def package_data(name: str, root: Path) -> list[Path]:
     """The files of a package that are not Python, in its folder and in folders that are no packages themselves."""
-    found, folders = [], [root.resolve().joinpath(*name.split("."))]
+    found, folders = [], [root.joinpath(*name.split("."))]
     while folders:
         for path in folders.pop().iterdir():
             if path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").is_file():
@@ -122,7 +123,7 @@ def module_files(name: str, root: Path) -> list[Path]:
     """The files behind a dotted name: the module and every package above it; nothing for a plain attribute."""
     parts, files = name.split("."), []
     for depth in range(1, len(parts) + 1):
-        base = root.resolve().joinpath(*parts[:depth])
+        base = root.joinpath(*parts[:depth])
         files += [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
     return files
 

@@ -81,7 +81,8 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     (folder / "metrics" / "runs").mkdir(parents=True, exist_ok=True)
     predictions.to_parquet(target / "predictions.parquet", index=False)
     make_missing(predictions, rng).to_parquet(target / "predictions_missing.parquet", index=False)
-    tables = {"sweep": sweep, "history": make_history(run, predictions, rng), "search": make_search(run, seeds, rng),
+    tables = {"sweep": with_intervals(sweep, run), "history": make_history(run, predictions, rng),
+              "search": make_search(run, seeds, rng),
               "combinations": make_combinations(name, run, info["modalities"], sweep, rng),
               "routing": make_routing(name, run, info["modalities"], rng)}
     if "FACE" in info["modalities"] and run["method"] not in CLOSED_FORM:
@@ -242,6 +243,17 @@ def make_sweep(name: str, run: dict[str, Any], predictions: pd.DataFrame, rng: n
     loss = sweep["missing_rate"] * rng.uniform(0.5, 1.0, len(sweep))
     sweep["value"] = (sweep["value"] * (1 + np.where(sweep["metric"] == "mae", loss, -loss))).round(6)
     return sweep.assign(run=name)[["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value"]]
+
+
+def with_intervals(sweep: pd.DataFrame, run: dict[str, Any]) -> pd.DataFrame:
+    """The sweep with the coverage and width of intervals, where ratings are predicted."""
+    if run["task"] != "regression":
+        return sweep
+    base = sweep[sweep["metric"] == "ccc"]
+    place = base["fold"] + base["mask_seed"] / 10
+    parts = [base.assign(metric="coverage", value=(0.93 - base["missing_rate"] / 10 + place / 100).round(6)),
+             base.assign(metric="width", value=(5 + base["missing_rate"] + place / 10).round(6))]
+    return pd.concat([sweep, *parts], ignore_index=True)
 
 
 def make_combinations(name: str, run: dict[str, Any], modalities: list[str], sweep: pd.DataFrame,

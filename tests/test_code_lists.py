@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,13 +18,18 @@ from pipeline_helpers import ROOT, environment
 from himoe.models.methods import method_names
 from pipeline import code
 
-# What a script has loaded once it is imported, and a method's module by name if one is given.
+# For each list of module names on stdin: the files of this project that importing them alone loads.
 LOADED = """
 import importlib, json, sys
-for name in sys.argv[1:]:
-    importlib.import_module(name)
-print(json.dumps(sorted(m.__file__ for n, m in sys.modules.items()
-                        if n.split(".")[0] in ("himoe", "pipeline") and getattr(m, "__file__", None))))
+found = []
+for names in json.load(sys.stdin):
+    for name in [name for name in sys.modules if name.split(".")[0] in ("himoe", "pipeline")]:
+        del sys.modules[name]  # other packages stay: none of them imports this project
+    for name in names:
+        importlib.import_module(name)
+    found.append(sorted({m.__file__ for n, m in sys.modules.items()
+                         if n.split(".")[0] in ("himoe", "pipeline") and getattr(m, "__file__", None)}))
+print(json.dumps(found))
 """
 
 
@@ -33,25 +38,33 @@ def files_in(listed: str) -> set[str]:
     return {line.split("  ")[1] for line in listed.splitlines()}
 
 
-def loaded(*modules: str) -> set[str]:
-    """This project's files that a fresh Python has loaded after importing *modules*."""
-    done = subprocess.run([sys.executable, "-c", LOADED, *modules], cwd=ROOT, env=environment(), text=True,
-                          capture_output=True, timeout=120, check=True)
-    return {Path(file).relative_to(ROOT).as_posix() for file in json.loads(done.stdout)}
+def loaded(modules: Sequence[Sequence[str]]) -> list[set[str]]:
+    """This project's files that Python loads for each list of modules, every time from the start."""
+    done = subprocess.run([sys.executable, "-c", LOADED], input=json.dumps(modules), cwd=ROOT, env=environment(),
+                          text=True, capture_output=True, timeout=300, check=True)
+    return [{Path(file).relative_to(ROOT).as_posix() for file in files} for files in json.loads(done.stdout)]
 
 
 @cache
-def lazily_imported(path: Path) -> set[str]:
-    """Dotted names that a file imports inside a function."""
+def digest(path: str) -> str:
+    """SHA-256 of a file of the tree."""
+    return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
+
+
+@cache
+def lazily_imported(path: str) -> frozenset[str]:
+    """This project's files that a file imports inside a function."""
     found = set()
-    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for function in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(function, ast.FunctionDef):
             for node in ast.walk(function):
                 if isinstance(node, ast.ImportFrom) and node.module:
                     found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
                 elif isinstance(node, ast.Import):
                     found |= {alias.name for alias in node.names}
-    return {name for name in found if name.split(".")[0] in ("himoe", "pipeline")}
+    files = [name.replace(".", "/") for name in found if name.split(".")[0] in code.PACKAGES]
+    return frozenset(file for name in files for file in (f"{name}.py", f"{name}/__init__.py")
+                     if (ROOT / file).is_file())
 
 
 def modules_of(name: str) -> list[str]:
@@ -72,21 +85,17 @@ def test_every_script_with_parameters_of_its_own_has_a_list() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SAMPLE)
-def test_all_that_is_really_imported_is_listed(name: str) -> None:
-    really = loaded(*modules_of(name))
-    assert len(really) > 3
-    assert really - files_in(LISTS[name]) == set()
+def test_all_that_is_really_imported_is_listed() -> None:
+    for name, really in zip(SAMPLE, loaded([modules_of(name) for name in SAMPLE]), strict=True):
+        assert len(really) > 3
+        assert really - files_in(LISTS[name]) == set(), name
 
 
 @pytest.mark.parametrize("name", sorted(LISTS))
 def test_modules_imported_inside_functions_are_listed(name: str) -> None:
     listed = files_in(LISTS[name])
-    for path in [ROOT / file for file in listed if file.endswith(".py")]:
-        for module in lazily_imported(path):
-            file = module.replace(".", "/")
-            for candidate in (f"{file}.py", f"{file}/__init__.py"):
-                assert candidate in listed or not (ROOT / candidate).is_file(), f"{path} imports {module} in a function"
+    lazy = {path: lazily_imported(path) - listed for path in listed if path.endswith(".py")}
+    assert {path: missing for path, missing in lazy.items() if missing} == {}
 
 
 @pytest.mark.parametrize("name", sorted(LISTS))
@@ -94,8 +103,7 @@ def test_a_line_is_digest_and_path_of_a_file_of_the_tree(name: str) -> None:
     lines = [line.split("  ") for line in LISTS[name].splitlines()]
     assert [path for _, path in lines] == sorted({path for _, path in lines})
     assert f"pipeline/{modules_of(name)[0].split('.')[1]}.py" in files_in(LISTS[name])
-    for digest, path in lines:
-        assert digest == hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
+    assert [found for found, _ in lines] == [digest(path) for _, path in lines]
 
 
 def test_a_training_stage_lists_its_own_method_and_no_other() -> None:
@@ -146,31 +154,17 @@ def test_the_closure_holds_the_data_of_a_package_that_is_read(tmp_path: Path, ca
 
 # --- a change of the tree -----------------------------------------------------------------------------------------
 
-def append(path: str) -> Callable[[Path], None]:
-    def change(root: Path) -> None:
-        with (root / path).open("a", encoding="utf-8") as stream:
-            stream.write("\n# changed\n")
-    return change
-
-
-def changed_lists(tmp_path: Path, change: Callable[[Path], None]) -> tuple[set[str], set[str]]:
-    """Names of the lists that a change of a copy of the tree changes, and of those that it adds."""
+def test_a_change_of_a_copy_changes_the_lists_that_name_the_file_and_a_new_method_adds_its_own(tmp_path: Path) -> None:
+    """A new method runs no existing training again."""
     for package in code.PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = code.code_lists(tmp_path)
-    change(tmp_path)
+    methods = tmp_path / "himoe" / "models" / "methods"
+    shutil.copy(methods / "husformer.py", methods / "newcomer.py")
+    with (tmp_path / "pipeline" / "split.py").open("a", encoding="utf-8") as stream:
+        stream.write("\n# changed\n")
     after = code.code_lists(tmp_path)
-    return {name for name in before if after.get(name) != before[name]}, set(after) - set(before)
-
-
-def test_a_new_method_runs_no_existing_training_again(tmp_path: Path) -> None:
-    def add(root: Path) -> None:
-        methods = root / "himoe" / "models" / "methods"
-        shutil.copy(methods / "husformer.py", methods / "newcomer.py")
-
-    changed, new = changed_lists(tmp_path, add)
-    assert changed == {"cost"}
-    assert new == {"train-newcomer", "evaluate_main-newcomer"}
+    assert {name for name in LISTS if after.get(name) != LISTS[name]} == {"cost", "split"}
+    assert set(after) - set(LISTS) == {"train-newcomer", "evaluate_main-newcomer"}
 
 
 @pytest.mark.parametrize(("path", "expected"), [
@@ -185,12 +179,14 @@ def test_a_new_method_runs_no_existing_training_again(tmp_path: Path) -> None:
     ("himoe/prepare/faces/network.py", {"face"}),
     ("pipeline/lock_check.py", set()),
 ])
-def test_a_change_changes_the_lists_of_those_that_import_it(tmp_path: Path, path: str, expected: set[str]) -> None:
-    assert changed_lists(tmp_path, append(path)) == (expected, set())
+def test_a_file_stands_in_the_lists_of_those_that_import_it_and_in_no_other(path: str, expected: set[str]) -> None:
+    """A list changes with a file that it names: its line holds the file's digest (see above)."""
+    assert (ROOT / path).is_file()
+    assert {name for name, text in LISTS.items() if path in files_in(text)} == expected
 
 
 def test_the_stage_writes_the_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     code.code(str(tmp_path / "code"))
     assert {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "code").iterdir()} == {
-        f"{name}.txt": text for name, text in code.code_lists(ROOT).items()}
+        f"{name}.txt": text for name, text in LISTS.items()}

@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toysets import make_store, with_face
+from toysets import make_store
 
 import himoe
 from himoe.models.batches import Assembler, Batch
-from himoe.prepare.windows import WindowStore
 from himoe.prepare.windowset import Windows
 from himoe.training.exporting import INSTALL
 from himoe.training.inference import EncodedFold, encode_rows
 
-FRONTS = {"himoe": {"eeg_encoder": "eegnet", "context": "kernel"}, "late_fusion": {"eeg_encoder": "bands"},
-          "tacoformer": {"eeg_encoder": "power", "signal_encoder": "cnn"}}
+FRONTS = {"himoe": {"context": "kernel"}, "late_fusion": {"context": "none"}, "tacoformer": {"signal_encoder": "cnn"}}
 ESTIMATORS = {"himoe": himoe.HiMoE, "late_fusion": himoe.LateFusion, "tacoformer": himoe.TACOFormer}
 
 
@@ -90,11 +88,10 @@ def test_an_onnx_file_answers_as_the_model_does_under_masks(runtime: Any, people
 
 
 @pytest.mark.slow
-def test_a_program_of_torch_answers_as_the_model_does_with_faces(people: Windows, tmp_path: Path) -> None:
-    """No other package needed; a face's known frames and EEGNet's filter are written otherwise than in torch."""
-    store = with_face(WindowStore(people.index, dict(people.arrays), people.meta), hidden=(1, 8))
-    windows = Windows(store.index, dict(store.arrays), store.meta)
-    model = fitted(windows.people("s00", "s01"), modalities="EEG+FACE", alignment={"max_lag_s": 4.0})
+def test_a_program_of_torch_answers_as_the_model_does(people: Windows, tmp_path: Path) -> None:
+    """No other package needed; with learned lags."""
+    windows = people
+    model = fitted(windows.people("s00", "s01"), alignment={"max_lag_s": 4.0})
     program = torch.export.load(model.export(tmp_path / "model.pt2")).module()
     encoded, assembler, kept = sequences(model, windows)
     for place, output in zip(encoded.places, encoded.outputs(kept), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from himoe.core.params import FilterParams, RunConfig
 from himoe.inspection.study import choose_filters, choose_protocol
 from himoe.models.batches import Batch
 from himoe.prepare.windows import read_shard, write_shard
-from himoe.training.inference import load_method, read_weights
+from himoe.training.model import Model
 from himoe.training.prediction import predict_unrated
-from himoe.training.rundata import RunData, feature_modalities, load_run_data
+from himoe.training.rundata import RunData, feature_modalities, load_run_data, run_tasks
 from pipeline import study
 from pipeline.demo import inside
 from pipeline.download import download
@@ -122,6 +123,8 @@ def test_one_command_and_the_next_one_give_a_table_without_the_paper(
             train(name, "data/windows/wrist", "data/features/wrist", "data/folds/wrist/trial.csv", f"runs/{name}",
                   f"settings/runs/{name}.json")
         evaluate("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv")
+    assert write_unrated(work, target, params) == []  # everybody is rated
+    assert not (target / FILE).exists()
     shown = write_page(work, target, params)
     page = (target / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# Wristbands of our group (real, local files)\n")
@@ -363,18 +366,19 @@ def run_of(work: Path) -> tuple[RunConfig, RunData]:
     return config, load_run_data(config, data / "windows/wrist", data / "features/wrist", folds, 0.5, work / "maps")
 
 
-def predicted(work: Path, windows: Path, features: Path) -> pd.DataFrame:
-    return predict_unrated(*run_of(work), windows, features, work / "runs" / RUN, 0.5, work / "maps")
+def predicted(work: Path, windows: Path) -> pd.DataFrame:
+    config, data = run_of(work)
+    return predict_unrated(config, run_tasks(config, data.folds), windows, work / "runs" / RUN, work / "maps")
 
 
 def by_hand(work: Path, person: str, trial: str, fold: int, seed: int) -> np.ndarray:
-    """Predictions (n, D) of one trial by one model: statistics from the rated people's shards, no padding.
+    """Predictions (n, D) of one trial by one model: statistics from the shards, no padding.
 
-    Where people are held out, all have the statistics of all training rows.
+    Who is known has the statistics of own training rows, who is not those of all own windows (a feature's spread is
+    everybody's); where people are held out, all have the statistics of all training rows.
     """
     config, data = run_of(work)
-    tensors = read_weights(work / "runs" / RUN / f"fold-{fold:02d}_seed-{seed}" / "weights.safetensors")
-    method, _ = load_method(config, data, tensors)
+    method = Model.read(work / "runs" / RUN / f"fold-{fold:02d}_seed-{seed}").method
     rows = data.folds[(data.folds["fold"] == fold) & (data.folds["role"] == "train")]
     trained, x, by_person = set(zip(rows["subject"], rows["trial"], strict=True)), {}, config.run.protocol == "trial"
     for modality in config.run.modalities:
@@ -385,12 +389,12 @@ def by_hand(work: Path, person: str, trial: str, fold: int, seed: int) -> np.nda
             part = arrays[modality][[key in trained for key in zip(index["subject"], index["trial"], strict=True)]]
             parts |= {path.stem: part.astype(float)} if len(part) else {}
         everybody = np.concatenate(list(parts.values()))
-        mine = parts.get(person, everybody) if by_person else everybody
+        index, arrays, _ = read_shard(folder / "unrated" / f"{person}.parquet", [modality])
+        mine = parts.get(person, arrays[modality].astype(float)) if by_person else everybody
         mean = np.nanmean(mine, axis=(0, 2))
         own = np.concatenate([part - np.nanmean(part, axis=(0, 2), keepdims=True) for part in parts.values()])
         spread = np.nanstd(own if by_person and own.shape[2] == 1 else mine, axis=(0, 2))
         spread = np.where(spread > 1e-8, spread, 1.0)
-        index, arrays, _ = read_shard(folder / "unrated" / f"{person}.parquet", [modality])
         windows = arrays[modality][(index["trial"] == trial).to_numpy()]
         scaled = np.nan_to_num(np.clip((windows - mean[:, None]) / spread[:, None], -10, 10))
         x[modality] = torch.from_numpy(scaled[None].astype(np.float32))
@@ -410,11 +414,11 @@ def by_hand(work: Path, person: str, trial: str, fold: int, seed: int) -> np.nda
 @pytest.mark.parametrize("protocol", ["trial", "loso"])
 def test_who_has_no_rating_is_predicted_as_by_hand_whatever_the_name(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
-    """dora is unknown to the models: normalised by all training rows; anna, who has rated trials too, by her own."""
+    """dora is unknown to the models, anna has rated trials too: see :func:`by_hand`."""
     monkeypatch.chdir(ROOT)
     work, target, params = train_once(tmp_path, protocol)
-    windows, features = work / "data/windows/wrist", work / "data/features/wrist"
-    single = predicted(work, windows, features)
+    windows = work / "data/windows/wrist"
+    single = predicted(work, windows)
     assert set(zip(single["subject"], single["trial"], strict=True)) == {
         ("anna", "t1"), *(("dora", f"t{trial}") for trial in range(4))}
     models = single[["fold", "seed"]].drop_duplicates()
@@ -441,26 +445,13 @@ def test_who_has_no_rating_is_predicted_as_by_hand_whatever_the_name(
 
     numbers = single[single["subject"] == "dora"].drop(columns="subject").reset_index(drop=True)
     for name in ("aaron", "bob", "zoe"):  # before, between and after the names that the models know
-        for folder in (windows, features):
-            renamed = tmp_path / name / folder.parent.name
-            for path in (folder / "unrated").iterdir():
-                index, arrays, meta = read_shard(path)
-                person = name if path.stem == "dora" else path.stem
-                write_shard(renamed / "unrated" / f"{person}.parquet", index.assign(subject=person), arrays, meta)
-        again = predicted(work, tmp_path / name / "windows", tmp_path / name / "features")
+        renamed = Path(shutil.copytree(windows, tmp_path / name))
+        index, arrays, meta = read_shard(windows / "unrated" / "dora.parquet")
+        (renamed / "unrated" / "dora.parquet").unlink()
+        write_shard(renamed / "unrated" / f"{name}.parquet", index.assign(subject=name), arrays, meta)
+        again = predicted(work, renamed)
         again = again[again["subject"] == name].drop(columns="subject").reset_index(drop=True)
         pd.testing.assert_frame_equal(again, numbers, rtol=1e-6)
 
     write_unrated(work, target, {**params, "runs": {}})
     assert not (target / FILE).exists(), "a file of an earlier run must not stay"
-
-
-def test_without_anybody_unrated_there_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    folder, work = write_wristbands(tmp_path / "wristbands", seconds=8), tmp_path / "work"
-    main(["study", "new", str(folder)])
-    target = tmp_path / "wristbands-study"
-    params = read_study(target / "params.yaml", ROOT)[1]
-    prepare(work, params)
-    assert write_unrated(work, target, params) == []
-    assert not (target / FILE).exists()

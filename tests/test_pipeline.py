@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from pipeline_helpers import (
@@ -28,6 +29,7 @@ from pipeline_helpers import (
     write_params,
 )
 
+import himoe
 from himoe.core.checksums import SUMS, write_sums
 from himoe.core.files import read_json
 from himoe.models.encoders.action_units import AU_NAMES
@@ -120,6 +122,22 @@ def test_faces_go_from_the_videos_into_the_model_and_the_report(built: tuple[Pat
     for name in ("index.html", "quality.html"):
         assert "DEAP (simulated)" in (project / "reports" / name).read_text(encoding="utf-8")
     assert "random weights" in (project / "reports" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["deap-himoe", "deap-late_fusion", "deap-mean"])
+def test_a_model_of_a_run_predicts_from_raw_files_what_the_run_did(built: tuple[Path, bytes], name: str) -> None:
+    """What is in ``runs/`` can be loaded, and windows made in memory are those of the stages."""
+    project, _ = built
+    model = himoe.load_model(project / "runs" / name / "fold-00_seed-0")
+    data = himoe.load("deap", project / "data" / "raw" / "deap")
+    windows = himoe.make_windows(data, model.description.length_s, model.description.step_s, filters=model.filters)
+    found = model.predict(windows).rename(columns={"predicted": "found"})
+    stored = pd.read_parquet(project / "runs" / name / "predictions.parquet")
+    stored = stored[(stored["fold"] == 0) & (stored["seed"] == 0) & (stored["missing_rate"] == 0)]
+    both = stored.merge(found, on=["subject", "trial", "window", "dimension"], validate="one_to_one")
+    assert len(both) == len(stored) > 0
+    np.testing.assert_allclose(both["found"], both["y_pred"], rtol=1e-4)
+    np.testing.assert_array_equal(both["rating"], both["y_true"])
 
 
 def test_scratch_is_gone_when_all_is_done(built: tuple[Path, bytes]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from himoe.training import running
 from himoe.training.description import CONFIG
 from himoe.training.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
 from himoe.training.fit import fit_task
-from himoe.training.model import WEIGHTS
+from himoe.training.model import WEIGHTS, Model
 from himoe.training.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
 from himoe.training.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
 from pipeline.train import folder_digest
@@ -49,6 +49,27 @@ def problem(**changes: Any) -> tuple[RunConfig, RunData]:
     """Two folds and two seeds: four tasks, each with a search of two settings."""
     config = make_config(**{"seeds": (0, 1), "search": {"learning_rate": (0.01, 0.003)}, **changes})
     return config, make_data(config, make_store())
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run of :func:`problem` in one process: what it wrote, and the tasks it keeps. Tests change copies only."""
+
+    config: RunConfig
+    data: RunData
+    out: Path
+    kept: Path
+
+    def copy_kept(self, place: Path) -> Path:
+        return Path(shutil.copytree(self.kept, place))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("finished")
+    run = Finished(*problem(), folder / "out", folder / "kept")
+    train_run(run.config, run.data, run.out, run.kept, INPUTS, 1)
+    return run
 
 
 @pytest.fixture
@@ -64,11 +85,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_one_process_and_two_write_the_same_bytes(tmp_path: Path) -> None:
-    config, data = problem()
-    for jobs in (1, 2):
-        train_run(config, data, tmp_path / f"out{jobs}", tmp_path / f"kept{jobs}", INPUTS, jobs)
-    one, two = file_bytes(tmp_path / "out1"), file_bytes(tmp_path / "out2")
+def test_one_process_and_two_write_the_same_bytes(finished: Finished, tmp_path: Path) -> None:
+    train_run(finished.config, finished.data, tmp_path / "out", tmp_path / "kept", INPUTS, 2)
+    one, two = file_bytes(finished.out), file_bytes(tmp_path / "out")
     assert sorted(one) == sorted(
         [f"fold-0{f}_seed-{s}/{name}" for f in (0, 1) for s in (0, 1) for name in (WEIGHTS, CONFIG)] + TABLES
         + ["history.csv", "search.csv", "run.json", SUMS])
@@ -88,7 +107,8 @@ def test_without_scoring_only_models_are_written(tmp_path: Path, done: list[str]
 
 @pytest.mark.parametrize("missing", ["sampled", "matched"])
 def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> None:
-    config, data = problem(missing=missing, rates=(0.0, 0.2), epochs=1)
+    changes = {"seeds": (0,)} if missing == "matched" else {}  # one task a rate then
+    config, data = problem(missing=missing, rates=(0.0, 0.2), epochs=1, **changes)
     train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
     parts, histories, searches = [], [], []
     for task in run_tasks(config, data.folds):
@@ -96,7 +116,9 @@ def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> No
         weights = load_file(tmp_path / "out" / task.name / "weights.safetensors")
         assert weights.keys() == fitted.tensors.keys()
         assert all(torch.equal(weights[name], tensor) for name, tensor in fitted.tensors.items())
-        parts.append(score_task(config, data, task, encode_tensors(config, data, task, weights), config.missing))
+        intervals = Model.read(tmp_path / "out" / task.name).description.intervals
+        parts.append(score_task(config, data, task, encode_tensors(config, data, task, weights), config.missing, 0.0,
+                                intervals))
         rate = {} if task.rate is None else {"rate": task.rate}
         histories.append(fitted.history.assign(fold=task.fold, seed=task.seed, **rate))
         searches.append(fitted.search.assign(fold=task.fold, seed=task.seed, **rate))
@@ -223,10 +245,9 @@ def test_windows_on_disk_give_the_same_weights_as_in_memory(method: str, tmp_pat
     assert outputs[0] == outputs[1]
 
 
-def test_predictions_hold_every_window_once_a_seed(tmp_path: Path) -> None:
-    config, data = problem()
-    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
-    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+def test_predictions_hold_every_window_once_a_seed(finished: Finished) -> None:
+    data = finished.data
+    table = pd.read_parquet(finished.out / "predictions.parquet")
     counts = table.groupby(["seed", "dimension"]).size()
     assert counts.to_dict() == {(s, d): len(data.store.index) for s in (0, 1) for d in ("valence", "arousal")}
     assert not table.duplicated(["seed", "dimension", "subject", "trial", "window"]).any()
@@ -253,38 +274,31 @@ def test_one_fold_of_later_trials_is_scored_on_them_alone(tmp_path: Path) -> Non
 
 
 def test_a_killed_run_fits_only_what_is_missing_and_gives_the_same_bytes(
-    tmp_path: Path, done: list[str], capsys: pytest.CaptureFixture[str]
+    finished: Finished, tmp_path: Path, done: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, data = problem()
-    train_run(config, data, tmp_path / "whole", tmp_path / "kept", INPUTS, 1)
+    again, models = tmp_path / "kept", sorted(finished.kept.iterdir())
+    again.mkdir()
+    shutil.copytree(models[1], again / models[1].name)
+    half = again / f".{models[2].name}.99999.part"
+    half.mkdir()
+    (half / "weights.safetensors").write_bytes(b"half of it")
+    train_run(finished.config, finished.data, tmp_path / "resumed", again, INPUTS, 1)
+    assert capsys.readouterr().err == f"{finished.config.name}: 1 of 4 models kept from before\n"
+    assert done == ["fold-00_seed-0", "fold-01_seed-0", "fold-01_seed-1"]
+    assert file_bytes(tmp_path / "resumed") == file_bytes(finished.out)
+    done.clear()
+    train_run(finished.config, finished.data, tmp_path / "new", tmp_path / "nothing-kept", INPUTS, 1)
     assert len(done) == 4
     assert "kept" not in capsys.readouterr().err
 
-    again = tmp_path / "kept-again"
-    finished = sorted((tmp_path / "kept").iterdir())
-    again.mkdir()
-    shutil.copytree(finished[1], again / finished[1].name)
-    half = again / f".{finished[2].name}.99999.part"
-    half.mkdir()
-    (half / "weights.safetensors").write_bytes(b"half of it")
-    done.clear()
-    train_run(config, data, tmp_path / "resumed", again, INPUTS, 1)
-    assert capsys.readouterr().err == f"{config.name}: 1 of 4 models kept from before\n"
-    assert done == ["fold-00_seed-0", "fold-01_seed-0", "fold-01_seed-1"]
-    assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "whole")
-
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "history.csv", "predictions.parquet", SUMS])
-def test_a_damaged_kept_task_is_fitted_again(file: str, tmp_path: Path, done: list[str]) -> None:
-    config, data = problem()
-    train_run(config, data, tmp_path / "whole", tmp_path / "kept", INPUTS, 1)
-    finished = sorted((tmp_path / "kept").iterdir())
-    (finished[2] / file).write_bytes(b"")  # as a power cut may leave it
-    done.clear()
-    train_run(config, data, tmp_path / "again", tmp_path / "kept", INPUTS, 1)
-    assert "fold-01_seed-0" in done
-    assert "fold-00_seed-0" not in done
-    assert file_bytes(tmp_path / "again") == file_bytes(tmp_path / "whole")
+def test_a_damaged_kept_task_is_fitted_again(file: str, finished: Finished, tmp_path: Path, done: list[str]) -> None:
+    kept = finished.copy_kept(tmp_path / "kept")
+    (sorted(kept.iterdir())[2] / file).write_bytes(b"")  # as a power cut may leave it
+    train_run(finished.config, finished.data, tmp_path / "again", kept, INPUTS, 1)
+    assert done == ["fold-01_seed-0"]
+    assert file_bytes(tmp_path / "again") == file_bytes(finished.out)
 
 
 def test_a_task_that_dies_half_way_is_not_kept(
@@ -309,22 +323,20 @@ def test_a_task_that_dies_half_way_is_not_kept(
     assert done == ["fold-01_seed-0", "fold-01_seed-1"]
 
 
-def test_a_finished_run_is_not_fitted_again(tmp_path: Path, done: list[str]) -> None:
-    config, data = problem()
-    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
-    done.clear()
-    train_run(config, data, tmp_path / "again", tmp_path / "kept", INPUTS, 1)
+def test_a_finished_run_is_not_fitted_again_but_one_of_other_data_is(finished: Finished, tmp_path: Path,
+                                                                     done: list[str]) -> None:
+    kept = finished.copy_kept(tmp_path / "kept")
+    train_run(finished.config, finished.data, tmp_path / "again", kept, INPUTS, 1)
     assert done == []
-    assert file_bytes(tmp_path / "again") == file_bytes(tmp_path / "out")
+    assert file_bytes(tmp_path / "again") == file_bytes(finished.out)
+    train_run(finished.config, finished.data, tmp_path / "other", kept, {**INPUTS, "windows": "changed"}, 1)
+    assert len(done) == 4
 
 
 @pytest.mark.parametrize("part", ["windows", "folds", "code"])
-def test_other_data_or_code_is_fitted_anew(tmp_path: Path, done: list[str], part: str) -> None:
-    config, data = problem()
-    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
-    done.clear()
-    train_run(config, data, tmp_path / "out", tmp_path / "kept", {**INPUTS, part: "changed"}, 1)
-    assert len(done) == 4
+def test_other_data_or_code_changes_the_key(part: str) -> None:
+    group = [FoldTask(0, 0)]
+    assert task_key(make_config(), group, {**INPUTS, part: "changed"}) != task_key(make_config(), group, INPUTS)
 
 
 @pytest.mark.parametrize("change", [
@@ -366,9 +378,9 @@ def test_models_fitted_together_are_resumed_together(tmp_path: Path, done: list[
     assert file_bytes(tmp_path / "resumed") == file_bytes(tmp_path / "out-1") == file_bytes(tmp_path / "out-2")
 
 
-def test_the_output_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, data = problem()
-    out = tmp_path / "out"
+def test_the_output_appears_only_when_it_is_whole(finished: Finished, tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    out, kept = tmp_path / "out", finished.copy_kept(tmp_path / "kept")
     out.mkdir()
     (out / "run.json").write_text("the run before", encoding="utf-8")
 
@@ -378,12 +390,12 @@ def test_the_output_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(running, "write_json", full_disk)
     with pytest.raises(OSError, match="no space"):
-        train_run(config, data, out, tmp_path / "kept", INPUTS, 1)
+        train_run(finished.config, finished.data, out, kept, INPUTS, 1)
     assert file_bytes(out) == {"run.json": b"the run before"}
     assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".part")] == []
     monkeypatch.undo()
-    train_run(config, data, out, tmp_path / "kept", INPUTS, 1)
-    assert read_json(out / "run.json")["run"] == "toy-run"
+    train_run(finished.config, finished.data, out, kept, INPUTS, 1)
+    assert file_bytes(out) == file_bytes(finished.out)
 
 
 def test_matched_predictions_are_those_of_the_models_for_rate_zero(tmp_path: Path) -> None:

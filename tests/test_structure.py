@@ -29,7 +29,8 @@ from pipeline.code import PACKAGES, WITH_ONE_METHOD, code_lists, import_closure
 from pipeline.stage import fill, read_yaml
 
 # A room imports from rooms to its left, or from itself.
-ROOMS = ("core", "datasets", "simulate", "prepare", "models", "scoring", "training", "report", "inspection", "cli")
+ROOMS = ("core", "datasets", "simulate", "prepare", "models", "scoring", "training", "report", "inspection", "commands",
+         "cli")
 # What reads results and writes tables, figures and pages starts without torch.
 WITHOUT_TORCH = ("core", "datasets", "simulate", "scoring", "report", "inspection", "cli")
 SCRIPTS_WITHOUT_TORCH = ("code", "plan", "settings", "preprocess", "window", "features", "split", "evaluate", "quality",
@@ -237,6 +238,7 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a stage's function with only its declared parameters; gives declared names and those read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HIMOE_JOBS", "1")
+    monkeypatch.setattr(import_module("himoe.report.figures.style"), "DPI", 30)  # who reads what is asked, not the look
     params = tiny_params()
     params["profiles"]["embedded"]["size"]["deap"].update(subjects=1, trials=2)
     params["sets"]["deap"]["layout"] = "dat"

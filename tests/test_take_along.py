@@ -19,6 +19,7 @@ from toysets import make_store
 
 import himoe
 from himoe.core.checksums import SUMS, write_sums
+from himoe.core.params import FilterParams
 from himoe.prepare.windowset import Windows
 from himoe.simulate.generate import simulate_deap
 from himoe.simulate.request import SimulationParams
@@ -57,7 +58,7 @@ def test_the_example_runs_as_typed_in_a_folder_of_its_own(tmp_path: Path) -> Non
     assert "himoe.load(" in before
     (tmp_path / "example.py").write_text(f"{before}{EXAMPLE}mine = {after}", encoding="utf-8")
     root = str(Path(himoe.__file__).parents[1])
-    done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, text=True, capture_output=True, timeout=300,
+    done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, text=True, capture_output=True, timeout=900,
                           env=environment() | {"PYTHONPATH": root}, check=False)
     assert done.returncode == 0, done.stderr
     assert "ccc" in done.stdout
@@ -195,3 +196,23 @@ def test_import_costs_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True,
                           env=os.environ | {"PYTHONPATH": str(Path(himoe.__file__).parents[1])})
     assert done.stdout.strip() == "[]"
+
+
+def test_a_cache_is_not_taken_for_windows_of_another_cut(tmp_path: Path) -> None:
+    simulate_deap(tmp_path / "raw", SimulationParams(1, 2, 5, 2.0), layout="dat")
+    data = himoe.load("deap", tmp_path / "raw")
+    made = himoe.make_windows(data, cache=tmp_path / "cache", modalities=["EDA", "TEMP"])
+    again = himoe.make_windows(data, cache=tmp_path / "cache", modalities=["EDA", "TEMP"])
+    pd.testing.assert_frame_equal(made.index, again.index)
+    np.testing.assert_array_equal(made.arrays["EDA"], again.arrays["EDA"])
+    with pytest.raises(himoe.InputError, match="found windows of 4 s every 2 s, expected 2 s every 1 s"):
+        himoe.make_windows(data, 2, 1, cache=tmp_path / "cache")
+    with pytest.raises(himoe.InputError, match="found other filters"):
+        himoe.make_windows(data, cache=tmp_path / "cache", filters={"EDA": FilterParams(4, (None, 1))})
+
+
+def test_another_unit_is_refused(model: himoe.Fitted, people: Windows) -> None:
+    entry = {**people.meta.modalities["EDA"], "unit": "ohm"}
+    meta = replace(people.meta, modalities={**people.meta.modalities, "EDA": entry})
+    with pytest.raises(himoe.InputError, match=r"windows: EDA: unit: found ohm, expected a\.u\."):
+        model.predict(Windows(people.index, people.arrays, meta))

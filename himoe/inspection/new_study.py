@@ -56,9 +56,9 @@ def project_root() -> Path:
 
 def usual_filters(root: Path) -> dict[str, FilterParams]:
     """Rates and bands by modality of the project's profile ``embedded``."""
-    import yaml
+    from ruamel.yaml import YAML  # as the stages and DVC read it: 1e-3 is a number
 
-    params: Mapping[str, Any] = yaml.safe_load((root / PARAMS).read_text(encoding="utf-8"))
+    params: Mapping[str, Any] = YAML(typ="safe").load((root / PARAMS).read_text(encoding="utf-8"))
     table = params["profiles"]["embedded"]["preprocess"]["default"]
     return {name: parse(FilterParams, values, f"preprocess.{table}.{name}")
             for name, values in params["preprocess"][table].items()}

@@ -12,17 +12,18 @@ import pandas as pd
 
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import require_folder
-from himoe.core.params import FilterParams, WindowParams
-from himoe.core.progress import progress
+from himoe.core.params import FilterParams, WindowParams, parse
+from himoe.core.progress import count_text, note, progress
 from himoe.core.recordings import Recording, Session
 from himoe.datasets import DATASETS, get_dataset
 from himoe.datasets.base import Dataset, require_no_doubt
-from himoe.datasets.fetch import PROVENANCE, read_provenance
+from himoe.datasets.fetch import PROVENANCE, label, read_provenance
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.prepare.filters import USUAL, fitting_filter
 from himoe.prepare.signals import preprocess_session
-from himoe.prepare.windows import window_starts, write_shard
+from himoe.prepare.windows import read_meta, window_starts, write_shard
 from himoe.prepare.windowset import Windows
+from himoe.simulate.request import TRUTH_FILE
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,13 @@ class Data:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Where the files come from: their ``provenance.json``, or that they are local ones."""
+        """Where the files come from: their ``provenance.json``, else what the simulator left beside them or did not."""
         if (self.root / PROVENANCE).is_file():
             return dict(read_provenance(self.root))
-        return {"source": "local", "simulated": False, "label": f"{self.dataset.name} (real, local files)"}
+        simulated = (self.root / TRUTH_FILE).is_file()
+        about = {"set": self.dataset.name, "title": self.dataset.title, "source": "simulate" if simulated else "local",
+                 "simulated": simulated}
+        return about | {"label": label(about)}
 
     def sessions(self, subject: str) -> Iterator[Session]:
         """One person's recordings as they are in the files, one session at a time."""
@@ -124,7 +128,9 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     parts = []
     for subject in progress(chosen, f"windows of {data.dataset.name}", "person", len(chosen)):
         path = None if cache is None else Path(cache) / f"{subject}.parquet"
-        if path is None or not path.is_file():
+        if path is not None and path.is_file():
+            require_same_cut(path, params, filters)
+        else:
             part = _person(data, subject, params, filters, modalities)
             if part is None:
                 continue
@@ -136,8 +142,22 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     if cache is not None:
         return Windows.read(cache, modalities)
     if not parts:
-        raise bad_input(data.root, f"no trial of {length_s:g} s", "at least one", "choose shorter windows")
-    return join(parts)
+        signals = "" if modalities is None else f" with any of {' '.join(modalities)}"
+        raise bad_input(data.root, f"no trial of {length_s:g} s{signals}", "at least one",
+                        "choose shorter windows, or what was recorded")
+    return join(one_source(parts) if labels == "auto" else parts)
+
+
+def require_same_cut(path: Path, params: WindowParams, filters: Mapping[str, FilterParams] | None) -> None:
+    """Refuse windows in a cache that were cut or filtered otherwise than is asked for now."""
+    meta = read_meta(path)
+    found, expected = (meta.length_s, meta.step_s), (params.length_s, params.step_s)
+    made = {m: parse(FilterParams, entry, m) for m, entry in (meta.provenance.get("filters") or {}).items()}
+    same = filters is None or all(made[m] == filters.get(m, FilterParams()) for m in meta.modalities if m in made)
+    if found != expected or not same:
+        raise bad_input(path, f"windows of {found[0]:g} s every {found[1]:g} s" if same else "other filters",
+                        f"{expected[0]:g} s every {expected[1]:g} s and the filters asked for",
+                        "give another folder as cache, or remove this one")
 
 
 def _person(data: Data, subject: str, params: WindowParams, filters: Mapping[str, FilterParams] | None,
@@ -159,27 +179,40 @@ def clean_recordings(sessions: Iterable[Session], step_s: float, filters: Mappin
                      used: dict[str, FilterParams] | None = None) -> Iterator[Recording]:
     """Trials of *sessions*, filtered and resampled; *filters* None = the usual ones that each rate can hold.
 
-    What was used is noted in *used*.
+    What was used is noted in *used*. A session with none of the *modalities* is left out, and that is said.
     """
+    left_out: dict[str, int] = {}
     for session in sessions:
         signals = {m: s for m, s in session.signals.items() if modalities is None or m in modalities}
         if not signals:
-            raise bad_input(f"subject {session.subject}", f"the modalities {' '.join(session.signals)}",
-                            f"some of {' '.join(modalities or ())}", "choose among those recorded")
+            left_out[session.subject] = left_out.get(session.subject, 0) + len(session.trials)
+            continue
         chosen = {m: fitting_filter(USUAL.get(m, FilterParams()), s.sfreq_hz, step_s) for m, s in signals.items()
                   } if filters is None else {m: filters.get(m, FilterParams()) for m in signals}
         if used is not None:
             used.update(chosen)
         yield from preprocess_session(replace(session, signals=signals), chosen)
+    for subject, trials in left_out.items():
+        names = " ".join(modalities or ())
+        note(f"subject {subject}: {count_text(trials, None, 'trial')} left out, none of {names} was recorded.")
+
+
+def one_source(parts: Sequence[Windows]) -> list[Windows]:
+    """Labels over time for everybody where anybody has them: who has none has no label then, as in the pipeline."""
+    if len({part.meta.label_source for part in parts}) == 1:
+        return list(parts)
+    return [part if part.meta.label_source == "continuous" else replace(
+        part, meta=replace(part.meta, label_source="continuous"),
+        index=part.index.assign(**dict.fromkeys(part.dimensions, np.nan))) for part in parts]
 
 
 def join(parts: Sequence[Windows]) -> Windows:
-    """Windows of several people as one; a modality that somebody lacks is missing there.
+    """Windows of several people as one; a modality that somebody lacks, or has no sample of, is missing there.
 
     Raises
     ------
     InputError
-        If a modality differs in channels or rate, or the windows differ in length, step or dimensions.
+        If a modality differs in channels, rate or unit, or the windows differ in length, step or dimensions.
     """
     first = parts[0].meta
     entries: dict[str, Mapping[str, Any]] = {}
@@ -189,10 +222,12 @@ def join(parts: Sequence[Windows]) -> Windows:
             raise InputError(f"windows of {part.groups[0]}: found {same}, expected {first.length_s, first.step_s} s, "
                              f"{first.dimensions} and labels by {first.label_source}; make all windows alike.")
         for name, entry in part.meta.modalities.items():
-            if entries.setdefault(name, entry) != entry:
-                raise bad_input(f"windows of {part.groups[0]}: {name}", f"{len(entry['channels'])} channels at "
-                                f"{entry['sfreq_hz']:g} Hz", f"{len(entries[name]['channels'])} at "
-                                f"{entries[name]['sfreq_hz']:g} Hz as before", "give filters with one rate for all")
+            if part.index[f"completeness_{name}"].any() and entries.setdefault(name, entry) != entry:
+                raise bad_input(f"windows of {part.groups[0]}: {name}", _form(entry),
+                                f"{_form(entries[name])} as before",
+                                "give filters with one rate for all, or do without this modality")
+    for part in parts:  # what nobody has a sample of is still a modality
+        entries = {**part.meta.modalities, **entries}
     meta = replace(first, modalities=dict(sorted(entries.items())))
     frames = [part.index.assign(**{f"completeness_{m}": np.float32(0) for m in entries if m not in part.arrays})
               for part in parts]
@@ -200,8 +235,13 @@ def join(parts: Sequence[Windows]) -> Windows:
     return Windows(pd.concat(frames, ignore_index=True), arrays, meta)
 
 
+def _form(entry: Mapping[str, Any]) -> str:
+    names = " ".join(entry["channels"]) if len(entry["channels"]) <= 4 else f"{len(entry['channels'])} channels"
+    return f"{names} at {entry['sfreq_hz']:g} Hz in {entry['unit'] or 'no unit'}"
+
+
 def _array(part: Windows, modality: str, meta: Any) -> np.ndarray:
-    if modality in part.arrays:
+    if modality in part.arrays and part.meta.modalities[modality] == meta.modalities[modality]:
         return np.asarray(part.arrays[modality])
     shape = meta.shape(modality)
     return np.full((len(part), shape.channels, shape.samples), np.nan, np.float32)

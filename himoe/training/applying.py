@@ -1,6 +1,6 @@
 """Windows of anybody, as a fitted model reads them: modalities by name, channels by name, people by name.
 
-Legend: n windows, M modalities, C channels, W samples, P features, G people of the training rows.
+Legend: n windows, M modalities, C channels, W samples, P features, G people that the model knows.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _read(form: Description, name: str, entry: ModalityForm, windows: Windows) -
     shape = form.shapes[name]
     if name not in windows.arrays:
         return np.full((len(windows), shape.channels, shape.samples), np.nan, np.float32)
-    order = channel_order(name, entry, windows.meta.shape(name))
+    order = channel_order(name, entry, windows.meta.shape(name), str(windows.meta.modalities[name].get("unit", "")))
     same = order == list(range(windows.meta.shape(name).channels))
     if entry.features:
         values = windows.features(name) if same else _features_of(name, entry, windows, order)
@@ -87,18 +87,21 @@ def _features_of(name: str, entry: ModalityForm, windows: Windows, order: list[i
     return feature_array(name, np.asarray(windows.arrays[name][:])[:, order], shape, there)
 
 
-def channel_order(name: str, entry: ModalityForm, shape: ModalityShape) -> list[int]:
+def channel_order(name: str, entry: ModalityForm, shape: ModalityShape, unit: str = "") -> list[int]:
     """Where the model's channels stand among those of the windows, found by name.
 
     Raises
     ------
     InputError
-        If the rate differs or a channel is not there.
+        If rate or *unit* differ (an unknown one is believed), or a channel is not there.
     """
     if (shape.samples, shape.sfreq_hz) != (entry.samples, entry.sfreq_hz):
         raise bad_input(f"windows: {name}", f"{shape.samples} samples at {shape.sfreq_hz:g} Hz",
                         f"{entry.samples} at {entry.sfreq_hz:g} Hz, as the model was fitted with",
                         "make windows with the model's filters (description.modalities)")
+    if unit and entry.unit and unit != entry.unit:
+        raise bad_input(f"windows: {name}: unit", unit, f"{entry.unit}, as the model was fitted with",
+                        "convert the signal")
     places = {channel.lower(): k for k, channel in reversed(list(enumerate(shape.ch_names)))}
     lost = [channel for channel in entry.channels if channel.lower() not in places]
     if lost and len(shape.ch_names) == len(entry.channels) == 1:
@@ -120,11 +123,8 @@ def by_person(windows: Windows, values: np.ndarray) -> np.ndarray:
 
 
 def person_codes(form: Description, windows: Windows) -> np.ndarray:
-    """(n,) the place of each window's person among those of the training rows; others follow after G.
-
-    A name counts only in the data set it was given in: ``s01`` of another set is somebody else.
-    """
-    known = {name: code for code, name in enumerate(form.people)} if windows.meta.set == form.data.get("set") else {}
+    """(n,) the place of each window's person among those the model knows; others follow after G."""
+    known = form.codes(windows.meta.set)
     strangers = [name for name in np.unique(windows.groups) if name not in known]
     others = {name: len(form.people) + 1 + k if form.normalise == "person" else len(form.people)
               for k, name in enumerate(strangers)}

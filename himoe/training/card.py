@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from himoe.scoring.paper import METHOD_LABELS
+from himoe.scoring.tables import LABELS, score_text
 from himoe.training.description import Description
 
 LIMITS = (
@@ -36,9 +39,23 @@ def model_card(form: Description) -> str:
               "Any of them may be missing, always or at times.", "",
               "People the model has never met are scaled "
               + ("by their own windows, for which no label is needed." if form.normalise == "person"
-                 else "by the statistics of all training windows."), "", "## Output", "", *_output(form), "",
+                 else "by the statistics of all training windows."), "",
+              *_adapted(form), "## Output", "", *_output(form), "",
               "## Scores", "", *_scores(form.scores), "", "## Limits", "", *(f"- {text}" for text in LIMITS), ""]
     return "\n".join(lines)
+
+
+def _adapted(form: Description) -> list[str]:
+    lines = []
+    for one in form.calibrations:
+        about, how = (part.get("adapted", {}).get(one.person, {}) for part in (form.data, form.training))
+        label = str(about.get("label") or "unknown data")
+        label += ", simulated" * (bool(about.get("simulated")) and "simulated" not in label)
+        lines.append(f"- **{one.person}** ({label}): {len(about.get('trials', []))} rated trials, "
+                     f"chosen: {how.get('chosen', '?')}."
+                     + (" **Weights were moved for this person; use the model from before for others.**"
+                        if one.moved != "none" else ""))
+    return ["## Adapted to", "", *lines, ""] if lines else []
 
 
 def _output(form: Description) -> list[str]:
@@ -54,9 +71,17 @@ def _output(form: Description) -> list[str]:
 def _scores(scores: Mapping[str, Any]) -> list[str]:
     if not scores:
         return ["Not scored yet: no windows were held out when it was saved."]
-    values = {name: value for name, value in scores.items() if isinstance(value, int | float)}
-    return [*_table(("score", "value"), [(name, f"{value:.3f}") for name, value in values.items()]),
+    values = {name: value if isinstance(value, list | tuple) else [value] for name, value in scores.items()
+              if isinstance(value, int | float | list | tuple)}
+    rows = [(_score_name(name), score_text(*(np.nan if number is None else number for number in value)))
+            for name, value in values.items()]
+    return [*_table(("score", "value [95 % interval]"), rows),
             *(["", str(scores["protocol"])] if "protocol" in scores else [])]
+
+
+def _score_name(name: str) -> str:
+    metric, _, dimension = name.partition(" ")
+    return f"{LABELS.get(metric, metric)} {dimension}".rstrip()
 
 
 def _channels(names: Sequence[str]) -> str:

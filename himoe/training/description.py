@@ -18,6 +18,7 @@ from himoe.core.parsing import parse
 from himoe.core.recordings import check_modality
 from himoe.models.batches import ModalityShape, Task
 from himoe.models.methods import method_names
+from himoe.training.calibration import Calibration
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -52,7 +53,8 @@ class Description:
     ``people`` and ``stimuli`` are those of the training rows, in the order of the weights' tables; ``normalise`` says
     how signals of people are scaled who are not among them: ``person`` = by their own unlabelled windows, ``training``
     = by the statistics of all training rows. ``intervals`` maps a dimension to half widths (rating scale) by number of
-    absent modalities, ``level`` is what they aim at. ``data`` says what it was fitted on, ``scores`` how it did.
+    absent modalities, ``level`` is what they aim at. ``calibrations`` are those of people the model was adapted to,
+    who stand last in ``people``. ``data`` says what it was fitted on, ``scores`` how it did.
     """
 
     method: str
@@ -72,6 +74,7 @@ class Description:
     stimuli: tuple[str, ...]
     features_normalise: str = "none"
     level: float = 0.9
+    calibrations: tuple[Calibration, ...] = ()
     intervals: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +89,20 @@ class Description:
     def shapes(self) -> dict[str, ModalityShape]:
         """What the model reads of each modality."""
         return {name: form.read_shape(self.length_s) for name, form in self.modalities.items()}
+
+    @property
+    def trained_people(self) -> int:
+        """How many of ``people`` the weights were trained on; those adapted to come after."""
+        return len(self.people) - len(self.calibrations)
+
+    def codes(self, set_name: str) -> dict[str, int]:
+        """Place in ``people`` by name, of those known from the data set *set_name*.
+
+        A name counts only in the data set it was given in: ``s01`` of another set is somebody else.
+        """
+        sets = [self.data.get("set")] * self.trained_people + [one.set for one in self.calibrations]
+        return {name: code for code, (name, known) in enumerate(zip(self.people, sets, strict=True))
+                if known == set_name}
 
     def as_json(self) -> dict[str, Any]:
         """As plain values, with the format's number and the library's version."""
@@ -128,6 +145,13 @@ def _parsed(values: dict[str, Any]) -> Description:
                         "install the version that wrote the model")
     if found.normalise not in NORMALISE:
         raise bad_input("normalise", repr(found.normalise), " or ".join(NORMALISE), "save the model again")
+    for one in found.calibrations:
+        if {len(one.centre), len(one.shift), len(one.slope)} != {len(found.dimensions)}:
+            raise bad_input("calibrations", f"{len(one.shift)} shifts and {len(one.slope)} slopes of {one.person}",
+                            f"{len(found.dimensions)} of each, one per dimension", "save the model again")
+    if tuple(one.person for one in found.calibrations) != found.people[len(found.people) - len(found.calibrations):]:
+        raise bad_input("calibrations", " ".join(one.person for one in found.calibrations), "the last of people",
+                        "save the model again")
     fields = {name: getattr(found, name) for name in _Plain.__dataclass_fields__}
     return Description(**{**fields, **plain, "modalities": forms, "intervals": intervals})
 
@@ -152,3 +176,4 @@ class _Plain:
     stimuli: tuple[str, ...]
     features_normalise: str
     level: float
+    calibrations: tuple[Calibration, ...] = ()

@@ -115,22 +115,27 @@ class Estimator(BaseEstimator):
         self.random_state = random_state
         self.device = device
 
-    def fit(self, windows: Windows, y: np.ndarray | None = None) -> Estimator:
+    def fit(self, windows: Windows, y: np.ndarray | None = None, told: str = "") -> Estimator:
         """Fit on the labelled windows; some of their trials are kept for validation.
 
-        *y* (n, D), where it is given, stands in for the labels of the windows.
+        *y* (n, D), where it is given, stands in for the labels of the windows. With *told* the progress over epochs
+        is told on standard error under that name.
         """
         windows = windows if y is None else with_labels(windows, y)
         config = self._config(windows)
         data = run_data(config, windows, self.min_completeness, self.normalise, self.validation)
         fold = FoldTask(0, int(self.random_state))
-        made = make_model(config, data, fold, fit_task(config, data, fold))
+        made = make_model(config, data, fold, fit_task(config, data, fold, told))
         self.model_ = Fitted(made.description, made.method, made.normaliser, made.history)
         return self
 
     def predict(self, windows: Windows, drop: Sequence[str] = ()) -> pd.DataFrame:
         """Predictions with intervals, one row per window and dimension: :meth:`Fitted.predict`."""
         return self._fitted().predict(windows, drop)
+
+    def adapt(self, windows: Windows, labels: Mapping[str, Mapping[str, float]] | None = None) -> Fitted:
+        """The fitted model for one new person: :meth:`Fitted.adapt`."""
+        return self._fitted().adapt(windows, labels)
 
     def explain(self, windows: Windows) -> pd.DataFrame:
         """Which sensor and which experts speak when: :func:`himoe.training.explaining.explain`."""

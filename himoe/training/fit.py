@@ -20,6 +20,7 @@ from torch import Tensor
 
 from himoe.core.errors import InputError, bad_input
 from himoe.core.params import RunConfig
+from himoe.core.progress import progress
 from himoe.models.batches import SEQUENCES, Assembler, Batch, Normaliser, make_sequences
 from himoe.models.methods import build_method, method_class
 from himoe.models.methods.base import Method, Spec
@@ -60,13 +61,16 @@ class FitResult:
     search: pd.DataFrame
 
 
-def fit_task(config: RunConfig, data: RunData, task: FoldTask) -> FitResult:
+def fit_task(config: RunConfig, data: RunData, task: FoldTask, told: str = "") -> FitResult:
     """Fit one model on its fold's training rows; its validation rows choose settings and the epoch."""
-    return fit_tasks(config, data, [task])[0]
+    return fit_tasks(config, data, [task], told)[0]
 
 
-def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask]) -> list[FitResult]:
-    """Fit several models of a run, as one where their method allows it; alone, each would be the same to rounding."""
+def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], told: str = "") -> list[FitResult]:
+    """Fit several models of a run, as one where their method allows it; alone, each would be the same to rounding.
+
+    With *told* the progress over epochs is told under that name.
+    """
     torch.set_num_threads(1)
     torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs 8 %
@@ -83,7 +87,7 @@ def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask]) -> li
         else:
             # Encoders with statistics over a batch cannot be run as one.
             groups = [materials] if can_stack(materials[0].build()) else [[material] for material in materials]
-            found = [each for group in groups for each in _fit_group(group)]
+            found = [each for group in groups for each in _fit_group(group, told)]
     return [FitResult({k: v.detach().cpu().contiguous() for k, v in weights.items()}
                    | material.assembler.normaliser.tensors(), history, search)
             for material, (weights, history, search) in zip(materials, found, strict=True)]
@@ -197,7 +201,7 @@ def _mean_loss(method: Method, batches: Iterable[Batch]) -> float:
     return total / max(count, 1)
 
 
-def _fit_group(materials: Sequence[Material]) -> list[Found]:
+def _fit_group(materials: Sequence[Material], told: str = "") -> list[Found]:
     """Every learning rate of the search for its first epochs, then each model's best on validation rows to the end."""
     training = materials[0].config.training
     rates = training.search.learning_rate if len(training.search.learning_rate) > 1 else (training.learning_rate,)
@@ -213,7 +217,7 @@ def _fit_group(materials: Sequence[Material]) -> list[Found]:
         if not models:
             continue
         fit.keep(models)
-        fit.advance(training.epochs)
+        fit.advance(training.epochs, told)
         for place, model in enumerate(models):
             tried = [(j, rate, losses[j, model], j == k) for j, rate in enumerate(rates)] if len(rates) > 1 else []
             found[model] = (*fit.result(place), pd.DataFrame(tried, columns=SEARCH_COLUMNS))
@@ -244,9 +248,12 @@ class Fit:
         self.diverged: list[int | None] = [None] * n  # the step
         self.epochs = 0
 
-    def advance(self, until: int) -> None:
-        """Train until *until* epochs are done, or every model's patience is at its end."""
-        while self.epochs < until and any(self.running(model) for model in range(len(self.materials))):
+    def advance(self, until: int, told: str = "") -> None:
+        """Train until *until* epochs are done, or every model's patience is at its end; *told* names the progress."""
+        epochs = range(self.epochs, until)
+        for _ in progress(epochs, told, "epoch", len(epochs)) if told else epochs:
+            if not any(self.running(model) for model in range(len(self.materials))):
+                break
             self._epoch()
 
     def running(self, model: int) -> bool:

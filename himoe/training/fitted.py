@@ -5,7 +5,8 @@ Legend: n windows, M modalities, D dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from himoe.training.description import CONFIG
 from himoe.training.inference import EncodedFold, encode_rows
 from himoe.training.model import Model
 
+CARD = "README.md"
 IDS = ["subject", "session", "trial", "stimulus", "window", "start_s"]
 
 
@@ -86,7 +88,20 @@ class Fitted(Model):
         assembler = prepare(self.description, self.normaliser, windows)
         present = assembler.present & ~drop_modalities(self.description, drop)
         rows = np.flatnonzero(present.any(1))
-        return encode_rows(self.method, assembler, rows, self.description.sequence_length), assembler, present
+        encoded = encode_rows(self.method, assembler, rows, self.description.sequence_length)
+        theirs = assembler.subject[encoded.rows]
+        own = [(theirs == code, calibration) for code, calibration in
+               enumerate(self.description.calibrations, self.description.trained_people)]
+        return replace(encoded, own=[(rows, one) for rows, one in own if rows.any()]), assembler, present
+
+    def adapt(self, windows: Windows, labels: Mapping[str, Mapping[str, float]] | None = None) -> Fitted:
+        """A model of one new person: scaled by own windows, tuned by few rated trials.
+
+        See :func:`himoe.training.adapting.adapt`; this model stays as it is.
+        """
+        from himoe.training.adapting import adapt
+
+        return adapt(self, windows, labels)
 
     def export(self, path: Path | str) -> Path:
         """Write the network as one file for other runtimes: :func:`himoe.training.exporting.export`."""
@@ -102,18 +117,24 @@ class Fitted(Model):
         InputError
             If something else stands there.
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder / CONFIG).is_file():
-            raise bad_input(folder, "something that is no model", "a new name, or an older model",
-                            "choose another place")
+        folder = require_model_place(folder)
         with atomic_path(folder) as made:
             made.mkdir(parents=True)
             self.write(made)
             if len(self.history):
                 self.history.to_csv(made / "history.csv", index=False)
-            write_text(made / "README.md", model_card(self.description))
+            write_text(made / CARD, model_card(self.description))
             write_sums(made)
         return folder
+
+
+def require_model_place(folder: Path | str) -> Path:
+    """The place for a model's folder: nothing is there yet, or an older model; InputError for anything else."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).is_file():
+        raise bad_input(folder, "something that is no model", "a new name, or an older model", "choose another place")
+    return folder
+
 
 
 def load_model(folder: Path | str) -> Fitted:

@@ -5,7 +5,7 @@ Legend: n windows, k tested windows, M modalities, D dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from himoe.core.params import RunConfig
 from himoe.models.batches import SEQUENCES, Assembler, Batch, chunks, make_sequences
 from himoe.models.methods.base import Method, Output
 from himoe.prepare.masks import drop
+from himoe.training.calibration import Calibration
 from himoe.training.rundata import FoldTask, RunData
 
 TRAIN_AGAIN = "train the run again"
@@ -41,13 +42,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 class EncodedFold:
     """A fold's test windows, encoded once: batches with their codes, and the rows of the store they are.
 
-    ``inside``: the encoders' diagnostics of those rows, (k, ...) by name.
+    ``inside``: the encoders' diagnostics of those rows, (k, ...) by name. ``own``: flags (k,) of the rows of people
+    whose predictions are calibrated, with how.
     """
 
     method: Method
     batches: list[tuple[Batch, Tensor]]
     places: list[np.ndarray]
     inside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    own: Sequence[tuple[np.ndarray, Calibration]] = ()
 
     @property
     def rows(self) -> np.ndarray:
@@ -67,10 +70,14 @@ class EncodedFold:
                 for (batch, code), place in zip(self.batches, self.places, strict=True)]
 
     def flatten(self, outputs: list[Output]) -> np.ndarray:
-        """Predictions (k, D) of :meth:`outputs`, padding left out."""
+        """Predictions (k, D) of :meth:`outputs`, padding left out, calibrated."""
+        task = self.method.spec.task
         parts = [output.prediction.flatten(0, 1).numpy()[place.reshape(-1) >= 0]
                  for output, place in zip(outputs, self.places, strict=True)]
-        return np.concatenate([np.empty((0, len(self.method.spec.task.dimensions))), *parts])
+        values = np.concatenate([np.empty((0, len(task.dimensions))), *parts])
+        for theirs, calibration in self.own:
+            values[theirs] = calibration.apply(values[theirs], task.scale)
+        return values
 
     def predict(self, kept: np.ndarray) -> np.ndarray:
         """Predictions (k, D) under a mask (n, M)."""

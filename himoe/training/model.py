@@ -106,7 +106,7 @@ def from_tensors(description: Description, tensors: Mapping[str, Tensor], where:
 def new_method(description: Description) -> Method:
     """The method that a description names, with its first weights."""
     spec = Spec(description.shapes, description.task, description.model, description.alignment, description.step_s,
-                len(description.people))
+                description.trained_people)
     with torch.random.fork_rng(devices=[]):
         return build_method(description.method, spec)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def ready(name: str, spec: Spec, batch: Batch, steps: int = 3, rate: float = 1e-
     return method.eval()
 
 
+FITS: dict[tuple[str, str], Method] = {}
+
+
+def fitted(name: str, kind: str, make_spec: MakeSpec, make_batch: MakeBatch) -> tuple[Method, Spec, Batch]:
+    """A method after training on 16 sequences, its spec and the batch; trained once for all tests, which only read."""
+    batch, spec = make_batch(kind=kind, sequences=16, shapes=READ[name]), make_spec(kind, shapes=READ[name])
+    if (name, kind) not in FITS:
+        FITS[name, kind] = ready(name, spec, batch)
+    return FITS[name, kind], spec, batch
+
+
 def untrained(name: str, spec: Spec) -> Method:
     """A network with every parameter moved from where it starts."""
     torch.manual_seed(0)
@@ -57,8 +69,7 @@ def untrained(name: str, spec: Spec) -> Method:
 def test_output_state_and_masks(name: str, kind: str, make_spec: MakeSpec, make_batch: MakeBatch,
                                 tmp_path: Path) -> None:
     """Shapes and ranges; weights that survive a file; decoding under a mask is the forward pass with it."""
-    batch, spec = make_batch(kind=kind, sequences=16, shapes=READ[name]), make_spec(kind, shapes=READ[name])
-    method = ready(name, spec, batch)
+    method, spec, batch = fitted(name, kind, make_spec, make_batch)
     with torch.no_grad():
         output, codes = method(batch), method.encode(batch)
     dimensions, outputs = {"regression": (3, 1), "classification": (3, 2), "three": (2, 3)}[kind]
@@ -113,10 +124,10 @@ def test_absent_values_have_no_influence(name: str, training: bool, kind: str, m
 @pytest.mark.parametrize("name", FITTED)
 def test_absent_values_have_no_influence_on_fitted_methods(name: str, kind: str, make_spec: MakeSpec,
                                                            make_batch: MakeBatch) -> None:
-    batch = make_batch(kind=kind, sequences=16, shapes=READ[name])
+    first, spec, batch = fitted(name, kind, make_spec, make_batch)
     poisoned = dataclasses.replace(batch, x={
         m: torch.where(batch.present[..., i, None, None], x, float("inf")) for i, (m, x) in enumerate(batch.x.items())})
-    first, second = (ready(name, make_spec(kind, shapes=READ[name]), b) for b in (batch, poisoned))
+    second = ready(name, spec, poisoned)
     assert torch.equal(first(batch).raw, second(poisoned).raw)
 
 
@@ -124,7 +135,7 @@ def test_absent_values_have_no_influence_on_fitted_methods(name: str, kind: str,
                                                                                     ("himoe", "classification")])
 def test_overfits_a_tiny_set(name: str, kind: str, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     batch = make_batch(kind=kind, sequences=60 if name in FITTED else 8, share=1.1, shapes=READ[name])
-    method = ready(name, make_spec(kind, shapes=READ[name]), batch, steps=80, rate=1e-2)
+    method = ready(name, make_spec(kind, shapes=READ[name]), batch, steps=30, rate=2e-2)
     floor = ready("mean", make_spec(kind), batch)
     with torch.no_grad():
         loss, chance = float(method(batch).losses["emotion"]), float(floor(batch).losses["emotion"])
@@ -206,6 +217,7 @@ def test_dropout_only_in_training(name: str, make_spec: MakeSpec, make_batch: Ma
     assert torch.equal(method.decode(codes, batch).raw, method.decode(codes, batch).raw)
 
 
+@cache
 def at_the_start(name: str, modalities: int) -> tuple[float, float]:
     """SD over windows of what enters a network's heads, and size of the codes' gradient, for random codes of SD 1."""
     shapes = {m: ModalityShape(1, 4, 1.0) for m in ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "ECG")}
@@ -231,7 +243,7 @@ def at_the_start(name: str, modalities: int) -> tuple[float, float]:
     return sum(spreads) / 3, sum(gradients) / 3
 
 
-@pytest.mark.parametrize("modalities", [2, 3, 5, 7, 8])
+@pytest.mark.parametrize("modalities", [2, 5, 8])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_signal_survives_at_the_start(name: str, modalities: int) -> None:
     spread, gradient = at_the_start(name, modalities)

@@ -39,6 +39,18 @@ def test_combinations_are_complete_and_ordered(table: Build, frame: Frame, repor
     assert "Training mean" not in made  # looks at no signal
 
 
+def test_coverage_is_that_of_the_sweep_by_rate(table: Build, frame: Frame, report_root: Path) -> None:
+    made = frame(table("intervals"))
+    row = made[(made["Method"] == "Bi-LSTM (2021) †") & (made["Set"] == "DEAP")].iloc[0]
+    raw = pd.read_csv(report_root / "runs" / "deap-bilstm" / "sweep.csv")
+    raw = raw[(raw["dimension"] == "mean") & (raw["missing_rate"] == 0.4)]
+    for metric, column, factor in (("coverage", "r = 0.40", 100), ("width", "Width, r = 0.40", 1)):
+        by_mask = factor * raw[raw["metric"] == metric].groupby("mask_seed")["value"].mean()
+        assert len(by_mask) > 1
+        assert row[column] == pytest.approx(by_mask.mean(), rel=1e-9)
+        assert row[f"{column} sd"] == pytest.approx(by_mask.std(ddof=1), rel=1e-9)
+
+
 def test_calibration_is_sklearn_by_seed_and_dimension(table: Build, frame: Frame, report_root: Path) -> None:
     made = frame(table("calibration")).set_index(["Set", "Method", "Modalities", "Task"])
     raw = pd.read_parquet(report_root / "runs" / "deap-bilstm" / "predictions.parquet")

@@ -71,11 +71,6 @@ def filter_same(x: Tensor, taps: Tensor) -> Tensor:
     ``x`` (n, G, D, W), ``taps`` (G, K) → (n, G, D, W). Done as a product of spectra long enough that
     nothing wraps round: the convolution itself up to rounding, several times faster.
     """
-    if torch.compiler.is_exporting():  # ONNX has no product of spectra: the sum itself
-        before = (taps.shape[-1] - 1) // 2
-        padded = functional.pad(x.flatten(1, 2), (before, taps.shape[-1] - 1 - before))
-        kernels = taps.repeat_interleave(x.shape[2], 0)[:, None]
-        return functional.conv1d(padded, kernels, groups=len(kernels)).unflatten(1, x.shape[1:3])
     return _SpectralFilter.apply(x, taps)
 
 
@@ -110,7 +105,7 @@ class EEGNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows (n, C, W) → features (n, F)."""
-        mixed = torch.bmm(self.spatial.expand(x.shape[0], -1, -1), x)  # len(x) would be one number in an export
+        mixed = torch.bmm(self.spatial.expand(len(x), -1, -1), x)
         grouped = mixed.unflatten(1, (self.temporal.shape[0], -1))
         filtered = filter_same(grouped, self.temporal).flatten(1, 2)
         hidden = functional.avg_pool1d(elu(self.norm(filtered)), self.first_pool)

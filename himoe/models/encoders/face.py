@@ -98,7 +98,7 @@ class FaceEncoder(nn.Module):
 
     def _frames(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Of the known frames: the units' features after the graph (R, A, U), and activations (R, A)."""
-        embedded = elu(self._normalise(self.heads(take_frames(x, known)), x.shape[0]))
+        embedded = elu(self._normalise(self.heads(x.transpose(1, 2)[known]), len(x)))
         nodes_RAU = self.dropout(embedded).unflatten(1, (-1, self.units))
         nodes_RAU = elu(self.graph(propagation(self.adjacency()) @ nodes_RAU))
         return nodes_RAU, torch.sigmoid((nodes_RAU * self.readout).sum(-1) + self.readout_bias)
@@ -117,21 +117,9 @@ def known_frames(x: Tensor) -> Tensor:
     return (x != 0).any(1)
 
 
-def take_frames(x: Tensor, known: Tensor) -> Tensor:
-    """The known frames (R, C) of windows (n, C, W).
-
-    An export takes all n·W, as no shape may depend on a value there; :func:`mean_over_frames` leaves the others out.
-    """
-    frames = x.transpose(1, 2)
-    return frames.flatten(0, 1) if torch.compiler.is_exporting() else frames[known]
-
-
 def mean_over_frames(values: Tensor, known: Tensor) -> Tensor:
     """Mean of ``values`` (R, S), one row a known frame, over each window's ``known`` (n, W) frames: (n, S); 0 of none.
     """
-    if torch.compiler.is_exporting():
-        frames = values.unflatten(0, known.shape) * known[..., None]
-    else:
-        frames = values.new_zeros(*known.shape, values.shape[1])
-        frames[known] = values
+    frames = values.new_zeros(*known.shape, values.shape[1])
+    frames[known] = values
     return frames.sum(1) / known.sum(1, keepdim=True).clamp(min=1)

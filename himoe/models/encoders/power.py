@@ -41,7 +41,7 @@ class PowerNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows (n, C, W) → features (n, F)."""
-        mixed = torch.bmm(self.spatial.expand(x.shape[0], -1, -1), x)
+        mixed = torch.bmm(self.spatial.expand(len(x), -1, -1), x)
         filtered = filter_same(mixed.unflatten(1, (self.temporal.shape[0], -1)), self.temporal).flatten(1, 2)
         power = torch.log(filtered.square().mean(-1) + FLOOR)
         return self.linear(self.dropout(self.norm(power)))

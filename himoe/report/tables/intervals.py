@@ -9,8 +9,9 @@ from himoe.scoring.results import RunResult, provenance, select, sweep_curve
 
 NOMINAL = 90  # percent, as himoe.training.conformal aims at
 NOTE = (f"Coverage: percent of labelled test windows whose rating lies in the interval; {NOMINAL} is aimed at, for a "
-        "new trial of people like those who validated. Width: on the rating scale. Mean ± SD over mask seeds, folds "
-        "averaged first.")
+        "new trial of people like those who validated. K validation trials can promise at most K / (K + 1): about ten "
+        "must all be held, and the interval is almost the whole scale. Width: on the rating scale. Mean ± SD over mask "
+        "seeds, folds averaged first.")
 
 
 def intervals(inputs: Inputs) -> Table | None:

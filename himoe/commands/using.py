@@ -1,0 +1,90 @@
+"""``himoe predict`` and ``himoe explain``: a saved model on a folder of recordings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+
+from himoe.commands.recordings import open_data
+from himoe.core.errors import bad_input
+from himoe.core.progress import note
+from himoe.core.recordings import expand_modalities
+from himoe.core.tables import require_table_place, write_table
+from himoe.prepare.loading import make_windows
+from himoe.prepare.windowset import Windows
+from himoe.training.applying import drop_modalities
+from himoe.training.explaining import explain as explain_windows
+from himoe.training.fitted import CARD, Fitted, load_model
+
+IDS = ["subject", "trial", "window"]
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Write the table of predictions."""
+    require_table_place(options.out)
+    model = load_model(options.model)
+    without = expand_modalities(options.drop, model.description.modalities) if options.drop else ()
+    drop_modalities(model.description, without)  # refuses to drop everything before anything is read
+    windows = windows_for(model, options, without)
+    note_on_known(model, windows)
+    frame = model.predict(windows, [name for name in without if name in windows.arrays])
+    _write(frame, options, windows)
+
+
+def explain(options: argparse.Namespace) -> None:
+    """Write the table of what each sensor weighs and changes; its means are printed."""
+    require_table_place(options.out)
+    model = load_model(options.model)
+    windows = windows_for(model, options)
+    frame = explain_windows(model, windows)
+    _write(frame, options, windows)
+    if options.out is not None:
+        print(f"\nmeans over windows; change: how far predictions move with the sensor\n{sensors_text(frame)}")
+
+
+def windows_for(model: Fitted, options: argparse.Namespace, without: Sequence[str] = ()) -> Windows:
+    """The folder's windows as the model needs them: its sensors (but *without*), rates, bands, length and step.
+
+    Raises
+    ------
+    InputError
+        If the folder has none of the model's sensors.
+    """
+    data, form = open_data(options), model.description
+    wanted = [name for name in form.modalities if name not in without]
+    names = [name for name in wanted if name in data.dataset.modalities]
+    if not names:
+        raise bad_input(data.root, f"the sensors {' '.join(data.dataset.modalities)}",
+                        f"one of the model's: {' '.join(wanted)}", "choose another model or folder")
+    return make_windows(data, form.length_s, form.step_s, filters=model.filters, modalities=names)
+
+
+def _write(frame: pd.DataFrame, options: argparse.Namespace, windows: Windows) -> None:
+    if frame.empty:
+        raise bad_input(options.folder, "no window in which a sensor of the model is alive", "one at least",
+                        "see what himoe check says")
+    write_table(frame, options.out)
+    people, trials, seen = (len(frame[IDS[:n]].drop_duplicates()) for n in (1, 2, 3))
+    written = "" if options.out is None else f"; written: {options.out}"
+    print(f"{windows.meta.provenance['label']}: {people} people, {trials} trials, {seen} windows{written}",
+          file=sys.stderr if options.out is None else sys.stdout)
+
+
+def note_on_known(model: Fitted, windows: Windows) -> None:
+    """Say who was in training: their predictions are no test of the model."""
+    form = model.description
+    known = sorted(set(form.people) & set(windows.groups)) if windows.meta.set == form.data.get("set") else []
+    if known:
+        shown = " ".join(known[:8]) + (" ..." if len(known) > 8 else "")
+        note(f"The model was fitted on people of these names: {shown}. Scores of predictions for the same trials say "
+             f"what it remembers; {CARD} in its folder says what it can do.")
+
+
+def sensors_text(frame: pd.DataFrame) -> str:
+    """Mean weight and mean absolute change of each sensor, as text."""
+    changes = [name for name in frame if str(name).startswith("change_")]
+    means = frame[["weight", *changes]].abs().groupby(frame["modality"], sort=False).mean()
+    return means.round(3).rename_axis(None).to_string(na_rep="-")
