@@ -55,6 +55,16 @@ def test_pages_lead_to_what_the_site_holds(tmp_path: Path) -> None:
                      "r/README.md": "[t](t.csv) gone [here](#x)"}
 
 
+def test_every_page_of_docs_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    listed = re.findall(r"[\w./-]+\.md", navigation)
+    assert sorted(listed) == sorted(dict.fromkeys(listed))
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} == {
+        name for name in listed if name.startswith("docs/")}
+    assert {name for name in listed if name.startswith("api/")} == {name for name, _ in site.library_pages()}
+    assert [name for name in listed if not name.startswith("api/") and not (ROOT / name).is_file()] == []
+
+
 def test_references_of_docstrings_become_links() -> None:
     html = site.on_page_content("<p>As :meth:<code>himoe.Fitted.predict</code>, :class:<code>Fitted</code>.</p>")
     assert html == ('<p>As <autoref identifier="himoe.Fitted.predict" optional><code>himoe.Fitted.predict</code>'
