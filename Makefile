@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 # Folders of real data, given to make or in the environment. With WESAD alone, only its study is run.
@@ -13,7 +14,7 @@ HKU956_PATH = $(or $(HKU956),$(HIMOE_HKU956_PATH))
 WESAD_PATH = $(or $(WESAD),$(HIMOE_WESAD_PATH))
 WITHOUT_CLIPS = $(and $(WESAD_PATH),$(if $(CEAP360VR_PATH)$(HKU956_PATH),,alone))
 
-.PHONY: help install repro report demo extended cohorts personal real test test-quick docs lint lock-check clean
+.PHONY: help install repro report demo extended cohorts personal real test test-quick docs site lint lock-check clean
 
 help:                     ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -52,6 +53,9 @@ test-quick: $(DEV)        ## the tests that are not marked slow, and the ten slo
 docs: $(STAMP)            ## run the commands of README and docs, and paste what they print
 	python -m pipeline.docs
 
+site: $(DOCS)             ## README, docs and the library's reference as a site in site/, read from disk
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet
+
 lint: $(DEV)              ## style and types
 	ruff check .
 	mypy
@@ -67,5 +71,9 @@ $(DEV): pyproject.toml
 	$(PYTHON) -m pipeline.install $(VENV) dev
 	touch $(DEV) $(STAMP)
 
+$(DOCS): pyproject.toml
+	$(PYTHON) -m pipeline.install $(VENV) docs
+	touch $(DOCS) $(STAMP)
+
 clean:                    ## remove what is made, keep the environment
-	rm -rf code data settings runs main .himoe
+	rm -rf code data settings runs main site .himoe

@@ -1,4 +1,4 @@
-"""``python -m pipeline.install .venv [dev]``: the environment, with PyTorch's CPU-only wheels where there is no GPU.
+"""``python -m pipeline.install .venv [extra]``: the environment, with PyTorch's CPU-only wheels where there is no GPU.
 
 It runs before anything is installed, so it uses the standard library alone. The wheels of torch on PyPI for Linux
 bring 4 GB of GPU libraries. Where no NVIDIA GPU is found they are taken from PyTorch's CPU index instead; where
@@ -39,7 +39,7 @@ class InstallError(Exception):
 
 
 def install(folder: str, extra: str = "") -> None:
-    """Make the virtual environment *folder* with what pyproject.toml asks for, and its *extra* (``dev``)."""
+    """Make the virtual environment *folder* with what pyproject.toml asks for, and its *extra* (``dev``, ``docs``)."""
     if not OLDEST <= sys.version_info[:2] < TOO_NEW:
         raise InstallError(f"himoe needs Python 3.11 to 3.13, this is {platform.python_version()}.")
     source = torch_source(os.environ, platform.system(), has_gpu)

@@ -16,6 +16,7 @@ from toysets import make_store
 import himoe
 from himoe.models.batches import Assembler, Batch
 from himoe.prepare.windowset import Windows
+from himoe.training.calibration import Calibration
 from himoe.training.exporting import INSTALL
 from himoe.training.inference import EncodedFold, encode_rows
 
@@ -104,14 +105,26 @@ def test_what_cannot_be_exported_is_one_sentence(people: Windows, tmp_path: Path
     ridge = himoe.FeaturesRidge().fit(people.people("s00", "s01")).model_
     personal = replace(ridge, description=replace(ridge.description, method="himoe", model=replace(
         ridge.description.model, person_map=True)))
+    line = Calibration("s02", "toy", (5.0, 5.0), (0.0, 0.5), (1.0, 1.0))
+    tuned = replace(ridge, description=replace(ridge.description, method="cafnet", calibrations=(line,)))
     network = replace(ridge, description=replace(ridge.description, method="late_fusion"))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     for model, name, message in [
             (ridge, "m.onnx", "features_ridge: found a method fitted in closed form, .* one of bilstm, cafnet"),
             (network, "m.tflite", r"found the suffix '.tflite', expected .onnx or .pt2"),
+            (tuned, "m.pt2", "export of cafnet: found lines of own on the predictions of s02"),
             (personal, "m.pt2", "model.person_map, which reads who a person is"),
             (network, "m.onnx", r"found a missing package .*pip install -e \"\.\[export\]\"")]:
         with pytest.raises(himoe.InputError, match=message) as caught:
             model.export(tmp_path / name)
         assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_network_that_torch_cannot_export_is_one_sentence(people: Windows, tmp_path: Path) -> None:
+    model = himoe.HiMoE(epochs=1, sequence_length=4, model={"eeg_encoder": "eegnet"}).fit(people).model_
+    with pytest.raises(himoe.InputError, match=r"himoe: found \w+: .*expected a network that torch") as caught:
+        model.export(tmp_path / "model.pt2")
+    assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -103,12 +103,16 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     Parameters
     ----------
     data : Data
-    length_s, step_s : float
-        Length of a window and distance between the starts of two, in seconds.
+    length_s : float
+        Length of a window, in seconds.
+    step_s : float
+        Distance between the starts of two, in seconds.
     filters : {modality: FilterParams}, optional
         Target rates and pass bands; default :data:`himoe.prepare.filters.USUAL`, as far as the recorded rate allows.
-    modalities, subjects : sequence of str, optional
+    modalities : sequence of str, optional
         Which to read; default all.
+    subjects : sequence of str, optional
+        Likewise.
     labels : str
         ``trial``, ``continuous`` or ``auto`` (annotations over time where there are any).
     cache : path, optional

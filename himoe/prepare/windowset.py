@@ -203,8 +203,10 @@ class Windows:
         signals : {modality: array (C, N) or (N,)}
             In physical units (uV, uS, degC, ...); NaN = a gap. All start at the same moment.
         sfreq_hz : float or {modality: float}
-        ch_names, units : mapping, optional
+        ch_names : mapping, optional
             By modality. A model finds channels by name.
+        units : mapping, optional
+            By modality.
         **options
             length_s (4), step_s (2), filters (None = the usual ones; ``model.filters`` for a model), subject ("me"),
             trial ("1"), stimulus, ratings ({dimension: value}), scale ((1, 9)).

@@ -33,8 +33,11 @@ def score(frame: pd.DataFrame, by: str = "window", task: str = "regression", cla
         counts no more than a short one.
     task : str
         ``regression`` (CCC, PCC, MAE; of windows also the CCC within trials) or ``classification``.
-    draws, level, seed : int, float, int
-        Percentile interval from a bootstrap over people, then their trials; 0 draws = none.
+    draws : int
+        Of the bootstrap over people, then their trials, that percentile intervals are of; 0 = no intervals.
+    level : float
+        Of the intervals.
+    seed : int
 
     Returns
     -------

@@ -42,12 +42,31 @@ class Estimator(BaseEstimator):
         windows have, but FACE.
     task : str
         ``regression`` (ratings) or ``classification`` (by the thresholds of the data set).
-    epochs, learning_rate, batch_sequences, sequence_length, patience, warmup_steps, weight_decay, ema
-        The schedule (:class:`himoe.core.params.TrainingParams`); methods fitted in closed form have no use for it.
-    missing, missing_max : str, float
+    epochs : int
+        Passes over the training windows at most. This and the next seven are the schedule of networks
+        (:class:`himoe.core.params.TrainingParams`); methods fitted in closed form have no use for it.
+    learning_rate : float
+        Its highest value: it rises over *warmup_steps* and falls along a cosine.
+    batch_sequences : int
+        Sequences per step.
+    sequence_length : int
+        Windows per sequence.
+    patience : int
+        Epochs without a lower validation loss after which training stops.
+    warmup_steps : int
+        Steps over which the learning rate rises.
+    weight_decay : float
+        0 = Adam, above it AdamW.
+    ema : float
+        Decay per step of the running average of weights that is kept; 0 = the weights themselves.
+    missing : str
         How sensors are dropped in training: ``sampled`` draws a rate from 0 to *missing_max* for each batch, ``none``.
-    model, alignment : mapping, optional
-        Changes of the network (:class:`himoe.core.params.ModelParams`) and of its alignment loss.
+    missing_max : float
+        Highest rate that is drawn, in [0, 1).
+    model : mapping, optional
+        Changes of the network (:class:`himoe.core.params.ModelParams`).
+    alignment : mapping, optional
+        Changes of its alignment loss (:class:`himoe.core.params.AlignmentParams`).
     normalise : str
         ``person``: everybody is scaled by own windows, people never met too (no label is needed, some minutes of
         recording are); ``training``: everybody by the statistics of all training windows.
@@ -57,6 +76,7 @@ class Estimator(BaseEstimator):
     min_completeness : float
         Share of a window's samples below which a sensor counts as missing.
     random_state : int
+        Seed of first weights, order of batches, masks and validation trials.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
 

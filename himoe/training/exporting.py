@@ -45,8 +45,8 @@ def export(model: Model, path: Path | str) -> Path:
     Raises
     ------
     InputError
-        For another suffix, a method fitted in closed form, a model with maps of known people, without the packages
-        (``.onnx``), or where the file cannot be made or answers otherwise than the model.
+        For another suffix, a method fitted in closed form, a model with maps or lines of known people, without the
+        packages (``.onnx``), or where the file cannot be made or answers otherwise than the model.
     """
     path, form = Path(path), model.description
     check_exportable(form, path)
@@ -58,7 +58,8 @@ def export(model: Model, path: Path | str) -> Path:
             program = trace(model)
             difference = write(program, model, made, path.suffix)
         except Exception as error:  # the exporter raises anything
-            raise bad_input(f"export of {form.method}", f"{type(error).__name__}: {str(error).splitlines()[:1]}",
+            reason = next(iter(str(error).splitlines()), "no reason given")
+            raise bad_input(f"export of {form.method}", f"{type(error).__name__}: {reason}",
                             "a network that torch can export", f"{TAKE_ALONG}, or choose other front ends") from error
         if not difference <= TOLERANCE:
             raise bad_input(f"export of {form.method}", f"a file that differs from the model by {difference:.2g}",
@@ -77,6 +78,11 @@ def check_exportable(form: Description, path: Path) -> None:
     if form.model.person_map:
         raise bad_input(f"export of {form.method}", "model.person_map, which reads who a person is",
                         "a model that reads signals alone", f"{TAKE_ALONG}, or fit it without person_map")
+    tuned = [one.person for one in form.calibrations if any(one.shift) or any(slope != 1 for slope in one.slope)]
+    if tuned:
+        raise bad_input(f"export of {form.method}", f"lines of own on the predictions of {', '.join(tuned)}",
+                        "a model that answers by signals alone",
+                        f"{TAKE_ALONG}, or export the model that was adapted")
 
 
 def packages() -> ModuleType:
