@@ -61,7 +61,7 @@ def _add_study(commands: Commands[argparse.ArgumentParser], cores: int) -> None:
 
 def _add_jobs(command: argparse.ArgumentParser, cores: int) -> None:
     command.add_argument("--jobs", type=count, default=cores, metavar="N",
-                         help="processes that read, one person each (default: one a core)")
+                         help="processes that read, one person each (default: one per core)")
 
 
 def inspect(options: argparse.Namespace) -> int:

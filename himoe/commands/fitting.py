@@ -106,7 +106,7 @@ def choose_protocol(rated: Windows, asked: str | None, where: str) -> tuple[str,
     InputError
         If there are too few rated people and trials to hold any out.
     """
-    trials = rated.index[["subject", "trial"]].drop_duplicates()["subject"].value_counts()
+    trials = rated.trials["subject"].value_counts()
     people, fewest = len(trials), int(trials.min()) if len(trials) else 0
     protocol = asked or ("loso" if people >= LEAST else "trial")
     if protocol == "loso" and people < LEAST:
@@ -122,12 +122,8 @@ def choose_protocol(rated: Windows, asked: str | None, where: str) -> tuple[str,
 def held_out_text(protocol: str, rated: Windows, test: Windows) -> str:
     """What was held out, in words."""
     people = f"{len(np.unique(test.groups))} of {len(np.unique(rated.groups))} people"
-    trials = f"{_trials(test)} of {_trials(rated)} trials"
+    trials = f"{len(test.trials)} of {len(rated.trials)} trials"
     return f"{people}, {trials}" if protocol == "loso" else f"{HELD_OUT[protocol]}, {trials} of {people}"
-
-
-def _trials(windows: Windows) -> int:
-    return len(windows.index[["subject", "trial"]].drop_duplicates())
 
 
 def as_scores(scores: pd.DataFrame) -> dict[str, Any]:
@@ -147,7 +143,8 @@ def said(data: Data, windows: Windows, outcome: Outcome) -> list[str]:
     rated = rated_rows(windows.index, windows.dimensions)
     unrated = sorted(set(windows.groups) - set(windows.groups[rated]))
     form: Mapping[str, Any] = outcome.model.description.modalities
-    lines = [f"{data.label}: {len(np.unique(windows.groups[rated]))} people, {_trials(windows[rated])} rated trials, "
+    known = windows.index[rated].groupby(["subject", "trial"]).ngroups  # windows[rated] would copy every signal
+    lines = [f"{data.label}: {len(np.unique(windows.groups[rated]))} people, {known} rated trials, "
              f"{int(rated.sum())} windows of {windows.meta.length_s:g} s every {windows.meta.step_s:g} s",
              f"sensors:  {', '.join(f'{name} at {one.sfreq_hz:g} Hz' for name, one in form.items())}"]
     lines += [f"not used, without a rating: {' '.join(unrated)}"] if unrated else []

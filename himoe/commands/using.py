@@ -75,8 +75,7 @@ def _write(frame: pd.DataFrame, options: argparse.Namespace, windows: Windows) -
 
 def note_on_known(model: Fitted, windows: Windows) -> None:
     """Say who was in training: their predictions are no test of the model."""
-    form = model.description
-    known = sorted(set(form.people) & set(windows.groups)) if windows.meta.set == form.data.get("set") else []
+    known = sorted(set(model.description.codes(windows.meta.set)) & set(windows.groups))
     if known:
         shown = " ".join(known[:8]) + (" ..." if len(known) > 8 else "")
         note(f"The model was fitted on people of these names: {shown}. Scores of predictions for the same trials say "

@@ -15,14 +15,14 @@ ENOUGH = round(LEVEL / (1 - LEVEL)) + 1  # trials: with fewer an interval of thi
 
 def validation_share(windows: Windows) -> float:
     """The smallest share with which ``ENOUGH`` trials validate; the first where none is large enough."""
-    trials = windows.index[["subject", "trial"]].drop_duplicates()["subject"].value_counts()
+    trials = windows.trials["subject"].value_counts()
     held = {share: sum(max(1, round(share * count)) for count in trials if count > 1) for share in SHARES}
     return next((share for share, count in held.items() if count >= ENOUGH), SHARES[0])
 
 
 def with_roles(windows: Windows, seed: int = 0) -> Windows:
     """Windows of which an estimator may choose trials for validation; whole people where everybody has one trial."""
-    trials = windows.index[["subject", "trial"]].drop_duplicates()["subject"].value_counts()
+    trials = windows.trials["subject"].value_counts()
     if trials.max() > 1:
         return replace(windows, role=None)
     people = np.random.default_rng(seed).permutation(np.unique(windows.groups))

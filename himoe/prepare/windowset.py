@@ -104,6 +104,11 @@ class Windows:
         return self.index["subject"].to_numpy(str)
 
     @property
+    def trials(self) -> pd.DataFrame:
+        """One row per trial: subject, trial."""
+        return self.index[["subject", "trial"]].drop_duplicates()
+
+    @property
     def labels(self) -> np.ndarray:
         """(n, D) ratings; NaN = no label."""
         return self.index[list(self.dimensions)].to_numpy(np.float64)

@@ -54,7 +54,7 @@ def score(frame: pd.DataFrame, by: str = "window", task: str = "regression", cla
     known = frame[frame["rating"].notna()]
     if known.empty:
         raise bad_input("frame: rating", "no label", "labels of at least one trial", "predict for rated trials")
-    table = known.rename(columns={"rating": "y_true", "predicted": "y_pred"}).assign(fold=0, seed=0)
+    table = as_table(known)
     if by == "trial":
         keys = ["subject", "trial", "dimension", "fold", "seed"]
         table = table.groupby(keys, as_index=False)[["y_true", "y_pred"]].mean().assign(window=0)
@@ -62,6 +62,11 @@ def score(frame: pd.DataFrame, by: str = "window", task: str = "regression", cla
     rows = _scores(table, metrics, classes, draws, level, seed) + _coverage(known)
     trials, people = len(known[["subject", "trial"]].drop_duplicates()), known["subject"].nunique()
     return pd.DataFrame([(*row, trials, people) for row in rows], columns=COLUMNS)
+
+
+def as_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Predictions as the statistics read those of a run: ``y_true`` and ``y_pred``, of one model."""
+    return frame.rename(columns={"rating": "y_true", "predicted": "y_pred"}).assign(fold=0, seed=0)
 
 
 Row = tuple[str, str, float, float, float]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from himoe.scoring.frames import as_table
 from himoe.scoring.statistics import TrialSums, arrange, hierarchical_counts, percentiles, sum_trials
 
 BY = ["method", "normalise", "k"]
@@ -35,7 +36,7 @@ def personal_rows(predictions: pd.DataFrame, draws: int = 1000, level: float = 0
     for (method, policy), part in predictions.groupby(BY[:2], sort=False):
         sums = {k: _sums(part[part["k"] == k]) for k in sorted(part["k"].unique().tolist())}
         first = min(sums)
-        people = arrange(_table(part[part["k"] == first])).person
+        people = arrange(as_table(part[part["k"] == first])).person
         weights = hierarchical_counts(people, draws, seed)
         for k, both in sums.items():
             own = part[part["k"] == k]
@@ -51,9 +52,5 @@ def personal_rows(predictions: pd.DataFrame, draws: int = 1000, level: float = 0
 
 
 def _sums(part: pd.DataFrame) -> Mapping[str, TrialSums]:
-    windows = arrange(_table(part))
+    windows = arrange(as_table(part))
     return {metric: sum_trials(windows, metric, None) for metric in ("ccc", "mae")}
-
-
-def _table(part: pd.DataFrame) -> pd.DataFrame:
-    return part.rename(columns={"rating": "y_true", "predicted": "y_pred"}).assign(fold=0, seed=0)

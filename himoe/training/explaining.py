@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from himoe.prepare.windows import ID_COLUMNS
 from himoe.prepare.windowset import Windows
 from himoe.training.fitted import Fitted
 from himoe.training.inference import EncodedFold
-
-IDS = ["subject", "session", "trial", "stimulus", "window", "start_s"]
 
 
 def explain(model: Fitted, windows: Windows) -> pd.DataFrame:
@@ -45,10 +44,10 @@ def explain(model: Fitted, windows: Windows) -> pd.DataFrame:
         without[:, m] = False
         change = base - encoded.predict(without)
         change[~without[rows].any(1)] = np.nan
-        part = windows.index.iloc[rows[there]][IDS].assign(modality=modality, **_said(found, m, there))
+        part = windows.index.iloc[rows[there]][list(ID_COLUMNS)].assign(modality=modality, **_said(found, m, there))
         names = [f"change_{name}" for name in model.description.dimensions]
         parts.append(part.assign(**dict(zip(names, change[there].T, strict=True))))
-    frame = pd.concat(parts) if parts else pd.DataFrame(columns=[*IDS, "modality"])
+    frame = pd.concat(parts) if parts else pd.DataFrame(columns=[*ID_COLUMNS, "modality"])
     return frame.sort_index(kind="stable").reset_index(drop=True)
 
 

@@ -17,6 +17,7 @@ from himoe.core.errors import bad_input
 from himoe.core.files import atomic_path, write_text
 from himoe.core.params import FilterParams
 from himoe.models.batches import Assembler
+from himoe.prepare.windows import ID_COLUMNS
 from himoe.prepare.windowset import Windows
 from himoe.training.applying import drop_modalities, prepare
 from himoe.training.card import model_card
@@ -26,7 +27,6 @@ from himoe.training.inference import EncodedFold, encode_rows
 from himoe.training.model import Model
 
 CARD = "README.md"
-IDS = ["subject", "session", "trial", "stimulus", "window", "start_s"]
 
 
 class Fitted(Model):
@@ -72,7 +72,7 @@ class Fitted(Model):
         for d, name in enumerate(dimensions):
             if name in form.intervals:
                 low[:, d], high[:, d] = bounds(values[:, d], absent, form.intervals[name], form.scale)
-        frame = index.iloc[np.repeat(rows, len(dimensions))][IDS].reset_index(drop=True)
+        frame = index.iloc[np.repeat(rows, len(dimensions))][list(ID_COLUMNS)].reset_index(drop=True)
         return frame.assign(dimension=np.tile(np.array(dimensions, dtype=object), len(rows)),
                             predicted=values.reshape(-1), low=low.reshape(-1), high=high.reshape(-1),
                             rating=labels[rows].reshape(-1))

@@ -38,7 +38,7 @@ def predict_unrated(config: RunConfig, tasks: Sequence[FoldTask], windows: Path,
         raise bad_input(f"run {config.name}", f"{config.run.method}, {config.run.task}",
                         "a regression by a method that looks at signals", "choose another run")
     unrated = Windows.read(windows / UNRATED, config.run.modalities, scratch=scratch / "unrated")
-    keys = unrated.index[["subject", "trial"]].drop_duplicates()
+    keys = unrated.trials
     # A person is scaled by all own windows, so the rated ones are predicted along and left out afterwards.
     people = {path.stem for path in unrated_paths(windows)}
     rated = Windows.read(windows, config.run.modalities, scratch=scratch / "rated")
