@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from himoe.core.checksums import checked, write_sums
 from himoe.core.errors import bad_input
-from himoe.core.files import atomic_path, read_json, remove, write_json
+from himoe.core.files import atomic_path, remove, write_json
 from himoe.core.params import BootstrapParams, RunConfig, parse
 from himoe.core.workers import map_forked
 from himoe.scoring.metrics import task_metrics
-from himoe.scoring.summary import run_metrics
-from himoe.training.evaluation import Scores, join, score_task
+from himoe.training.masked import Said, join, predict_task
 from himoe.training.model import Model, encode_fold
 from himoe.training.rundata import FoldTask, RunData, run_tasks
-from himoe.training.running import write_scores
+from himoe.training.running import write_said
+from pipeline.evaluate import evaluate_run
 from pipeline.plan import check_rate
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 
 
 def evaluate_main(windows: str, features: str, folds: str, weights: str, out: str, metrics: str) -> None:
-    """Score ``main``: the folder *out* (sweep, combinations, routing, predictions, every metric) and *metrics*.
+    """Score ``main``: the folder *out* (predictions, sweep, combinations, routing, every metric) and *metrics*.
 
     The file *metrics* is what DVC compares: the dozen numbers of :func:`headline`.
     """
@@ -32,16 +33,16 @@ def evaluate_main(windows: str, features: str, folds: str, weights: str, out: st
     rate = check_rate(params["missing_rate"])
     data = load_data(config, params, windows, features, folds)
     shared = (config, data, Path(weights), rate)
-    scores = join(map_forked(_score, shared, run_tasks(config, data.folds), jobs()))
-    if len(scores.predictions) == 0:
+    said = join(map_forked(_said, shared, run_tasks(config, data.folds), jobs()))
+    if len(said.predictions) == 0:
         raise bad_input("params.yaml: missing_rate", rate, f"one of the trained rates {config.missing.rates}",
                         "add it to missing.rates or train with training.missing: sampled")
-    info = read_json(checked(Path(weights) / "run.json", "train the run again"))
-    found = run_metrics(info, scores.sweep, scores.predictions, rate, bootstrap)
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
-        write_scores(scores, folder)
-        write_json(folder / "run.json", info)
+        for name in ("run.json", "history.csv"):
+            shutil.copyfile(checked(Path(weights) / name, "train the run again"), folder / name)
+        write_said(said, folder)
+        found = evaluate_run(folder, folder, rate, bootstrap, "train the run again")
         write_json(folder / "metrics.json", found)
         write_sums(folder)
     write_json(Path(metrics), headline(found))
@@ -56,11 +57,11 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: metrics[name] for name in names if metrics.get(name) is not None}
 
 
-def _score(shared: tuple[RunConfig, RunData, Path, float], task: FoldTask) -> Scores:
+def _said(shared: tuple[RunConfig, RunData, Path, float], task: FoldTask) -> Said:
     config, data, weights, rate = shared
     model = Model.read(weights / task.name)
-    encoded = encode_fold(model, data, task)
-    return score_task(config, data, task, encoded, config.missing, rate, model.description.intervals)
+    return predict_task(config, data, task, encode_fold(model, data, task), config.missing, rate,
+                        model.description.intervals)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Stages ``train`` and ``train_main``: fit one run's models, fold by fold and seed by seed, in worker processes.
 
-A run of the tables is scored on its test folds in the same process; ``main`` has a stage of its own for that.
+What the models say of their test folds under every mask is written beside them; ``evaluate`` scores it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import himoe
 from himoe.core.files import remove, sha256
 from himoe.training.rundata import feature_modalities
 from himoe.training.running import train_run
-from pipeline.finished import tell
 from pipeline.runs import load_data, run_config
 from pipeline.stage import SCRATCH, jobs, main
 
@@ -32,9 +31,11 @@ def train(name: str, windows: str, features: str, folds: str, out: str, settings
     inputs = {**{folder: folder_digest(Path(folder), "*.parquet") for folder in read}, "folds": sha256(Path(folds)),
               "code": folder_digest(Path(himoe.__file__).parent, "**/*.py")}
     kept = SCRATCH / "folds" / name
-    train_run(config, data, Path(out), kept, inputs, jobs(), score=not is_main)
+    train_run(config, data, Path(out), kept, inputs, jobs())
     remove(kept)
     remove(SCRATCH / "maps" / name)
+    from pipeline.finished import tell  # here, because what is said is no code of this stage (pipeline.code.LEFT_OUT)
+
     tell("train_main" if is_main else f"train@{name}", Path(out), time.monotonic() - started)
 
 

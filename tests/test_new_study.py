@@ -122,7 +122,7 @@ def test_one_command_and_the_next_one_give_a_table_without_the_paper(
         for name in params["runs"]:
             train(name, "data/windows/wrist", "data/features/wrist", "data/folds/wrist/trial.csv", f"runs/{name}",
                   f"settings/runs/{name}.json")
-        evaluate("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv")
+        evaluate("runs", "settings/lines.json", "scores", "metrics/runs", "metrics/comparisons.csv")
     assert write_unrated(work, target, params) == []  # everybody is rated
     assert not (target / FILE).exists()
     shown = write_page(work, target, params)
@@ -355,7 +355,7 @@ def train_once(place: Path, protocol: str) -> Trained:
         settings("settings/lines.json", "settings/runs")
         train(RUN, "data/windows/wrist", "data/features/wrist", f"data/folds/wrist/{protocol}.csv", f"runs/{RUN}",
               f"settings/runs/{RUN}.json")
-        evaluate("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv")
+        evaluate("runs", "settings/lines.json", "scores", "metrics/runs", "metrics/comparisons.csv")
     return work, place / "wristbands-study", params
 
 

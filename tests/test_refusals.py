@@ -207,7 +207,7 @@ def test_a_report_of_a_run_that_is_gone_is_refused(tmp_path: Path, script: str) 
     """Its metrics may still lie in the folder."""
     project = workbench(tmp_path / "project")
     write_json(project / "metrics" / "runs" / "deap-mean.json", {"run": "deap-mean"})
-    refused(stage(project, script, "runs", "metrics", *REPORTS[script]), "runs/deap-mean/run.json",
+    refused(stage(project, script, "runs", "scores", "metrics", *REPORTS[script]), "runs/deap-mean/run.json",
             "dvc repro train@deap-mean")
     nothing_left(project / REPORTS[script][0])
 
@@ -215,14 +215,14 @@ def test_a_report_of_a_run_that_is_gone_is_refused(tmp_path: Path, script: str) 
 @pytest.mark.parametrize("script", list(REPORTS))
 def test_a_report_of_nothing_is_refused(tmp_path: Path, script: str) -> None:
     project = workbench(tmp_path / "project")
-    refused(stage(project, script, "runs", "metrics", *REPORTS[script]), "metrics/runs", "no run", "evaluate")
+    refused(stage(project, script, "runs", "scores", "metrics", *REPORTS[script]), "metrics/runs", "no run", "evaluate")
     nothing_left(project / REPORTS[script][0])
 
 
 def test_an_evaluation_of_a_run_that_is_not_trained_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project", lambda p: p.update(runs={"deap-mean": p["runs"]["deap-mean"]}))
     (project / "lines.json").write_text('{"deap-mean": {}}', encoding="utf-8")
-    refused(stage(project, "evaluate", "runs", "lines.json", "metrics/runs", "metrics/comparisons.csv"),
+    refused(stage(project, "evaluate", "runs", "lines.json", "scores", "metrics/runs", "metrics/comparisons.csv"),
             "runs/deap-mean/")
     nothing_left(project / "metrics" / "runs")
     nothing_left(project / "metrics" / "comparisons.csv")

@@ -282,12 +282,12 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
         **{f"train@deap-{method}": (f"deap-{method}", windows, features, table, f"runs/deap-{method}",
                                     f"{shared}/deap-{method}.json")
            for method in ("himoe", "late_fusion", "mean")},
-        "evaluate": ("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv"),
+        "evaluate": ("runs", "settings/lines.json", "scores", "metrics/runs", "metrics/comparisons.csv"),
         "cost": ("data/windows", "data/features", shared, "metrics/cost.csv"),
         "quality": ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality"),
-        "tables": ("runs", "metrics", "reports/tables"),
-        "figures": ("runs", "metrics", "reports/figures"),
-        "report": ("runs", "metrics", *page),
+        "tables": ("runs", "scores", "metrics", "reports/tables"),
+        "figures": ("runs", "scores", "metrics", "reports/figures"),
+        "report": ("runs", "scores", "metrics", *page),
     }
     assert {stage.partition("@")[0] for stage in steps} == set(STAGES) - {"code"}
     write_store(tmp_path / windows, make_store())  # small and known, in place of what the window stage wrote
