@@ -19,7 +19,7 @@ from pipeline.stage import main
 PACKAGES = ("himoe", "pipeline")
 SCRIPTS = ("plan", "settings", "download", "face", "preprocess", "window", "features", "split", "evaluate", "quality",
            "tables", "figures", "report")
-WITH_ONE_METHOD = ("train", "evaluate_main")
+WITH_ONE_METHOD = ("train", "main_run")
 WITH_EVERY_METHOD = ("cost",)
 READERS = ("files", "PackageLoader")  # functions whose first argument names a package with files to read
 # How a stage's process starts, and what is said of it at its end: no output depends on them, so that they are no reason

@@ -51,14 +51,14 @@ def test_a_run_without_epochs_says_less(tmp_path: Path) -> None:
 def under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``make repro`` with two runs between a stage before and a stage after."""
     monkeypatch.chdir(tmp_path)
-    pace.begin({"download@deap": 10.0, "train_main": 40.0, "train@a": 100.0, "tables": 60.0})
+    pace.begin({"download@deap": 10.0, "train@main": 40.0, "train@a": 100.0, "tables": 60.0})
 
 
 @pytest.mark.usefixtures("under_way")
 def test_runs_are_counted_and_the_time_left_follows_the_pace() -> None:
     # 40 s were forecast and 100 s were taken: twice as slow, weighed with 20 s of forecast
-    assert pace.position("train_main", 100.0) == ("run 1 of 2: ", "; about 5 min left")
-    assert pace.time_left({"train_main": 40.0, "train@a": 100.0, "tables": 60.0}, {"train_main": 100.0}) == 320.0
+    assert pace.position("train@main", 100.0) == ("run 1 of 2: ", "; about 5 min left")
+    assert pace.time_left({"train@main": 40.0, "train@a": 100.0, "tables": 60.0}, {"train@main": 100.0}) == 320.0
     assert pace.position("train@a", 100.0) == ("run 2 of 2: ", "; about 82 s left")
 
 
@@ -66,11 +66,11 @@ def test_runs_are_counted_and_the_time_left_follows_the_pace() -> None:
 def test_a_stage_that_is_not_expected_or_no_longer_under_way_has_no_place() -> None:
     assert pace.position("train@other", 1.0) == ("", "")
     pace.end()
-    assert pace.position("train_main", 1.0) == ("", "")
-    write_json(pace.STATE, {"process": 2**22 + 1, "expected": {"train_main": 1.0}, "taken": {}})  # was killed
-    assert pace.position("train_main", 1.0) == ("", "")
+    assert pace.position("train@main", 1.0) == ("", "")
+    write_json(pace.STATE, {"process": 2**22 + 1, "expected": {"train@main": 1.0}, "taken": {}})  # was killed
+    assert pace.position("train@main", 1.0) == ("", "")
     pace.STATE.write_text("{", encoding="utf-8")
-    assert pace.position("train_main", 1.0) == ("", "")
+    assert pace.position("train@main", 1.0) == ("", "")
 
 
 def test_the_whole_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

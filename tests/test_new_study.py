@@ -361,7 +361,7 @@ def train_once(place: Path, protocol: str) -> Trained:
 
 def run_of(work: Path) -> tuple[RunConfig, RunData]:
     data = work / "data"
-    config, _ = run_config("", RUN, data / "windows/wrist", work / f"settings/runs/{RUN}.json")
+    config, _ = run_config(RUN, data / "windows/wrist", work / f"settings/runs/{RUN}.json")
     folds = read_folds(data / f"folds/wrist/{config.run.protocol}.csv")
     return config, load_run_data(config, data / "windows/wrist", data / "features/wrist", folds, 0.5, work / "maps")
 

@@ -272,9 +272,13 @@ def split(project: Path) -> subprocess.CompletedProcess[str]:
     return stage(project, "split", "deap", WINDOWS, FOLDS)
 
 
-def train_main(project: Path) -> subprocess.CompletedProcess[str]:
+def main_run(project: Path) -> subprocess.CompletedProcess[str]:
     write_feature_store(project / FEATURES, project / WINDOWS)
-    return stage(project, "train", "main", WINDOWS, FEATURES, f"{FOLDS}/trial.csv", "main/run")
+    (project / "lines.json").write_text("{}", encoding="utf-8")
+    done = stage(project, "settings", "lines.json", "settings/runs", "settings/main.json")
+    assert done.returncode == 0, done.stderr
+    return stage(project, "main_run", "settings/main.json", "settings/runs", "runs", WINDOWS, FEATURES,
+                 f"{FOLDS}/trial.csv", "main/run", "main/evaluation", "metrics/main.json")
 
 
 def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeats(tmp_path: Path) -> None:
@@ -287,7 +291,7 @@ def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeat
         "trial.txt", "session.txt", "loso.csv", "stimulus.txt", "sequential.csv", "leaky.csv", SUMS}
     reason = (project / FOLDS / "trial.txt").read_text(encoding="utf-8")
     assert all(word in reason for word in ("deap, trial: ", "split.folds", "7 folds", "at most 6", "s00"))
-    refused(train_main(project), "trial.csv", "another protocol", "7 folds", "at most 6")
+    refused(main_run(project), "trial.csv", "another protocol", "7 folds", "at most 6")
     nothing_left(project / "main" / "run")
 
 
@@ -344,7 +348,7 @@ def test_runs_of_what_is_not_there_are_refused(tmp_path: Path, change: Change, w
     write_store(project / WINDOWS, make_store())
     done = split(project)
     assert done.returncode == 0, done.stderr
-    refused(train_main(project), *words)
+    refused(main_run(project), *words)
     nothing_left(project / "main" / "run")
 
 
@@ -357,7 +361,7 @@ def test_a_fold_table_that_leaks_is_refused(tmp_path: Path) -> None:
     leak = folds.assign(role=folds["role"].replace("train", "test"))  # tested and, below, trained on
     (project / FOLDS).mkdir(parents=True)
     pd.concat([folds, leak]).to_csv(project / FOLDS / "trial.csv", index=False)
-    refused(train_main(project), "not honest", "trial in test and in training")
+    refused(main_run(project), "not honest", "trial in test and in training")
     nothing_left(project / "main" / "run")
 
 

@@ -40,7 +40,7 @@ from himoe.training.masked import MASKED_COLUMNS, ROUTING_COLUMNS, Said, join, p
 from himoe.training.model import WEIGHTS, Model
 from himoe.training.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
 from himoe.training.running import complete_tasks, describe, read_said, task_groups, task_key, train_run, write_said
-from pipeline.train import folder_digest
+from pipeline.runs import folder_digest
 
 INPUTS = {"windows": "a", "folds": "b", "code": "c"}
 TABLES = ["predictions.parquet", "predictions_missing.parquet", "tested.parquet", "masked.parquet", "routing.csv"]
