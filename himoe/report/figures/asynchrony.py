@@ -87,8 +87,11 @@ def lags(found: Mapping[str, pd.DataFrame], label: str) -> Figure:
         value_grid(ax)
     for ax in list(grid.flat)[len(names):]:
         ax.set_visible(False)
-    figure.supxlabel("Lag put in (s)", fontsize=7)
-    figure.supylabel("Lag found (s)", fontsize=7)
+    for ax in list(grid.flat)[max(len(names) - n_columns, 0):len(names)]:
+        ax.set_xlabel("Lag put in (s)")
+        ax.tick_params(labelbottom=True)
+    for ax in grid[:, 0]:
+        ax.set_ylabel("Lag found (s)")
     eeg = list(grid.flat)[names.index("EEG")] if "EEG" in names else grid.flat[0]
     legend_below(figure, eeg, 3)
     title(figure, f"Lags behind the ratings: {label}")
