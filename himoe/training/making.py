@@ -5,7 +5,6 @@ Legend: n windows, M modalities, D dimensions, G people.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -15,10 +14,11 @@ import torch
 
 from himoe.core.params import FilterParams, RunConfig
 from himoe.core.parsing import parse
+from himoe.prepare.folds import trial_codes
 from himoe.prepare.masks import drop, evaluation_draws
 from himoe.prepare.windows import PERSON_UNIT
 from himoe.training.conformal import half_widths
-from himoe.training.description import Description, ModalityForm
+from himoe.training.description import Description, ModalityForm, content_digest
 from himoe.training.fit import FitResult, knows_test_subjects, labelled_rows
 from himoe.training.model import Model, encode_fold, from_tensors, names_of
 from himoe.training.rundata import FoldTask, RunData, feature_modalities
@@ -50,7 +50,7 @@ def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
              "protocol": config.run.protocol, "labels": meta.label_source,
              "people": int(index["subject"].iloc[train].nunique()),
              "trials": len(index.iloc[train][["subject", "trial"]].drop_duplicates()), "windows": len(train),
-             "digest": digest(data, train)}
+             "digest": content_digest(data.store.arrays, data.labels, train)}
     return Description(
         config.run.method, config.model, config.alignment, data.task.kind, data.task.dimensions, data.task.scale,
         data.task.thresholds, forms, meta.length_s, meta.step_s, data.min_completeness,
@@ -64,17 +64,6 @@ def _form(entry: Mapping[str, Any], features: tuple[str, ...], chosen: Mapping[s
                         features, parse(FilterParams, chosen, "filter") if chosen else None)
 
 
-def digest(data: RunData, rows: np.ndarray) -> str:
-    """SHA-256 of the training rows: what the model read of them, and their labels."""
-    found = hashlib.sha256()
-    for name, array in data.store.arrays.items():
-        found.update(name.encode())
-        for block in np.array_split(rows, max(1, len(rows) // 512)):
-            found.update(np.ascontiguousarray(array[block]).tobytes())
-    found.update(np.ascontiguousarray(data.labels[rows]).tobytes())
-    return found.hexdigest()
-
-
 @torch.no_grad()
 def calibrate(model: Model, data: RunData, task: FoldTask) -> dict[str, tuple[float, ...]]:
     """Half widths by dimension and number of absent modalities, from the task's validation rows.
@@ -86,7 +75,7 @@ def calibrate(model: Model, data: RunData, task: FoldTask) -> dict[str, tuple[fl
     if len(rows) == 0:
         return {}
     draws = evaluation_draws(data.store.index, tuple(model.description.modalities), CALIBRATION_SEED)
-    trials = data.store.index.groupby(["subject", "trial"], sort=False).ngroup().to_numpy()[rows]
+    trials = trial_codes(data.store.index)[rows]
     errors, absent = [], []
     for rate in CALIBRATION_RATES:
         present = drop(data.present, draws, rate)
