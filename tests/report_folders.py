@@ -56,7 +56,7 @@ MODEL = {"emotion_experts": 8, "modality_experts": 4, "soft_routing": True, "res
          "signal_encoder": "cnn"}
 DEFAULTS: dict[str, Any] = {"set": "deap", "protocol": "trial", "task": "regression", "method": "himoe",
                             "modalities": "EEG+PPS", "variant": "", "model": {}, "alignment": {},
-                            "shuffle_labels": False, "classes": 2}
+                            "shuffle_labels": False, "classes": 2, "normalise": "person"}
 
 
 def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tuple[int, ...] = (0, 1),
@@ -342,7 +342,7 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
     return {
         "run": name, "method": run["method"], "set": run["set"], "protocol": run["protocol"], "task": run["task"],
         "modalities": list(modalities), "modality_set": run["modalities"], "variant": run["variant"],
-        "shuffle_labels": run["shuffle_labels"], "model": MODEL | run["model"],
+        "shuffle_labels": run["shuffle_labels"], "normalise": run["normalise"], "model": MODEL | run["model"],
         "alignment": {"weight": 0.1} | run["alignment"],
         "training": {"epochs": EPOCHS, "batch_sequences": 16, "missing": missing, "seeds": list(seeds),
                      "search": {"trials": 3}},

@@ -25,6 +25,7 @@ EEG_ENCODERS = ("eegnet", "power", "bands")
 BRAINDECODE = "braindecode:"  # and a name: that model of the package as the front end of EEG
 SIGNAL_ENCODERS = ("cnn", "features")
 CONTEXTS = ("none", "kernel")
+NORMALISE = ("person", "training")
 
 
 @dataclass(frozen=True)
@@ -335,7 +336,8 @@ class RunParams:
 
     ``model``, ``alignment`` override single keys of the reference values, ``seeds`` the profile's seeds, and
     ``variant`` names what that changes (``seeds`` for more seeds alone); ``shuffle_labels`` permutes labels between
-    trials (leak audit).
+    trials (leak audit). ``normalise``: ``person`` = everybody is scaled by own windows (of training; people not seen
+    there by the tested ones, without their labels), ``training`` = by the training windows of everybody.
     """
 
     set: str
@@ -348,14 +350,16 @@ class RunParams:
     alignment: dict = field(default_factory=dict)
     shuffle_labels: bool = False
     seeds: tuple[int, ...] = ()
+    normalise: str = NORMALISE[0]
 
     def __post_init__(self) -> None:
+        check(self.normalise in NORMALISE, "runs.normalise", self.normalise, " or ".join(NORMALISE))
+        changed = bool(self.model or self.alignment or self.seeds or self.normalise != NORMALISE[0])
         check(self.protocol in PROTOCOLS, "runs.protocol", self.protocol, " or ".join(PROTOCOLS))
         check(self.task in TASKS, "runs.task", self.task, " or ".join(TASKS))
         check(bool(self.variant) or not (self.model or self.alignment), "runs.variant", self.variant,
                "a name where model or alignment is overridden")
-        check(not self.variant or bool(self.model or self.alignment or self.seeds), "runs.variant", self.variant,
-               "no name where nothing is overridden")
+        check(not self.variant or changed, "runs.variant", self.variant, "no name where nothing is overridden")
         check(len(self.modalities) > 0, "runs.modalities", self.modalities, "at least one modality")
         for name in self.modalities:
             check_modality(name)

@@ -6,14 +6,14 @@ Legend: M modalities, D dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from himoe import __version__
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import read_json
-from himoe.core.params import AlignmentParams, FilterParams, ModelParams
+from himoe.core.params import NORMALISE, AlignmentParams, FilterParams, ModelParams
 from himoe.core.parsing import parse
 from himoe.core.recordings import check_modality
 from himoe.models.batches import ModalityShape, Task
@@ -22,7 +22,6 @@ from himoe.training.calibration import Calibration
 
 FORMAT = 1
 CONFIG = "config.json"
-NORMALISE = ("person", "training")
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,31 @@ class ModalityForm:
         return ModalityShape(len(self.channels), self.samples, self.sfreq_hz, self.channels)
 
 
-@dataclass(frozen=True)
-class Description:
+@dataclass(frozen=True, kw_only=True)
+class Plain:
+    """The fields of a :class:`Description` whose types say all: :func:`himoe.core.parsing.parse` reads them."""
+
+    method: str
+    model: ModelParams
+    alignment: AlignmentParams
+    kind: str
+    dimensions: tuple[str, ...]
+    scale: tuple[float, float]
+    thresholds: tuple[float, ...]
+    length_s: float
+    step_s: float
+    min_completeness: float
+    sequence_length: int
+    normalise: str
+    people: tuple[str, ...]
+    stimuli: tuple[str, ...]
+    features_normalise: str
+    level: float
+    calibrations: tuple[Calibration, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description(Plain):
     """A fitted model's ``config.json``.
 
     ``people`` and ``stimuli`` are those of the training rows, in the order of the weights' tables; ``normalise`` says
@@ -57,24 +79,7 @@ class Description:
     who stand last in ``people``. ``data`` says what it was fitted on, ``scores`` how it did.
     """
 
-    method: str
-    model: ModelParams
-    alignment: AlignmentParams
-    kind: str
-    dimensions: tuple[str, ...]
-    scale: tuple[float, float]
-    thresholds: tuple[float, ...]
     modalities: Mapping[str, ModalityForm]
-    length_s: float
-    step_s: float
-    min_completeness: float
-    sequence_length: int
-    normalise: str
-    people: tuple[str, ...]
-    stimuli: tuple[str, ...]
-    features_normalise: str = "none"
-    level: float = 0.9
-    calibrations: tuple[Calibration, ...] = ()
     intervals: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -124,9 +129,8 @@ def read_description(folder: Path) -> Description:
         found = values.get("format") if isinstance(values, dict) else type(values).__name__
         raise bad_input(f"{path}: format", repr(found), FORMAT, f"{todo}, or install the version that wrote it "
                         f"({values.get('himoe', 'unknown') if isinstance(values, dict) else 'unknown'})")
-    fields = {name: value for name, value in values.items() if name not in ("format", "himoe")}
     try:
-        return _parsed(fields)
+        return _parsed({name: value for name, value in values.items() if name not in ("format", "himoe")})
     except InputError as error:
         text = str(error).removeprefix("params.yaml: ")
         raise InputError(f"{path}: {text}") from error
@@ -137,9 +141,9 @@ def read_description(folder: Path) -> Description:
 def _parsed(values: dict[str, Any]) -> Description:
     forms = {check_modality(name): parse(ModalityForm, entry, f"modalities.{name}")
              for name, entry in values.pop("modalities").items()}
-    plain = {name: dict(values.pop(name, {})) for name in ("data", "training", "scores")}
+    maps: dict[str, Any] = {name: dict(values.pop(name, {})) for name in ("data", "training", "scores")}
     intervals = {str(name): tuple(map(float, widths)) for name, widths in values.pop("intervals", {}).items()}
-    found = parse(_Plain, values, "config.json")
+    found = parse(Plain, values, "config.json")
     if found.method not in method_names():
         raise bad_input("method", repr(found.method), f"one of {', '.join(method_names())}",
                         "install the version that wrote the model")
@@ -152,28 +156,6 @@ def _parsed(values: dict[str, Any]) -> Description:
     if tuple(one.person for one in found.calibrations) != found.people[len(found.people) - len(found.calibrations):]:
         raise bad_input("calibrations", " ".join(one.person for one in found.calibrations), "the last of people",
                         "save the model again")
-    fields = {name: getattr(found, name) for name in _Plain.__dataclass_fields__}
-    return Description(**{**fields, **plain, "modalities": forms, "intervals": intervals})
+    known = {one.name: getattr(found, one.name) for one in fields(Plain)}
+    return Description(**known, **maps, modalities=forms, intervals=intervals)
 
-
-@dataclass(frozen=True)
-class _Plain:
-    """The fields of :class:`Description` whose types say all."""
-
-    method: str
-    model: ModelParams
-    alignment: AlignmentParams
-    kind: str
-    dimensions: tuple[str, ...]
-    scale: tuple[float, float]
-    thresholds: tuple[float, ...]
-    length_s: float
-    step_s: float
-    min_completeness: float
-    sequence_length: int
-    normalise: str
-    people: tuple[str, ...]
-    stimuli: tuple[str, ...]
-    features_normalise: str
-    level: float
-    calibrations: tuple[Calibration, ...] = ()

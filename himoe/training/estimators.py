@@ -123,7 +123,7 @@ class Estimator(BaseEstimator):
         """
         windows = windows if y is None else with_labels(windows, y)
         config = self._config(windows)
-        data = run_data(config, windows, self.min_completeness, self.normalise, self.validation)
+        data = run_data(config, windows, self.min_completeness, self.validation)
         fold = FoldTask(0, int(self.random_state))
         made = make_model(config, data, fold, fit_task(config, data, fold, told))
         self.model_ = Fitted(made.description, made.method, made.normaliser, made.history)
@@ -166,7 +166,7 @@ class Estimator(BaseEstimator):
     def _config(self, windows: Windows) -> RunConfig:
         there = [m for m in MODALITIES if m in windows.arrays]
         chosen = expand_modalities(self.modalities or "+".join([m for m in there if m != "FACE"] or there), there)
-        run = RunParams(windows.meta.set, "trial", self.method, chosen, self.task)
+        run = RunParams(windows.meta.set, "trial", self.method, chosen, self.task, normalise=self.normalise)
         training = TrainingParams(
             epochs=self.epochs, batch_sequences=self.batch_sequences, sequence_length=self.sequence_length,
             learning_rate=self.learning_rate, patience=self.patience, seeds=(int(self.random_state),),
@@ -281,8 +281,7 @@ def with_labels(windows: Windows, y: np.ndarray) -> Windows:
     return replace(windows, index=windows.index.assign(**dict(zip(windows.dimensions, values.T, strict=True))))
 
 
-def run_data(config: RunConfig, windows: Windows, min_completeness: float, normalise: str,
-             validation: float) -> RunData:
+def run_data(config: RunConfig, windows: Windows, min_completeness: float, validation: float) -> RunData:
     """Windows as what a fit draws on: fold 0 has their training and validation rows and tests nothing."""
     if not windows.dimensions:
         raise bad_input("windows: dimensions", "none", "at least one rated dimension", "give labels")
@@ -300,7 +299,7 @@ def run_data(config: RunConfig, windows: Windows, min_completeness: float, norma
                             "give more trials, or check their labels")
     return RunData(store, folds, task, labels, present, codes(store.index["subject"]), codes(store.index["stimulus"]),
                    replace(windows.meta, modalities={m: windows.meta.modalities[m] for m in config.run.modalities}),
-                   min_completeness, normalise)
+                   min_completeness)
 
 
 def split_roles(index: pd.DataFrame, rows: np.ndarray, share: float, seed: int) -> np.ndarray:

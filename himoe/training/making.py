@@ -17,10 +17,11 @@ from himoe.core.params import FilterParams, RunConfig
 from himoe.core.parsing import parse
 from himoe.prepare.masks import drop, evaluation_draws
 from himoe.prepare.windows import PERSON_UNIT
-from himoe.training.conformal import half_widths
+from himoe.training.conformal import LEVEL, half_widths
 from himoe.training.description import Description, ModalityForm
-from himoe.training.fit import FitResult, knows_test_subjects, labelled_rows
-from himoe.training.model import Model, encode_fold, from_tensors, names_of
+from himoe.training.fit import FitResult, labelled_rows
+from himoe.training.model import Model, encode_fold, from_tensors
+from himoe.training.people import names_of
 from himoe.training.rundata import FoldTask, RunData, feature_modalities
 
 CALIBRATION_RATES = (0.0, 0.2, 0.4, 0.6)  # masks under which validation windows are predicted
@@ -44,7 +45,6 @@ def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
     forms = {m: _form(meta.modalities[m], data.store.meta.shape(m).ch_names if m in made else (), filters.get(m))
              for m in config.run.modalities}
     person = any(data.store.meta.modalities[m]["unit"] == PERSON_UNIT for m in made)
-    normalise = data.normalise or ("person" if knows_test_subjects(data, task, train) else "training")
     index = data.store.index
     about = {"set": meta.set, **{key: meta.provenance.get(key) for key in PROVENANCE},
              "protocol": config.run.protocol, "labels": meta.label_source,
@@ -52,10 +52,12 @@ def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
              "trials": len(index.iloc[train][["subject", "trial"]].drop_duplicates()), "windows": len(train),
              "digest": digest(data, train)}
     return Description(
-        config.run.method, config.model, config.alignment, data.task.kind, data.task.dimensions, data.task.scale,
-        data.task.thresholds, forms, meta.length_s, meta.step_s, data.min_completeness,
-        config.training.sequence_length, normalise, names_of(index["subject"]), names_of(index["stimulus"]),
-        "person" if person else "none", data=about,
+        method=config.run.method, model=config.model, alignment=config.alignment, kind=data.task.kind,
+        dimensions=data.task.dimensions, scale=data.task.scale, thresholds=data.task.thresholds, modalities=forms,
+        length_s=meta.length_s, step_s=meta.step_s, min_completeness=data.min_completeness,
+        sequence_length=config.training.sequence_length, normalise=config.run.normalise,
+        features_normalise="person" if person else "none", people=names_of(index["subject"].iloc[train]),
+        stimuli=names_of(index["stimulus"]), level=LEVEL, data=about,
         training={**asdict(config.training), "seed": task.seed, "fold": task.fold, "rate": task.rate})
 
 

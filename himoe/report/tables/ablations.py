@@ -56,7 +56,8 @@ def ablations(inputs: Inputs) -> Table | None:
 def changes(full: RunResult, variant: RunResult) -> str | None:
     """The parameters in which a variant differs, e.g. ``"residual false"``; None for the run itself."""
     found = [*_differing(full.info.get("model", {}), variant.info.get("model", {})),
-             *_differing(full.info.get("alignment", {}), variant.info.get("alignment", {}), "alignment ")]
+             *_differing(full.info.get("alignment", {}), variant.info.get("alignment", {}), "alignment "),
+             *_differing(*({"normalise": run.info.get("normalise", "person")} for run in (full, variant)))]
     return ", ".join(found) or None
 
 
