@@ -30,6 +30,7 @@ RATES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 MASK_SEEDS = (0, 1, 2)
 CLOSED_FORM = ("features_ridge", "features_gbdt", "mean", "mean_subject", "mean_stimulus")
 EPOCHS = 8
+LEVELS = (0.9, 0.875, 0.8)  # that intervals of models of people held out aim at
 SUBJECTS, FOLDS, WINDOWS, TRIALS = 3, 4, 5, 6
 MODALITIES: dict[str, dict[str, tuple[str, ...]]] = {
     "deap": {"EEG+PPS": ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP"),
@@ -81,6 +82,10 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     (folder / "metrics" / "runs").mkdir(parents=True, exist_ok=True)
     predictions.to_parquet(target / "predictions.parquet", index=False)
     make_missing(predictions, rng).to_parquet(target / "predictions_missing.parquet", index=False)
+    for place, seed in enumerate(seeds):  # what the tables read of its models
+        (target / f"fold-00_seed-{seed}").mkdir()
+        level = LEVELS[place] if run["protocol"] == "loso" else LEVELS[0]
+        _write_json(target / f"fold-00_seed-{seed}" / "config.json", {"level": level})
     tables = {"sweep": with_intervals(sweep, run), "history": make_history(run, predictions, rng),
               "search": make_search(run, seeds, rng),
               "combinations": make_combinations(name, run, info["modalities"], sweep, rng),

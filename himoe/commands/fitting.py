@@ -22,6 +22,7 @@ from himoe.prepare.unrated import rated_rows
 from himoe.prepare.windowset import Windows, folds
 from himoe.scoring.frames import score
 from himoe.scoring.tables import scores_text
+from himoe.training.conformal import LEVEL
 from himoe.training.estimators import Estimator
 from himoe.training.fitted import CARD, Fitted, require_model_place
 
@@ -149,7 +150,9 @@ def said(data: Data, windows: Windows, outcome: Outcome) -> list[str]:
              f"sensors:  {', '.join(f'{name} at {one.sfreq_hz:g} Hz' for name, one in form.items())}"]
     lines += [f"not used, without a rating: {' '.join(unrated)}"] if unrated else []
     lines += [f"held out: {outcome.held_out}", "", scores_text(outcome.scores), ""]
-    widths = outcome.model.description.intervals
+    level, widths = outcome.model.description.level, outcome.model.description.intervals
     if any(np.isinf(width).any() for width in widths.values()):
-        lines += [f"Intervals are the whole scale where fewer than {ENOUGH} trials validate: rate more trials.", ""]
+        lines += ["Intervals are the whole scale, because too few trials validate: rate more trials.", ""]
+    elif widths and level < LEVEL:
+        lines += [f"Intervals aim at {100 * level:.0f} %: fewer than {ENOUGH} trials validate. Rate more trials.", ""]
     return lines
