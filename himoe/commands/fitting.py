@@ -46,7 +46,7 @@ def fit(options: argparse.Namespace) -> None:
         If the folder cannot be read, holds too few rated people and trials, or something else stands at ``--out``.
     """
     require_place(require_model_place(options.out))
-    estimator = estimator_of(options.method, options.epochs)
+    estimator = estimator_of(options.method, options.epochs, options.task)
     data = open_data(options)
     names = modalities_of(data, options.modalities)
     windows = make_windows(data, options.window, options.step or options.window / 2, modalities=names)
@@ -57,8 +57,8 @@ def fit(options: argparse.Namespace) -> None:
           f"next:    himoe predict {shlex.quote(str(options.out))} FOLDER --out predictions.csv")
 
 
-def estimator_of(method: str, epochs: int | None = None) -> Estimator:
-    """An unfitted model of *method* with the project's own settings.
+def estimator_of(method: str, epochs: int | None = None, task: str = "regression") -> Estimator:
+    """An unfitted model of *method*, for ratings or classes, with the project's own settings.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def estimator_of(method: str, epochs: int | None = None) -> Estimator:
     known = {found.method: found for found in Estimator.__subclasses__()}
     if method not in known:
         raise bad_input("--method", repr(method), f"one of {', '.join(known)}", "correct the name")
-    return known[method]() if epochs is None else known[method](epochs=epochs)
+    return known[method](task=task) if epochs is None else known[method](task=task, epochs=epochs)
 
 
 def modalities_of(data: Data, asked: str | None) -> tuple[str, ...]:

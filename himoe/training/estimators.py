@@ -41,7 +41,8 @@ class Estimator(BaseEstimator):
         Names joined by + (``EEG+EDA``; PPS = every peripheral signal, ALL = everything); None = all that the training
         windows have, but FACE.
     task : str
-        ``regression`` (ratings) or ``classification`` (by the thresholds of the data set).
+        ``regression`` (ratings) or ``classification`` (a rating's class is how many of the data set's thresholds are
+        below it: low and high, by one threshold).
     epochs : int
         Passes over the training windows at most. This and the next seven are the schedule of networks
         (:class:`himoe.core.params.TrainingParams`); methods fitted in closed form have no use for it.
@@ -145,7 +146,7 @@ class Estimator(BaseEstimator):
         """Mean CCC (classes: accuracy) over dimensions, of all labelled windows pooled."""
         windows = windows if y is None else with_labels(windows, y)
         metric = "ccc" if self.task == "regression" else "accuracy"
-        found = score(self.predict(windows), by="window", task=self.task, draws=0)
+        found = score(self.predict(windows), by="window", draws=0)
         return float(found[(found["metric"] == metric) & (found["dimension"] == "mean")]["value"].iloc[0])
 
     def save(self, folder: Path | str) -> Path:
@@ -285,6 +286,9 @@ def run_data(config: RunConfig, windows: Windows, min_completeness: float, valid
     """Windows as what a fit draws on: fold 0 has their training and validation rows and tests nothing."""
     if not windows.dimensions:
         raise bad_input("windows: dimensions", "none", "at least one rated dimension", "give labels")
+    if config.run.task == "classification" and not windows.meta.thresholds:
+        raise bad_input("windows: thresholds", "none", "at least one rating that parts two classes",
+                        "give thresholds with the windows, or fit with task='regression'")
     made = read_as_features(config.run, config.model)
     store = windows.store(config.run.modalities, made)
     task = Task(config.run.task, windows.dimensions, windows.meta.scale, tuple(windows.meta.thresholds))

@@ -79,6 +79,13 @@ class EncodedFold:
             values[theirs] = calibration.apply(values[theirs], task.scale)
         return values
 
+    def probabilities(self, outputs: list[Output]) -> np.ndarray:
+        """Of every class, (k, D, K), of :meth:`outputs`, padding left out."""
+        task = self.method.spec.task
+        parts = [torch.softmax(output.raw, -1).flatten(0, 1).numpy()[place.reshape(-1) >= 0]
+                 for output, place in zip(outputs, self.places, strict=True)]
+        return np.concatenate([np.empty((0, len(task.dimensions), task.outputs)), *parts])
+
     def predict(self, kept: np.ndarray) -> np.ndarray:
         """Predictions (k, D) under a mask (n, M)."""
         return self.flatten(self.outputs(kept))
