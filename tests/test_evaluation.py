@@ -46,9 +46,9 @@ def trained() -> Trained:
     return build
 
 
-def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0) -> Scores:
+def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0, fitted: RunData | None = None) -> Scores:
     """Every model of a run scored, joined."""
-    return join(score_task(config, data, task, encode_tensors(config, data, task, tensors), MISSING, rate)
+    return join(score_task(config, data, task, encode_tensors(config, data, task, tensors, fitted), MISSING, rate)
                 for task, tensors in models.items())
 
 
@@ -319,7 +319,7 @@ def test_a_fold_that_lacks_modalities_altogether(trained: Trained, lost: str) ->
     present = data.present.copy()
     present[np.ix_(data.store.index["subject"].isin(test), [True, lost == "all"])] = False
     some = replace(data, present=present)
-    result = score(config, some, models)
+    result = score(config, some, models, fitted=data)
     assert set(result.combinations["fold"]) == {0, 2, 3}
     tested = result.predictions[result.predictions["fold"] == task.fold]
     assert len(tested) == (0 if lost == "all" else 2 * 30)  # dimensions, windows of the one person

@@ -116,10 +116,11 @@ def model_of(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[
     return from_tensors(describe(config, data, task), tensors, f"run {config.name}")
 
 
-def encode_tensors(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor]
-                   ) -> EncodedFold:
-    """A task's test windows, encoded by the model of its tensors."""
-    return encode_fold(model_of(config, data, task, tensors), data, task)
+def encode_tensors(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor],
+                   fitted: RunData | None = None) -> EncodedFold:
+    """A task's test windows, encoded by the model of its tensors; *fitted* are the data it was fitted on, None = these.
+    """
+    return encode_fold(model_of(config, fitted or data, task, tensors), data, task)
 
 
 def as_read(config: RunConfig, store: WindowStore) -> WindowStore:
