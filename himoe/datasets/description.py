@@ -11,15 +11,16 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from himoe.core.errors import InputError, bad_input
+from himoe.core.errors import InputError, bad_input, shown
 from himoe.core.recordings import check_dimension, check_modality
-from himoe.datasets.bounded_yaml import load_yaml, shown
+from himoe.core.yaml_files import read_bounded_yaml
 from himoe.datasets.clock import ORIGINS, UNITS, Clock
 from himoe.datasets.devices import TABLE, format_of
 from himoe.datasets.pattern import PLACEHOLDER, ids_in
 from himoe.datasets.texttable import SEPARATORS, Dialect
 
 DESCRIPTION = "dataset.yaml"
+BELONGS = "see docs/your-own-data.md for what belongs there"
 DIALECT = {"separator", "decimal"}
 REQUIRED = {"name", "title", "licence", "dimensions", "scale", "threshold", "modalities", "ratings"}
 OPTIONAL = {"annotations", "citation", "doi", "access", "redistributable", "default_off", "trials", "time_zone",
@@ -134,7 +135,7 @@ def load_description(root: Path) -> tuple[dict[str, Any], Description]:
         For an unknown or missing key, an unknown modality or dimension, or a value of the wrong kind.
     """
     where = root / DESCRIPTION
-    raw = load_yaml(where)
+    raw = read_bounded_yaml(where, BELONGS)
     _check_keys(str(where), raw, REQUIRED, OPTIONAL)
     return raw, _description(where, raw)
 

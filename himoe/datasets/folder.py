@@ -19,10 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from himoe.core.errors import InputError, bad_input
+from himoe.core.errors import InputError, bad_input, shown
 from himoe.core.recordings import Session, Signal, Trial
 from himoe.datasets.base import COLLECT, Channels, Dataset, Inventory, NotedSession
-from himoe.datasets.bounded_yaml import shown
 from himoe.datasets.clock import MAX_EXCESS, past_end, read_clock, slack_s
 from himoe.datasets.continuous import Recordings, Said, look
 from himoe.datasets.description import DESCRIPTION as DESCRIPTION

@@ -257,7 +257,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     ("title: [" + "1," * 30_000 + "]", "more than 5000 values"),
     ("title: " + "x" * 100_000, "bytes, expected at most"),
     ("title: " + "9" * 6000, "not YAML|found a value|no key"), ("title: 2020-13-45", "not YAML"),
-    ("name: a\nname: b\n", "the key 'name' twice"), ("? [a]\n: 1\n", "not YAML"), ("", "NoneType"),
+    ("name: a\nname: b\n", "the key 'name' twice"), ("? [a]\n: 1\n", "the unknown key"), ("", "NoneType"),
 ])
 def test_descriptions_are_bounded(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "dataset.yaml").write_text(text)
