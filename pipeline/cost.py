@@ -22,7 +22,7 @@ from himoe.scoring.results import COST_COLUMNS
 from himoe.training.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
 from himoe.training.rundata import read_as_features
 from pipeline.runs import resolve_method
-from pipeline.stage import main
+from pipeline.stage import PARAMS, main
 
 SEQUENCES = 32
 FRONT = "front_"
@@ -33,7 +33,7 @@ def cost(windows: str, features: str, settings: str, out: str) -> None:
     files = [read_json(path) for path in sorted(Path(settings).glob("*.json"))]
     params, profile = files[0], files[0]["profile"]
     runs = {name: line for file in files for name, line in file["runs"].items()}
-    training = parse(TrainingParams, params["profiles"][profile]["training"], f"profiles.{profile}.training")
+    training = parse(TrainingParams, params["profiles"][profile]["training"], PARAMS, f"profiles.{profile}.training")
     chosen = chosen_runs(runs)
     fronts = {key[:3] for key in chosen if key[3]}
     rows = []

@@ -14,13 +14,13 @@ from himoe.core.workers import map_forked
 from himoe.scoring.results import load_results
 from himoe.scoring.statistics import compare
 from himoe.scoring.summary import run_metrics
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 
 def evaluate(runs: str, lines: str, metrics: str, comparisons: str) -> None:
     """Write one file for each run of *lines* into the folder *metrics* (``.../runs``), and the table *comparisons*."""
     params = stage_params("evaluate")
-    bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
+    bootstrap = parse(BootstrapParams, params["bootstrap"], PARAMS, "bootstrap")
     names = list(read_json(Path(lines)))
     with atomic_path(Path(metrics)) as folder:
         folder.mkdir(parents=True)

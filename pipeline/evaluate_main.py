@@ -19,7 +19,7 @@ from himoe.training.rundata import FoldTask, RunData, run_tasks
 from himoe.training.running import write_scores
 from pipeline.plan import check_rate
 from pipeline.runs import load_data, run_config
-from pipeline.stage import SCRATCH, jobs, main
+from pipeline.stage import PARAMS, SCRATCH, jobs, main
 
 
 def evaluate_main(windows: str, features: str, folds: str, weights: str, out: str, metrics: str) -> None:
@@ -28,7 +28,7 @@ def evaluate_main(windows: str, features: str, folds: str, weights: str, out: st
     The file *metrics* is what DVC compares: the dozen numbers of :func:`headline`.
     """
     config, params = run_config("evaluate_main", "main", Path(windows))
-    bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
+    bootstrap = parse(BootstrapParams, params["bootstrap"], PARAMS, "bootstrap")
     rate = check_rate(params["missing_rate"])
     data = load_data(config, params, windows, features, folds)
     shared = (config, data, Path(weights), rate)

@@ -28,7 +28,7 @@ from himoe.prepare.signals import band_notes, preprocess_session, reference_note
 from himoe.simulate.attainable import WINDOWS, attainable
 from himoe.simulate.request import TRUTH_FILE
 from pipeline.filters import filter_table
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def preprocess(name: str, raw: str, faces: str, filters: str, out: str) -> None:
     *filters* is the file of rates and bands that the stage ``plan`` wrote for the set.
     """
     params = stage_params(f"preprocess@{name}")
-    source = parse(SourceParams, params["sets"][name], f"sets.{name}")
+    source = parse(SourceParams, params["sets"][name], PARAMS, f"sets.{name}")
     options = source.options | FOLLOW  # what the download stage has let in, some of it as links
     chosen = read_json(Path(filters))
     table = filter_table(chosen["filters"], chosen["table"])

@@ -27,7 +27,7 @@ from himoe.core.recordings import expand_modalities
 from himoe.prepare.folds import ROLES, content_digests, require_honest
 from himoe.prepare.windows import folder_meta
 from himoe.training.rundata import RunData, load_run_data
-from pipeline.stage import SCRATCH, stage_params
+from pipeline.stage import PARAMS, SCRATCH, stage_params
 
 
 def run_config(stage: str, name: str, windows: Path, settings: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
@@ -41,11 +41,11 @@ def run_config(stage: str, name: str, windows: Path, settings: Path | None = Non
     values = params["main"] if name == "main" else params["runs"][name]
     base: Mapping[str, Any] = params if name == "main" else params["reference"]
     profile = params["profile"]
-    training = parse(TrainingParams, params["profiles"][profile]["training"], f"profiles.{profile}.training")
+    training = parse(TrainingParams, params["profiles"][profile]["training"], PARAMS, f"profiles.{profile}.training")
     run, model, alignment = resolve_method(where, values, base, windows)
     if run.seeds:
         training = replace(training, seeds=run.seeds)
-    missing = parse(MissingParams, params["missing"], "missing")
+    missing = parse(MissingParams, params["missing"], PARAMS, "missing")
     return RunConfig(name, run, model, alignment, training, params["seed"], missing, values["modalities"]), params
 
 
@@ -60,14 +60,15 @@ def resolve_method(where: str, values: Mapping[str, Any], base: Mapping[str, Any
         raise bad_input(f"params.yaml: {where}.modalities", repr(chosen), "names joined by +, such as EEG+PPS",
                         "write it as one text")
     modalities = expand_modalities(chosen, folder_meta(windows).modalities)
-    run = parse(RunParams, {**values, "modalities": list(modalities)}, where)
-    model = parse(ModelParams, {**base["model"], **run.model}, f"{where}.model")
-    return run, model, parse(AlignmentParams, {**base["alignment"], **run.alignment}, f"{where}.alignment")
+    run = parse(RunParams, {**values, "modalities": list(modalities)}, PARAMS, where)
+    model = parse(ModelParams, {**base["model"], **run.model}, PARAMS, f"{where}.model")
+    alignment = parse(AlignmentParams, {**base["alignment"], **run.alignment}, PARAMS, f"{where}.alignment")
+    return run, model, alignment
 
 
 def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, features: str, folds: str) -> RunData:
     """Open the run's windows, or their features, and its fold table; refuse a fold table that leaks."""
-    settings = parse(WindowParams, params["windows"], "windows")
+    settings = parse(WindowParams, params["windows"], PARAMS, "windows")
     table = read_folds(Path(folds))
     data = load_run_data(config, Path(windows), Path(features), table, settings.min_completeness,
                          SCRATCH / "maps" / config.name)

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from himoe.core.errors import bad_input
 from himoe.core.files import read_json, write_json
-from pipeline.stage import SCRATCH, jobs, main, read_yaml
+from himoe.core.yaml_files import read_yaml
+from pipeline.stage import SCRATCH, jobs, main
 
 TABLE = Path(__file__).resolve().parents[1] / "bench" / "seconds.json"  # no stage depends on that folder
 TAKEN = SCRATCH / "seconds.json"

@@ -13,7 +13,7 @@ from typing import Any
 from himoe.core.errors import bad_input
 from himoe.core.files import atomic_path, read_json, write_json
 from himoe.core.params import AlignmentParams, MissingParams, ModelParams, TrainingParams, WindowParams, parse
-from pipeline.stage import main, stage_params
+from pipeline.stage import PARAMS, main, stage_params
 
 
 def settings(runs: str, out: str) -> None:
@@ -26,11 +26,11 @@ def settings(runs: str, out: str) -> None:
     if type(params["seed"]) is not int:
         raise bad_input("params.yaml: seed", repr(params["seed"]), "a whole number", "correct it")
     training = params["profiles"][profile]["training"]
-    parse(TrainingParams, training, f"profiles.{profile}.training")
-    parse(MissingParams, params["missing"], "missing")
-    parse(WindowParams, params["windows"], "windows")
-    parse(ModelParams, reference["model"], "reference.model")
-    parse(AlignmentParams, reference["alignment"], "reference.alignment")
+    parse(TrainingParams, training, PARAMS, f"profiles.{profile}.training")
+    parse(MissingParams, params["missing"], PARAMS, "missing")
+    parse(WindowParams, params["windows"], PARAMS, "windows")
+    parse(ModelParams, reference["model"], PARAMS, "reference.model")
+    parse(AlignmentParams, reference["alignment"], PARAMS, "reference.alignment")
     shared = {"profile": profile, "seed": params["seed"], "reference": reference, "missing": params["missing"],
               "windows": params["windows"], "profiles": {profile: {"training": training}}}
     with atomic_path(Path(out)) as folder:

@@ -16,7 +16,7 @@ from himoe.core.progress import progress
 from himoe.prepare.recording_files import read_description, read_recordings
 from himoe.prepare.unrated import UNRATED, rated_rows
 from himoe.prepare.windows import ShardMeta, samples_of, window_starts, window_table, write_shard
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 LEFT_OUT = "left_out.json"
 NAMED = 5  # trials in a warning
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def window(name: str, signals: str, out: str) -> None:
     """Write the shards of data set *name* from the folder *signals* into *out*; trials without a label apart."""
-    params = parse(WindowParams, stage_params(f"window@{name}")["windows"], "windows")
+    params = parse(WindowParams, stage_params(f"window@{name}")["windows"], PARAMS, "windows")
     root = Path(signals)
     description = read_description(root)
     meta = shard_meta(description, params)

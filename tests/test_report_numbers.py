@@ -21,11 +21,11 @@ from scipy.stats import linregress, pearsonr, wilcoxon
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, mean_absolute_error
 
 from himoe.core.params import ReportParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.report.outcome import BEGIN, readme_block, replace_block
 from himoe.report.tables import TABLES, build_table, to_csv
 from himoe.scoring.paper import METHOD_LABELS, SET_LABELS
 from himoe.scoring.results import load_comparisons, load_cost, load_results
-from pipeline.stage import read_yaml
 
 ATOL = 2e-6  # metrics files hold six decimals
 SAMPLE = 15  # runs whose predictions are read

@@ -19,14 +19,15 @@ from toysets import make_store, write_store
 
 from himoe.core.errors import InputError
 from himoe.core.files import read_json
-from himoe.core.params import MISSING_TRAINING, PROTOCOLS, FaceParams, RunParams, parse
+from himoe.core.params import PROTOCOLS, FaceParams, RunParams, TrainingParams, parse
 from himoe.core.recordings import MODALITIES, expand_modalities
+from himoe.core.yaml_files import read_yaml
 from himoe.datasets import DATASETS
 from himoe.models.methods import method_class, method_names
 from himoe.scoring.paper import paper_rows
 from himoe.simulate.registry import SIMULATORS
 from pipeline.code import PACKAGES, WITH_ONE_METHOD, code_lists, import_closure
-from pipeline.stage import fill, read_yaml
+from pipeline.stage import fill
 
 # A room imports from rooms to its left, or from itself.
 ROOMS = ("core", "datasets", "simulate", "prepare", "models", "scoring", "training", "report", "inspection", "commands",
@@ -358,7 +359,7 @@ def parse_line(run: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_profile_names_what_exists() -> None:
     for profile in PARAMS["profiles"].values():
-        assert profile["training"]["missing"] in MISSING_TRAINING
+        parse(TrainingParams, profile["training"], "training")
         assert "default" in profile["preprocess"]
         assert set(profile["preprocess"].values()) <= set(PARAMS["preprocess"])
         assert set(profile["preprocess"]) - {"default"} <= set(DATASETS)
