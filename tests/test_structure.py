@@ -99,6 +99,13 @@ def test_the_library_knows_nothing_of_dvc_or_the_pipeline(path: Path) -> None:
     assert {name.split(".")[0] for name in imports(path)}.isdisjoint({"dvc", "pipeline"})
 
 
+def test_worker_processes_are_made_in_one_place() -> None:
+    pools = {"joblib", "multiprocessing", "concurrent", "dask"}
+    makers = [path.relative_to(ROOT).as_posix() for path in [*LIBRARY, *SCRIPTS]
+              if {name.split(".")[0] for name in imports(path)} & pools]
+    assert makers == ["himoe/core/workers.py"]
+
+
 def test_files_are_short() -> None:
     lengths = {p.relative_to(ROOT).as_posix(): len(p.read_text(encoding="utf-8").splitlines())
                for p in [*LIBRARY, *SCRIPTS]}

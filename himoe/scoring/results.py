@@ -171,7 +171,7 @@ def load_cost(metrics_dir: Path) -> pd.DataFrame:
     ``variant`` is empty but for EEG front ends that are compared (``front_*``); seconds per step stand in their rows
     and in those of the runs they vary.
     """
-    frame = _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro evaluate`", "the cost")
+    frame = _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro cost`", "the cost")
     return frame.assign(variant=frame["variant"].fillna("").astype(str))
 
 

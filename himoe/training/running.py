@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from himoe.core.checksums import whole, write_sums
 from himoe.core.files import atomic_path, write_json
 from himoe.core.params import RunConfig
 from himoe.core.progress import count_text, note, progress
-from himoe.core.workers import map_forked
+from himoe.core.workers import cluster, map_forked, map_fresh
 from himoe.models.methods import build_method
 from himoe.models.methods.base import count_parameters
 from himoe.prepare.facts import attainable_of
@@ -149,11 +148,11 @@ Group = tuple[list[FoldTask], list[Path]]
 def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: int, score: bool) -> Iterator[None]:
     """Complete groups of tasks, in worker processes where that helps; yields once per finished group.
 
-    Forked workers share the windows in memory. CUDA cannot be forked and a cluster has no common memory:
-    there joblib starts fresh processes (``DASK_SCHEDULER_ADDRESS`` names a Dask scheduler).
+    Forked workers share the windows in memory; on GPUs and on a cluster there are fresh ones, one per GPU.
     """
-    if os.environ.get("DASK_SCHEDULER_ADDRESS") or choose_device(config.training.device).type == "cuda":
-        yield from _distributed(config, data, waiting, score)
+    if cluster() or choose_device(config.training.device).type == "cuda":
+        tasks = [(config, data, *group, score) for group in waiting]
+        yield from map_fresh(complete_tasks, tasks, max(1, torch.cuda.device_count()))
     else:
         yield from map_forked(_complete, (config, data, score), waiting, jobs)
 
@@ -161,19 +160,6 @@ def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: i
 def _complete(shared: tuple[RunConfig, RunData, bool], group: Group) -> None:
     config, data, score = shared
     complete_tasks(config, data, *group, score)
-
-
-def _distributed(config: RunConfig, data: RunData, waiting: Sequence[Group], score: bool) -> Iterator[None]:
-    """Fresh processes by joblib: one per GPU here, or a Dask cluster's workers (which must see the same files)."""
-    from joblib import Parallel, delayed, parallel_config
-
-    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
-    if address:
-        from dask.distributed import Client
-
-        Client(address)
-    with parallel_config("dask" if address else "loky", n_jobs=-1 if address else max(1, torch.cuda.device_count())):
-        yield from Parallel()(delayed(complete_tasks)(config, data, *group, score) for group in waiting)
 
 
 def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
