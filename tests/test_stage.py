@@ -141,26 +141,6 @@ def test_a_declared_parameter_that_is_not_there_is_refused(project: Path) -> Non
         stage_params("plain")
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("a: [1, 2\n", ("cannot be read",)),
-    ("a: 1\na: 2\n", ("cannot be read", "duplicate")),
-    ("[1, 2]\n", ("list", "mapping")),
-    ("", ("NoneType", "mapping")),
-])
-def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
-    path = tmp_path / "broken.yaml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError) as error:
-        read_yaml(path)
-    assert "\n" not in str(error.value)
-    assert all(word in str(error.value) for word in ("broken.yaml", *words)), error.value
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
-        read_yaml(tmp_path / "none.yaml")
-
-
 def test_text_is_filled_from_nested_values() -> None:
     values = {"item": {"set": "deap", "fold": 3}, "key": "run"}
     assert fill("runs.${key}/${item.set}-${item.fold}", values) == "runs.run/deap-3"

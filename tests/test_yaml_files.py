@@ -25,9 +25,14 @@ def test_both_ways_read_yaml_1_2_as_dvc_does(tmp_path: Path) -> None:
     assert read_bounded_yaml(path, "see there") == {"unit": {"time": "1:30"}}
 
 
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.yaml: the file is missing"):
+        read_yaml(tmp_path / "none.yaml")
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (b"a: {b: 1, c: 2, b: 3}\n", "the key 'b' twice in one mapping, expected every key once"),
-    (b"a: [1\n", "text that is not YAML"), (b"a: \xff\n", "text that is not YAML"),
+    (b"a: [1\n", "text that is not YAML .*line 2, column 1"), (b"a: \xff\n", "text that is not YAML"),
     (b"a: 1\n---\nb: 2\n", "text that is not YAML"), (b"- !!python/object/apply:os.system [ls]\n", "not YAML"),
     (b"a: 2020-13-45\n", "not YAML"), (b"a: *b\n", "not YAML"), (b"[1]\n", "found list, expected a mapping of keys"),
     (b"", "found NoneType"),

@@ -102,6 +102,8 @@ def _sentence(cls: type, error: Any, place: object, key: str) -> InputError:
     kind, path, found = error["type"], list(error["loc"]), error["input"]
     if kind in ("missing", *UNKNOWN):
         return _wrong_key(cls, kind, path, place, key)
+    if path[-1:] == ["[key]"]:
+        return bad_input(_where(place, key, path[:-2]), f"the key {shown(found)}", "text", "put it in quotes")
     where, declared = _where(place, key, path), declared_at(cls, path)
     reason = (error.get("ctx") or {}).get("error")
     if isinstance(reason, Unfit):

@@ -68,8 +68,8 @@ def _not_yaml(where: object, error: Exception) -> InputError:
     twice = TWICE.search(str(error))
     if twice:
         return bad_input(where, f"the key {twice[1]!r} twice in one mapping", "every key once", "remove one")
-    return bad_input(where, f"text that is not YAML ({' '.join(str(error).split())[:300]})", "a YAML mapping",
-                     "correct it")
+    reason = " ".join(str(error).replace('in "<unicode string>", ', "").split())[:300]
+    return bad_input(where, f"text that is not YAML ({reason})", "a YAML mapping", "correct it")
 
 
 def _text(path: Path) -> str:

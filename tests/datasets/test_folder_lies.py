@@ -108,7 +108,7 @@ def test_a_doubtful_clock_stops_check_and_pipeline_until_it_is_said(tmp_path: Pa
 
 
 @pytest.mark.parametrize("keys, message", [
-    ({"time_unit": "h"}, "time_unit: found 'h', expected one of 's' 'ms'"),
+    ({"time_unit": "h"}, "modalities.EDA.time_unit: found 'h', expected one of 's' 'ms'"),
     ({"time_origin": 5}, "time_origin: found 5"),
     ({"past_end": True}, "past_end: found True"), ({"decimal": ","}, "the comma both between fields"),
     ({"separator": "x"}, "separator: found 'x'"), ({"sfreq_hz": 10**400}, "sfreq_hz: found .*, expected a number"),
