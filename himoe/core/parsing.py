@@ -21,11 +21,11 @@ UNKNOWN = ("unexpected_keyword_argument", "invalid_key")
 CONFIG = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 
 
-class Unfit(ValueError):
+class Unfit(InputError):
     """A field that does not fit the others: its name, what was found, what is expected."""
 
     def __init__(self, field: str, found: object, expected: str) -> None:
-        super().__init__(field, found, expected)
+        super().__init__(str(bad_input(field, shown(found), expected, "correct the value")))
         self.field, self.found, self.expected = field, found, expected
 
 
