@@ -23,7 +23,7 @@ HELD_OUT = {"trial": "whole trials", "session": "days", "loso": "people", "stimu
 
 def write_page(work: Path, target: Path, params: Mapping[str, Any]) -> str:
     """Write README.md and its picture into *target*, from the working copy *work*; the scores as text."""
-    results = load_results(list(params["runs"]), work / "runs", work / "metrics")
+    results = load_results(list(params["runs"]), work / "runs", work / "scores", work / "metrics")
     figure = draw(PICTURE, results, parse(ReportParams, params["report"], PARAMS, "report"), pd.DataFrame())
     if figure is not None:
         save(figure, target / FILE)

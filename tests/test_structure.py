@@ -177,7 +177,7 @@ def test_what_a_command_reads_is_a_dependency(name: str) -> None:
     assert all(any(dep == word or dep.startswith(f"{word}/") for word in read) for dep in deps)
     names = [word for word in read if not any(dep == word or dep.startswith(f"{word}/") for dep in deps)]
     of_one_item = ("download", "face", "preprocess", "window", "features", "split", "train")
-    assert names == {**{key: ["${key}"] for key in of_one_item}, "train_main": ["main"]}.get(name, [])
+    assert names == {**{key: ["${key}"] for key in of_one_item}, }.get(name, [])
 
 
 def test_git_ignores_what_the_remote_keeps_and_no_result() -> None:
@@ -284,18 +284,18 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
         "window@deap": ("deap", "data/signals/deap", "windows-of-deap"),
         "features@deap": ("deap", windows, features),
         "split@deap": ("deap", windows, folds, "settings/protocols/deap.txt"),
-        "train_main": ("main", windows, features, table, "main/run"),
-        "evaluate_main": (windows, features, table, "main/run", "main/evaluation", "metrics/main.json"),
-        "settings": ("settings/lines.json", shared),
+        "settings": ("settings/lines.json", shared, "settings/main.json"),
         **{f"train@deap-{method}": (f"deap-{method}", windows, features, table, f"runs/deap-{method}",
                                     f"{shared}/deap-{method}.json")
            for method in ("himoe", "late_fusion", "mean")},
-        "evaluate": ("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv"),
+        "main_run": ("settings/main.json", shared, "runs", windows, features, table, "main/run", "main/evaluation",
+                     "metrics/main.json"),
+        "evaluate": ("runs", "settings/lines.json", "scores", "metrics/runs", "metrics/comparisons.csv"),
         "cost": ("data/windows", "data/features", shared, "metrics/cost.csv"),
         "quality": ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality"),
-        "tables": ("runs", "metrics", "reports/tables"),
-        "figures": ("runs", "metrics", "reports/figures"),
-        "report": ("runs", "metrics", *page),
+        "tables": ("runs", "scores", "metrics", "reports/tables"),
+        "figures": ("runs", "scores", "metrics", "reports/figures"),
+        "report": ("runs", "scores", "metrics", *page),
     }
     assert {stage.partition("@")[0] for stage in steps} == set(STAGES) - {"code"}
     write_store(tmp_path / windows, make_store())  # small and known, in place of what the window stage wrote

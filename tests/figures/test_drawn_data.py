@@ -49,7 +49,8 @@ def band_at(ax: Axes, index: int, x: float) -> tuple[float, float]:
 
 def with_metrics(material: Material, **changes: Any) -> Material:
     results, settings, cost = material
-    changed = {name: RunResult(name, {**run.metrics, **changes}, run.info, run.folder) for name, run in results.items()}
+    changed = {name: RunResult(name, {**run.metrics, **changes}, run.info, run.folder, run.scores)
+               for name, run in results.items()}
     return changed, settings, cost
 
 
@@ -112,7 +113,7 @@ def test_other_ratings_in_a_baseline_are_refused(dreamer: Material, tmp_path: Pa
     shutil.copytree(runs[name].folder, tmp_path / name)
     frame = runs[name].part("predictions")
     frame.assign(y_true=frame["y_true"] + 1).to_parquet(tmp_path / name / "predictions.parquet")
-    runs[name] = RunResult(name, runs[name].metrics, runs[name].info, tmp_path / name)
+    runs[name] = RunResult(name, runs[name].metrics, runs[name].info, tmp_path / name, runs[name].scores)
     with pytest.raises(InputError, match=r"dreamer-late_fusion.*the same test trial in every run"):
         draw("figure2", runs, settings, cost)
 
@@ -375,7 +376,8 @@ def test_a_missing_file_is_named(deap: Material, tmp_path: Path) -> None:
     source = deap[0]["deap-himoe"].folder
     shutil.copytree(source, tmp_path / "runs" / "deap-himoe")
     (tmp_path / "runs" / "deap-himoe" / "routing.csv").unlink()
-    results = load_results(["deap-himoe"], tmp_path / "runs", source.parent.parent / "metrics")
+    beside = [source.parents[1] / name for name in ("scores", "metrics")]
+    results = load_results(["deap-himoe"], tmp_path / "runs", *beside)
     with pytest.raises(InputError, match=r"deap-himoe.*routing\.csv"):
         draw("figure4a", results, settings, cost)
 

@@ -49,7 +49,7 @@ def test_scores_leave_out_variants_leaks_and_shuffled_labels(made: Any) -> None:
 def test_more_classes_are_a_family_of_their_own(tmp_path: Path) -> None:
     for name, classes in (("two", 2), ("three", 3)):
         write_run(tmp_path, name, task="classification", classes=classes)
-    results = load_results(["two", "three"], tmp_path / "runs", tmp_path / "metrics")
+    results = load_results(["two", "three"], tmp_path / "runs", tmp_path / "scores", tmp_path / "metrics")
     plain = "DEAP (simulated), whole trials held out, EEG+PPS"
     assert frames.score_frame(results, "classification")["family"].tolist() == [plain, f"{plain}, 3 classes"]
     rows = data_table(results).rows
