@@ -261,7 +261,8 @@ def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch
     for modality in modalities:
         present[:, ("EEG", "EDA").index(modality)] = True
     arrays = {m: a if m in modalities else np.full_like(a, np.nan) for m, a in data.store.arrays.items()}
-    assembler = replace(data, present=present, store=replace(data.store, arrays=arrays)).assembler(normaliser)
+    masked = replace(data, present=present, store=replace(data.store, arrays=arrays))
+    assembler = masked.assembler(normaliser, data.subject)
     predicted = np.full((len(data.store.index), 2), np.nan)
     for _, group in data.store.index.iloc[rows].groupby(["subject", "trial"]):
         trial = group.sort_values("window").index.to_numpy()

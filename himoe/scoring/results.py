@@ -53,7 +53,7 @@ VARIANT_LABELS = {
     "no_residual": "without residual experts", "no_code_norm": "without norm of codes",
     "default_codes": "with default codes of absent modalities", "unbounded": "with unbounded heads",
     "no_context": "without context in time", "person_map": "with a linear map for each known person",
-    "eegnet": "with EEGNet",
+    "eegnet": "with EEGNet", "training_scaled": "scaled by everybody's statistics",
 }
 
 # Text whose digits must not become numbers ("0110" is not 110).

@@ -161,7 +161,8 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
     return {
         "run": config.name, "method": config.run.method, "set": config.run.set, "protocol": config.run.protocol,
         "task": config.run.task, "modalities": list(config.run.modalities), "modality_set": config.modality_set,
-        "variant": config.run.variant, "shuffle_labels": config.run.shuffle_labels, "model": asdict(config.model),
+        "variant": config.run.variant, "shuffle_labels": config.run.shuffle_labels,
+        "normalise": config.run.normalise, "model": asdict(config.model),
         "alignment": asdict(config.alignment), "training": asdict(config.training),
         "source": provenance["source"], "simulated": provenance["simulated"], "data": provenance["label"],
         "label_source": meta.label_source, "dimensions": list(meta.dimensions), "scale": list(meta.scale),
