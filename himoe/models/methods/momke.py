@@ -1,4 +1,4 @@
-"""MoMKE (Xu et al. 2024, doi 10.1145/3664647.3681683): modality experts that all see every modality; our own.
+"""MoMKE (Xu et al. 2024, ACM Multimedia, pages 438-446): modality experts that all see every modality; our own.
 
 The paper's: (1) unimodal expert training: one transformer per modality, on that modality alone, with a head of its
 own; (2) experts mixing training: every expert sees every modality that is present. A modality's own expert gives its
