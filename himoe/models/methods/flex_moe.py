@@ -1,15 +1,15 @@
 """Flex-MoE (Yun et al. 2024, arXiv 2410.08245): a bank for what is missing, experts per combination; our own.
 
-The paper's (section 3): samples ordered by how much of them is there; a missing modality bank of learned embeddings,
-one for each pair of an observed combination and a modality that it lacks; a transformer layer over the tokens of all
-modalities whose network is a sparse mixture of experts (the k best); the G-Router trains experts on complete samples,
-balanced; the S-Router is told by a cross-entropy to give the first place to the expert of the sample's combination. The
-modalities' tokens are concatenated for the head.
+The paper's (method section): samples ordered by how much of them is there; a missing modality bank of learned
+embeddings, one for each pair of an observed combination and a modality that it lacks; a transformer layer over the
+tokens of all modalities whose network is a sparse mixture of experts (the k best); the G-Router trains experts on
+complete samples, balanced; the S-Router is told by a cross-entropy to give the first place to the expert of the
+sample's combination. The modalities' tokens are concatenated for the head.
 
 Our reading: a window is a token of its modality (the paper's are patches of one sample), so combination, bank row and
 routing are each step's; both routers learn at once, each on its own steps (the paper starts with complete samples for
-some epochs; every method has one schedule here); 16 experts, 4 of them kept, as published: the complete combination has
-expert 0, the others one each in the order of how little they lack, and take turns where there are more of them; no
+some epochs; every method has one schedule here); 16 experts, 4 of them kept, as published: the complete combination
+has expert 0, the others one each in the order of how little they lack, and take turns where there are more of them; no
 noise on the gates, so they are balanced by importance alone; the code of time and a learned code of the modality for
 the published position table; a layer norm before the heads. A step without any modality has a bank row too, and no
 expert of its own; nobody attends to it.

@@ -1,11 +1,12 @@
 """FuseMoE (Han et al. 2024, arXiv 2402.03226): time attention, then a sparse mixture with a Laplace gate; our own.
 
-The paper's (sections 2 and 3): irregular series are brought to a common grid by multi-time attention (Shukla & Marlin
-2021, arXiv 2101.10318, equations 1 to 4); a modality that is missing altogether has a learned indicator for its
-embedding; transformer layers, in which each modality attends to itself and a sparse mixture of experts, shared by all,
-fuses; a router per modality, or a joint one that reads their concatenation; the gate keeps the k experts that are
-nearest, ``g = softmax(top_k(-||W_e - x||))``, by distance (Laplace) rather than by dot product; an entropy term that
-lets each modality have few experts and all of them many; the modalities' concatenation, a residual block, one answer.
+The paper's (encoders, sparse backbone, fusion layer): irregular series are brought to a common grid by multi-time
+attention (Shukla & Marlin 2021, arXiv 2101.10318, section 3); a modality that is missing altogether has a learned
+indicator for its embedding; transformer layers, in which each modality attends to itself and a sparse mixture of
+experts, shared by all, fuses; a router per modality, or a joint one that reads their concatenation; the gate keeps the
+k experts that are nearest, ``g = softmax(top_k(-||W_e - x||))``, by distance (Laplace) rather than by dot product; an
+entropy term that lets each modality have few experts and all of them many; the modalities' concatenation, a residual
+block, one answer.
 
 Our reading: the grid is that of the answers, and a window's own code is added to what the attention over times gives,
 which smooths; where nothing of a modality is in the whole sequence its indicator stands for it; experts and routers

@@ -8,8 +8,8 @@ pass a residual block to one head.
 
 Our reading: both stages at once, since every method has one schedule, which it does not see: the loss is that of the
 answer plus, in training, the mean of the experts' own ones on their own modality where it is present; 2 layers per
-expert (the published code's 4), pre-norm (it has none); a code of time (it has none); the residual block has two layers
-(its one); an answer at each step.
+expert (the published code's 4), pre-norm (it has none); a code of time (it has none); the residual block has two
+layers (its one); an answer at each step.
 
 Legend: B sequences, T time steps, M modalities, K experts (one per modality), F features, D dimensions, Q outputs per
 dimension.

@@ -1,16 +1,16 @@
 """MulT (Tsai et al. 2019, arXiv 1906.00295, doi 10.18653/v1/P19-1656): directional cross-modal attention; our own.
 
-The paper's (section 3): a temporal convolution per modality and a code of time (equations 3 and 4); for each ordered
-pair a cross-modal transformer, in whose every layer the target asks the source's first tokens (equations 1 and 5), so
-that nothing has to be aligned; per target the concatenation of what all sources gave, a self-attention transformer, its
-last step; a residual block over all targets (of the authors' published code) and one answer.
+The paper's (section 3.2): a temporal convolution per modality and a code of time; for each ordered pair a cross-modal
+transformer (attention of section 3.1), in whose every layer the target asks the source's first tokens, so that nothing
+has to be aligned; per target the concatenation of what all sources gave, a self-attention transformer, its last step;
+a residual block over all targets (of the authors' published code) and one answer.
 
 Our reading: norm first and plain residuals, one layer norm for target and source, a network of 4F units (all as in the
-published code; equation 5 adds the normed values); 2 cross-modal and 2 self-attention layers (4 or 5, and 3); the code
-of time is that of the window's own time in steps; a target's concatenation of (M - 1) F features is first mapped to F,
-else the self-attention of seven modalities would cost more than all the rest; no causal mask; 0.4 of the model's
-dropout and none of attention weights; an answer at each step from every target's token there. The paper knows no
-missing modality: here what is absent is attended to by nobody, and its tokens are the code of time alone.
+published code; the paper's equation adds the normed values); 2 cross-modal and 2 self-attention layers (4 or 5, and
+3); the code of time is that of the window's own time in steps; a target's concatenation of (M - 1) F features is first
+mapped to F, else the self-attention of seven modalities would cost more than all the rest; no causal mask; 0.4 of the
+model's dropout and none of attention weights; an answer at each step from every target's token there. The paper knows
+no missing modality: here what is absent is attended to by nobody, and its tokens are the code of time alone.
 
 Legend: B sequences, T time steps, M modalities, F features, P ordered pairs of modalities.
 """
