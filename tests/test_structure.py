@@ -325,6 +325,7 @@ def test_the_recorder_finds_undeclared_and_unread_names() -> None:
 # --- params.yaml and the registries -------------------------------------------------------------------------------
 
 PARAMS = read_yaml(ROOT / "params.yaml")  # refuses a name that stands there twice
+EXTENDED = read_yaml(ROOT / "reports" / "extended" / "params.yaml")["runs"]  # the rows that the default leaves out
 RUNS = {**PARAMS["runs"], "main": PARAMS["main"]}
 
 
@@ -376,7 +377,7 @@ def test_every_profile_names_what_exists() -> None:
 
 
 def test_every_method_is_used_by_a_run() -> None:
-    assert {run["method"] for run in PARAMS["runs"].values()} == set(method_names())
+    assert {run["method"] for run in [*PARAMS["runs"].values(), *EXTENDED.values()]} == set(method_names())
 
 
 def test_table_2_has_a_run_of_every_network_for_every_modality_set_that_the_data_can_give() -> None:
@@ -388,8 +389,7 @@ def test_table_2_has_a_run_of_every_network_for_every_modality_set_that_the_data
             continue
         wanted |= {(data_set, modalities, name) for name in method_names() if method_class(name).gradient}
     assert len(wanted) >= 3 * 8
-    extended = read_yaml(ROOT / "reports" / "extended" / "params.yaml")["runs"]  # the rows that the default leaves out
-    there = {(run["set"], run["modalities"], run["method"]) for run in [*PARAMS["runs"].values(), *extended.values()]
+    there = {(run["set"], run["modalities"], run["method"]) for run in [*PARAMS["runs"].values(), *EXTENDED.values()]
              if run["protocol"] == "trial" and run.get("task", "regression") == "regression" and not run.get("variant")
              and not run.get("shuffle_labels")}
     assert wanted - there == set()

@@ -264,6 +264,30 @@ class Husformer(Estimator):
     method = "husformer"
 
 
+class MulT(Estimator):
+    """Directional cross-modal attention (Tsai et al. 2019)."""
+
+    method = "mult"
+
+
+class FuseMoE(Estimator):
+    """Time attention and a sparse mixture with a Laplace gate (Han et al. 2024)."""
+
+    method = "fusemoe"
+
+
+class FlexMoE(Estimator):
+    """A bank for what is missing, experts per combination of modalities (Yun et al. 2024)."""
+
+    method = "flex_moe"
+
+
+class MoMKE(Estimator):
+    """Modality experts that all see every modality, softly mixed (Xu et al. 2024)."""
+
+    method = "momke"
+
+
 class FeaturesGBDT(Estimator):
     """Gradient-boosted trees on features of windows."""
 

@@ -14,9 +14,9 @@ from himoe.models.methods.resizable import FittedMethod
 
 
 def test_the_names_are_those_of_the_tables() -> None:
-    assert method_names() == ("bilstm", "cafnet", "features_gbdt", "features_ridge", "features_ridge_person", "himoe",
-                              "husformer", "ianet", "late_fusion", "mean", "mean_stimulus", "mean_subject", "mfst_rnn",
-                              "tacoformer")
+    assert method_names() == ("bilstm", "cafnet", "features_gbdt", "features_ridge", "features_ridge_person",
+                              "flex_moe", "fusemoe", "himoe", "husformer", "ianet", "late_fusion", "mean",
+                              "mean_stimulus", "mean_subject", "mfst_rnn", "momke", "mult", "tacoformer")
 
 
 @pytest.mark.parametrize("name", method_names())
