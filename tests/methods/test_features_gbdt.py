@@ -171,26 +171,3 @@ def test_dropping_keeps_one_and_follows_the_rate() -> None:
     everything = drop_modalities(full, 1e9, torch.Generator().manual_seed(1))
     assert torch.equal(everything.sum(1), torch.ones(20000, dtype=torch.int64))
     assert everything.float().mean(0).tolist() == pytest.approx([0.2] * 5, abs=0.02)
-
-
-@pytest.mark.parametrize("kind", ["regression", "classification"])
-def test_labels_that_teach_nothing(kind: str, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch(kind=kind)
-    batch.y[..., 0] = float("nan")
-    batch.y[..., 1] = 1.0
-    method = build_method("features_gbdt", make_spec(kind))
-    method.fit([batch], [])
-    prediction = method(batch).prediction
-    assert torch.allclose(prediction[..., 0], torch.tensor(5.0 if kind == "regression" else 0.5))
-    assert torch.allclose(prediction[..., 1], torch.tensor(1.0), atol=1e-5)
-    assert set(method.dimension.tolist()) == {2}
-
-
-def test_beats_the_mean_on_new_data(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    train, validation, test = (make_batch(seed=seed, sequences=60) for seed in (0, 1, 2))
-    losses = {}
-    for name in ("features_gbdt", "mean"):
-        method = build_method(name, make_spec())
-        method.fit([train], [validation])
-        losses[name] = float(method(test).losses["emotion"])
-    assert losses["features_gbdt"] < 0.7 * losses["mean"]

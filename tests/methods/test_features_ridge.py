@@ -144,22 +144,6 @@ def test_training_has_every_row_twice_once_with_modalities_dropped(spec: Callabl
     assert torch.equal(both.subject[2000:], rows.subject)
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("kind", ["regression", "classification", "three"])
-def test_labels_that_teach_nothing(name: str, kind: str, spec: Callable[..., Spec]) -> None:
-    batch = feature_batch(0, kind)
-    batch.y[..., 0] = float("nan")
-    batch.y[..., 1] = 1.0
-    method = build_method(name, spec(kind))
-    method.fit([batch], [batch])
-    prediction = method(batch).prediction
-    assert torch.allclose(prediction[..., 0],
-                          torch.tensor({"regression": 5.0, "classification": 0.5, "three": 0.0}[kind]))
-    assert torch.allclose(prediction[..., 1], torch.tensor(1.0), atol=1e-5)
-    method.fit([], [])
-    assert torch.isfinite(method(batch).raw).all()
-
-
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_class_that_training_lacks_is_as_good_as_excluded(lost: int, spec: Callable[..., Spec]) -> None:
     batch, held = (feature_batch(seed, "three") for seed in (0, 1))
