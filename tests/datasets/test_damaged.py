@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.io
-from inspection_sets import SFREQ_HZ, dreamer_person, write_bdf_set, write_dat_set
+from inspection_sets import SFREQ_HZ, dreamer_person, rewrite_dreamer, write_bdf_set, write_dat_set
 
 from himoe.core.errors import InputError
 from himoe.core.recordings import Session
@@ -137,13 +136,6 @@ def test_a_trial_that_the_recording_cuts_short_has_a_gap(tmp_path: Path) -> None
 
 
 # DREAMER by its fields
-
-def rewrite_dreamer(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = root / "DREAMER.mat"
-    content = scipy.io.loadmat(path)["DREAMER"]
-    top = {name: content[name][0, 0] for name in content.dtype.names}
-    change(top)
-    scipy.io.savemat(path, {"DREAMER": top})
 
 
 def electrodes(names: tuple[str, ...]) -> np.ndarray:

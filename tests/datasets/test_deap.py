@@ -10,6 +10,8 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from inspection_sets import BDF_STARTS_S as STARTS_S
+from inspection_sets import N_SAMPLES, SFREQ_HZ, bdf_signals, dat_arrays, ratings
 
 from himoe.core.errors import InputError
 from himoe.core.recordings import Session
@@ -17,42 +19,11 @@ from himoe.datasets import _bdf, deap
 from himoe.simulate import layouts
 from himoe.simulate.bdf import BdfChannel, write_bdf
 
-SFREQ_HZ = 64
-N_SAMPLES = SFREQ_HZ * 150
-STARTS_S = (10.25, 80.5)
-VIDEOS = (17, 3)
-
-
-def bdf_signals(seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {
-        "EEG": rng.normal(0, 20, (32, N_SAMPLES)) + 100 * np.arange(32)[:, np.newaxis],
-        "EXG": rng.normal(0, 50, (8, N_SAMPLES)),
-        "EDA": rng.uniform(1, 12, N_SAMPLES), "RSP": rng.normal(0, 900, N_SAMPLES),
-        "PPG": rng.normal(0, 3000, N_SAMPLES), "TEMP": rng.uniform(30, 35, N_SAMPLES),
-    }
-
-
-def ratings_table(participant: int, videos: tuple[int, ...] = VIDEOS) -> pd.DataFrame:
-    n_trials = len(videos)
-    table = pd.DataFrame({"Participant_id": participant, "Trial": np.arange(1, n_trials + 1),
-                          "Experiment_id": videos, "Start_time": 0})
-    for shift, column in enumerate(("Valence", "Arousal", "Dominance", "Liking")):
-        table[column] = 1.5 + shift + 0.25 * np.arange(n_trials) % 4
-    return table.assign(Familiarity=np.nan)
-
 
 def write_bdf_set(root: Path, participant: int = 4, signals: dict[str, np.ndarray] | None = None) -> Path:
-    layouts.write_deap_ratings(root, ratings_table(participant))
+    layouts.write_deap_ratings(root, ratings([participant]))
     layouts.write_deap_bdf(root, participant, signals or bdf_signals(), SFREQ_HZ, STARTS_S)
     return root / "data_original" / f"s{participant:02d}.bdf"
-
-
-def dat_arrays(n_trials: int = 40, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    data = rng.normal(0, 5, (n_trials, 40, 8064))
-    data[:, 36] = rng.uniform(1e5, 1e6, (n_trials, 8064))
-    return data, rng.uniform(1, 9, (n_trials, 4)).round(2)
 
 
 def read_dat(root: Path, subject: str = "s06") -> list[Session]:
@@ -74,7 +45,7 @@ def test_bdf_gives_one_session_with_trials_in_presentation_order(tmp_path: Path,
     assert [(trial.trial, trial.stimulus) for trial in session.trials] == [("v17", "v17"), ("v03", "v03")]
     assert [trial.start_s for trial in session.trials] == list(STARTS_S)
     assert {trial.duration_s for trial in session.trials} == {60.0}
-    assert session.trials[1].ratings == {"valence": 1.75, "arousal": 2.75, "dominance": 3.75, "liking": 4.75}
+    assert session.trials[1].ratings == {"valence": 4.5, "arousal": 1.25, "dominance": 8.5, "liking": 7.0}
     assert session.trials[0].annotations is None
     found = session.signals
     assert {name: (signal.unit, signal.sfreq_hz, signal.start_s) for name, signal in found.items()} == {
@@ -144,10 +115,10 @@ def test_bdf_that_was_never_closed_is_refused(tmp_path: Path) -> None:
 
 def test_bdf_and_ratings_must_count_the_same_trials(tmp_path: Path) -> None:
     write_bdf_set(tmp_path)
-    layouts.write_deap_ratings(tmp_path, ratings_table(4, (17, 3, 40)))
+    layouts.write_deap_ratings(tmp_path, ratings([4], (17, 3, 40)))
     with pytest.raises(InputError, match=r"2 music starts .* expected 3, the rated trials of s04"):
         read_bdf(tmp_path)
-    layouts.write_deap_ratings(tmp_path, ratings_table(4).iloc[::-1])
+    layouts.write_deap_ratings(tmp_path, ratings([4]).iloc[::-1])
     assert [trial.trial for trial in read_bdf(tmp_path).trials] == ["v17", "v03"]  # by column Trial, not by row
 
 
@@ -182,7 +153,7 @@ def test_bdf_lost_sensors_become_gaps(tmp_path: Path) -> None:
 # Layout dat
 
 def test_dat_gives_a_session_a_trial_with_its_baseline(tmp_path: Path) -> None:
-    data, labels = dat_arrays()
+    data, labels = dat_arrays(3, 40)
     layouts.write_deap_dat(tmp_path, 6, data, labels)
     sessions = read_dat(tmp_path)
     assert [session.trials[0].trial for session in sessions] == [f"v{video:02d}" for video in range(1, 41)]
@@ -200,33 +171,33 @@ def test_dat_gives_a_session_a_trial_with_its_baseline(tmp_path: Path) -> None:
 
 
 def test_dat_with_fewer_trials_needs_the_ratings_file(tmp_path: Path) -> None:
-    layouts.write_deap_dat(tmp_path, 6, *dat_arrays(2))
+    layouts.write_deap_dat(tmp_path, 6, *dat_arrays(3))
     with pytest.raises(InputError, match=r"participant_ratings\.csv"):
         read_dat(tmp_path)
-    layouts.write_deap_ratings(tmp_path, ratings_table(6, (17, 3)))
+    layouts.write_deap_ratings(tmp_path, ratings([6], (17, 3)))
     assert [session.trials[0].trial for session in read_dat(tmp_path)] == ["v03", "v17"]
-    layouts.write_deap_ratings(tmp_path, ratings_table(6, (17, 3, 9)))
+    layouts.write_deap_ratings(tmp_path, ratings([6], (17, 3, 9)))
     with pytest.raises(InputError, match="2 trials, expected 3"):
         read_dat(tmp_path)
 
 
 def test_dat_centred_skin_resistance_keeps_its_numbers(tmp_path: Path) -> None:
-    data, labels = dat_arrays(2)
+    data, labels = dat_arrays(3)
     data[:, 36] -= data[:, 36].mean(axis=1, keepdims=True)
     layouts.write_deap_dat(tmp_path, 6, data, labels)
-    layouts.write_deap_ratings(tmp_path, ratings_table(6))
+    layouts.write_deap_ratings(tmp_path, ratings([6]))
     eda = read_dat(tmp_path)[1].signals["EDA"]
     assert eda.unit == "a.u."
     np.testing.assert_array_equal(eda.data[0], data[1, 36].astype(np.float32))
 
 
 def test_dat_gaps(tmp_path: Path) -> None:
-    data, labels = dat_arrays(2)
+    data, labels = dat_arrays(3)
     data[0, 3] = np.nan
     data[1, :, 50] = np.inf
     data[1, 36, 700] = -5.0
     layouts.write_deap_dat(tmp_path, 6, data, labels)
-    layouts.write_deap_ratings(tmp_path, ratings_table(6))
+    layouts.write_deap_ratings(tmp_path, ratings([6]))
     first, second = (session.signals for session in read_dat(tmp_path))
     assert np.isnan(first["EEG"].data[3]).all()
     assert np.isfinite(np.delete(first["EEG"].data, 3, axis=0)).all()
@@ -245,7 +216,7 @@ def test_dat_gaps(tmp_path: Path) -> None:
     ({"labels": np.ones((2, 4))}, "data: found no array"), ([1, 2], "found a pickled list"),
 ], ids=range(9))
 def test_dat_of_another_content_is_refused(tmp_path: Path, content: object, message: str) -> None:
-    layouts.write_deap_ratings(tmp_path, ratings_table(6))
+    layouts.write_deap_ratings(tmp_path, ratings([6]))
     path = tmp_path / "data_preprocessed_python" / "s06.dat"
     path.parent.mkdir()
     path.write_bytes(pickle.dumps(content, protocol=2))
@@ -280,13 +251,13 @@ def test_annotations_reach_the_trial_of_their_video(tmp_path: Path) -> None:
 ], ids=range(9))
 def test_bad_ratings_files(tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str) -> None:
     write_bdf_set(tmp_path)
-    change(ratings_table(4)).to_csv(tmp_path / deap.RATINGS_FILE, index=False)
+    change(ratings([4])).to_csv(tmp_path / deap.RATINGS_FILE, index=False)
     with pytest.raises(InputError, match=message):
         read_bdf(tmp_path)
 
 
 def test_inspect_lists_what_is_there(tmp_path: Path) -> None:
-    layouts.write_deap_ratings(tmp_path, ratings_table(4))
+    layouts.write_deap_ratings(tmp_path, ratings([4]))
     for participant in (4, 6):
         path = tmp_path / "data_original" / f"s{participant:02d}.bdf"
         path.parent.mkdir(exist_ok=True)
@@ -301,7 +272,7 @@ def test_inspect_lists_what_is_there(tmp_path: Path) -> None:
         deap.DATASET.inspect(tmp_path, {"layout": "bdf"})
     with pytest.raises(InputError, match="layout dat"):
         deap.DATASET.inspect(tmp_path, {"layout": "dat"})
-    layouts.write_deap_dat(tmp_path, 31, *dat_arrays(2))
+    layouts.write_deap_dat(tmp_path, 31, *dat_arrays(3))
     found = deap.DATASET.inspect(tmp_path, {"layout": "dat"})
     assert found.subjects == ("s31",)
     assert "metadata_csv/participant_ratings.csv" in found.missing
