@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from himoe.core.errors import InputError
-from himoe.core.params import FACE_ADJACENCIES, ModelParams, parse
+from himoe.core.params import ModelParams, parse
 from himoe.models.encoders.action_units import (
     ACTION_UNITS,
     AU_NAMES,
     EMFACS,
     FACS_1978,
-    LEARNED,
     PROTOTYPES,
     Prototypes,
     adjacency,
@@ -29,13 +28,6 @@ def slow_co_occurrence(prototypes: Prototypes) -> np.ndarray:
             if row != column and with_first | with_second:
                 shares[row, column] = len(with_first & with_second) / len(with_first | with_second)
     return shares
-
-
-def test_the_units_named_are_covered() -> None:
-    assert {1, 2, 4, 6, 9, 12, 15, 17, 25, 26} <= set(NUMBERS)
-    assert list(NUMBERS) == sorted(NUMBERS)
-    assert AU_NAMES[:3] == ("AU1", "AU2", "AU4")
-    assert len(set(AU_NAMES)) == len(AU_NAMES) == 12
 
 
 @pytest.mark.parametrize("name", PROTOTYPES)
@@ -66,12 +58,6 @@ def test_prototypes_as_printed() -> None:
     assert EMFACS["sadness"] == FACS_1978["sadness"] == (1, 4, 15)
     assert FACS_1978["fear"] == (1, 2, 4, 5, 20, 25)
     assert (co_occurrence({"none": (99,)}) == 0).all()
-
-
-def test_parameters_and_tables_agree() -> None:
-    assert (*PROTOTYPES, LEARNED) == FACE_ADJACENCIES
-    for name in FACE_ADJACENCIES:
-        assert parse(ModelParams, {"face_adjacency": name}, "model").face_adjacency == name
 
 
 def test_an_unknown_name_is_refused() -> None:

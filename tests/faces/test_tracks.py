@@ -131,16 +131,6 @@ def test_frames_stand_where_they_were_seen(fps_hz: float, duration_s: float, n_f
     assert np.isfinite(signal.data[:, ~gaps]).all()
 
 
-def test_lost_samples_leave_gaps_and_channels_have_names() -> None:
-    whole = make_track(9, hidden=())
-    keep = [0, 2, 3, 7]
-    track = FaceTrack(whole.time_s[keep], whole.confidence[keep], whole.box[keep], whole.features[keep])
-    signal = face_signal(track, 2.0, 4.5)
-    assert np.flatnonzero(np.isfinite(signal.data).all(0)).tolist() == keep
-    np.testing.assert_array_equal(signal.data[:, keep], track.features.T)
-    assert signal.ch_names == ("f0000", "f0001", "f0002", "f0003", "f0004", "f0005", "f0006")
-
-
 def make_recording(trial: str = "v05", duration_s: float = 3.0) -> Recording:
     signals = {"EDA": Signal(np.zeros((1, 12), np.float32), 4.0, ("GSR",), "uS")}
     return Recording("s01", trial, trial, duration_s, signals, {"valence": 3.0}, session="b")
@@ -227,10 +217,3 @@ def test_facts_count_the_videos_as_read(tmp_path: Path) -> None:
     merged = merge_facts(facts, (1.0, 9.0))["modalities"]
     assert merged["FACE"] == {"channels": 1, "sfreq_hz": 25.0, "unit": "720 x 576 px", "recordings": 3}
     assert merged["EDA"]["recordings"] == 6
-
-
-def test_facts_of_a_set_without_videos_are_as_they_were() -> None:
-    session = make_session("s01", "v01")
-    facts = session_facts(session)
-    assert face_facts(facts, session, None) is facts
-    assert "FACE" not in facts["modalities"]

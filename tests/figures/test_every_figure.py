@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from himoe.core.errors import InputError
 from himoe.core.params import ReportParams
 from himoe.report.figures import FIGURES, draw, save
-from himoe.report.figures.style import COLUMN_IN, PAGE_IN, wrapped
+from himoe.report.figures.style import COLUMN_IN, PAGE_IN
 from himoe.scoring.results import RunResult
 
 Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
@@ -36,12 +36,6 @@ def drawn(name: str, material: Material) -> Figure:
 
 def texts(figure: Figure) -> list[Text]:
     return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-
-
-def test_the_registry_names_the_papers_figures_and_those_beyond() -> None:
-    assert set(FIGURES) == {"overview", "figure2", "figure3", "figure4a", "figure4b", "figure5", "figure6", "figure7",
-                            "leak_audit", "combinations", "calibration", "calibration_classes",
-                            "training_curves", "cost"}
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
@@ -82,20 +76,6 @@ def test_nothing_overlaps_or_is_cut_with_a_face(name: str, face: Material) -> No
 
 def test_nothing_overlaps_or_is_cut_with_days_held_out(days: Material) -> None:
     check_layout(drawn("leak_audit", days))
-
-
-def test_titles_are_wrapped_between_words() -> None:
-    text = "EEG+ECG+EDA and some more words with a hyphen-ated one"
-    lines = wrapped(text, 1.0).split("\n")
-    assert " ".join(lines) == text
-    assert len(lines) > 2
-    figure = Figure()
-    canvas = FigureCanvasAgg(figure)
-    for part in lines:
-        drawn_text = figure.text(0, 0, part, fontsize=8)
-        assert drawn_text.get_window_extent(canvas.get_renderer()).width / figure.dpi < 1.03
-    assert wrapped(text, 100.0) == text
-    assert wrapped("", 1.0) == ""
 
 
 def check_layout(figure: Figure) -> None:
