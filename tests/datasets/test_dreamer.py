@@ -98,11 +98,15 @@ def test_a_missing_field_is_named(tmp_path: Path, name: str, place: str) -> None
 @pytest.mark.parametrize("change, message", [
     ({"EEG_SamplingRate": 256.0}, "EEG_SamplingRate: found 256 Hz, expected 128 Hz"),
     ({"ECG_SamplingRate": np.ones(2)}, "ECG_SamplingRate: found shape"),
+    ({"EEG_SamplingRate": "fast"}, "DREAMER.EEG_SamplingRate: found"),
+    ({"EEG_Electrodes": "AF3"}, "DREAMER.EEG_Electrodes: found"),
+    ({"EEG_Electrodes": np.array(["Fp1", *dreamer.EEG_CHANNELS[1:]], dtype=object)},
+     "DREAMER.EEG_Electrodes: found Fp1 F7 .*, expected AF3"),
     ({"noOfSubjects": 2.0}, r"Data: found shape \(1, 1\) of object, expected 2 cells"),
     ({"noOfSubjects": 0.5}, "noOfSubjects: found 0.5"),
     ({"noOfVideoSequences": 5.0}, r"EEG\.stimuli: found shape .* expected 5 cells"),
     ({"EEG_Electrodes": np.array(["AF3"] * 14, dtype=object)}, "EEG_Electrodes: found AF3 AF3"),
-], ids=range(6))
+], ids=range(9))
 def test_general_fields_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     layouts.write_dreamer(tmp_path, [dreamer_person(1, CLIPS_S)])
     rewrite_dreamer(tmp_path, lambda top: top.update(change))

@@ -63,28 +63,20 @@ def test_declared_dialects(tmp_path: Path, content: str, dialect: Dialect) -> No
 @pytest.mark.parametrize("content, message", [
     ("a,b\n1,2\n3,4,\n", "row 2: found 3 fields, expected 2"),  # a comma at the end of one row
     ("a,b\n1,5,2,5\n", "row 1: found 4 fields, expected 2"),  # decimal commas
-    ("a\n1,5\n", "row 1: found 2 fields, expected 1"),
     ("a,b\n1,2\n3\n", "row 2: found 1 field, expected 2.*cut off"),
     ("a,b,a\n1,2,3\n", "header: found 2 columns named 'a'"),
-    ("a,b, a\n1,2,3\n", "header: found 2 columns named 'a'"),
     ("b\n1\n", "no column 'a' among b"),
-    ("A\n1\n", "no column 'a' among A"),
     ("a;b\n1;2\n", "separated by semicolons"),
-    ("a\tb\n1\t2\n", "separated by tabs"),
     ("a\n1\n\n2\n", "row 2: found a blank line"),
     ("a\r\r\n1\r\r\n2\r\r\n", "row 1: found a blank line"),  # line ends converted twice
-    ("a,b\n1,2\n\n3,4\n", "row 2: found a blank line"),
     ("a,b\n1,2\n# lost contact\n3,4\n", "row 2: found 1 field"),
     ('a,b\n"1,2\n3,4\n', "row 1: found text that cannot be taken apart"),
     ('a,b\n"1\n2",3\n', "row 1: found a line break inside quotes"),
     ('a,b\n"1"0,3\n', "row 1: found text that cannot be taken apart"),
-    ("a\n1,\n", "row 1: found 2 fields"),
     ("a\n1_0\n", "row 1, column 'a': found '1_0', expected a number"),
-    ("a\n0x1F\n", "found '0x1F', expected a number"),
     ("a\n1 000\n", "found '1 000', expected a number"),
     ("a\n5\n1e999\n", "row 2, column 'a': found '1e999'"),
     ("a\ninf\n", "found 'inf', expected a number"),
-    ("a\n1-2\n", "found '1-2', expected a number"),
     ("a\n\u0661\n", "expected a number"),  # a digit of another script
     ("", "no header"), ("\n\n# nothing\n", "no header"),
     (b"\xff\xfea\x00\n\x00", "text in UTF-16"), (b"a\x00\n\x001\x00", "zero bytes"),

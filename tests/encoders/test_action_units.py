@@ -7,7 +7,6 @@ from himoe.core.errors import InputError
 from himoe.core.params import ModelParams, parse
 from himoe.models.encoders.action_units import (
     ACTION_UNITS,
-    AU_NAMES,
     EMFACS,
     FACS_1978,
     PROTOTYPES,
@@ -39,18 +38,6 @@ def test_a_table_is_symmetric_and_equals_a_slow_loop(name: str) -> None:
     assert table.min() == 0
     assert table.max() <= 1
     np.testing.assert_allclose(table, slow_co_occurrence(PROTOTYPES[name]), rtol=1e-12)
-
-
-@pytest.mark.parametrize("name,first,second,share", [
-    ("emfacs", 6, 12, 1 / 2), ("emfacs", 1, 2, 2 / 3), ("emfacs", 9, 15, 1 / 2), ("emfacs", 12, 15, 0.0),
-    ("facs_1978", 6, 12, 1.0), ("facs_1978", 12, 25, 1 / 2), ("facs_1978", 4, 17, 1 / 4)])
-def test_some_shares_by_hand(name: str, first: int, second: int, share: float) -> None:
-    assert adjacency(name)[NUMBERS.index(first), NUMBERS.index(second)] == pytest.approx(share)
-
-
-def test_which_units_stand_alone() -> None:
-    alone = {name: {AU_NAMES[i] for i in np.flatnonzero(adjacency(name).sum(0) == 0)} for name in PROTOTYPES}
-    assert alone == {"emfacs": {"AU17", "AU25"}, "facs_1978": {"AU9"}}
 
 
 def test_prototypes_as_printed() -> None:

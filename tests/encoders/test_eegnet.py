@@ -94,9 +94,3 @@ def test_fast_length_is_the_smallest_even_five_smooth_number() -> None:
     smooth = {2 ** a * 3 ** b * 5 ** c for a in range(1, 12) for b in range(7) for c in range(5)}
     for n in range(1, 700):
         assert fast_length(n) == min(m for m in smooth if m >= n)
-
-
-@pytest.mark.parametrize("channels,samples,rate", [(1, 32, 128.0), (62, 800, 200.0), (3, 31, 8.0), (2, 5, 1.0)])
-def test_any_shape(channels: int, samples: int, rate: float) -> None:
-    encoder = EEGNet(ModalityShape(channels, samples, rate), ModelParams(features=7))
-    assert encoder(torch.randn(4, channels, samples)).shape == (4, 7)

@@ -43,7 +43,8 @@ def test_unknown_modality_and_empty_shape_are_refused() -> None:
         build_encoder("ECG", ModalityShape(1, 0, 64.0), MODEL)
 
 
-SHAPES = {"EEG": ModalityShape(5, 64, 32.0), "EOG": ModalityShape(2, 80, 20.0), "EDA": ModalityShape(1, 16, 4.0)}
+SHAPES = {"EEG": ModalityShape(5, 64, 32.0), "EOG": ModalityShape(2, 80, 20.0), "EDA": ModalityShape(1, 16, 4.0),
+          "FACE": ModalityShape(19, 5, 2.0)}
 
 
 def _batch(present: torch.Tensor, x: dict[str, torch.Tensor]) -> Batch:
@@ -56,7 +57,7 @@ def _batch(present: torch.Tensor, x: dict[str, torch.Tensor]) -> Batch:
 @pytest.mark.parametrize("poison", [float("nan"), 1e30])
 def test_absent_windows_have_no_influence(poison: float, training: bool) -> None:
     generator = torch.Generator().manual_seed(0)
-    present = torch.rand(4, 6, 3, generator=generator) > 0.4
+    present = torch.rand(4, 6, 4, generator=generator) > 0.4
     clean = {m: torch.randn(4, 6, s.channels, s.samples, generator=generator) for m, s in SHAPES.items()}
     poisoned = {m: torch.where(present[:, :, i, None, None], x, poison) for i, (m, x) in enumerate(clean.items())}
     results = []
@@ -67,7 +68,7 @@ def test_absent_windows_have_no_influence(poison: float, training: bool) -> None
         (codes ** 2).sum().backward()
         results.append((codes, [p.grad for p in encoders.parameters()], list(encoders.buffers())))
     (codes, grads, buffers), (codes_2, grads_2, buffers_2) = results
-    assert codes.shape == (4, 6, 3, 7)
+    assert codes.shape == (4, 6, 4, 7)
     assert (codes[~present] == 0).all()
     assert (codes[present].abs().sum(-1) > 0).all()
     assert torch.equal(codes, codes_2)
@@ -100,9 +101,9 @@ def test_no_present_window_gives_zeros() -> None:
 
 def test_wrong_batches_are_refused() -> None:
     encoders = ModalityEncoders(SHAPES, MODEL)
-    present = torch.ones(2, 3, 3, dtype=torch.bool)
+    present = torch.ones(2, 3, 4, dtype=torch.bool)
     x = {m: torch.zeros(2, 3, s.channels, s.samples) for m, s in SHAPES.items()}
-    with pytest.raises(InputError, match="EDA EOG EEG"):
+    with pytest.raises(InputError, match="FACE EDA EOG EEG"):
         encoders(_batch(present, dict(reversed(x.items()))))
     with pytest.raises(InputError, match="'EOG'"):
         encoders(_batch(present, {**x, "EOG": torch.zeros(2, 3, 2, 81)}))
@@ -117,7 +118,7 @@ def test_mask_codes_removes_nan() -> None:
 def test_code_norm_is_a_layer_norm() -> None:
     """Zeros stay zeros, so an absent modality still says nothing."""
     generator = torch.Generator().manual_seed(3)
-    present = torch.rand(4, 6, 3, generator=generator) > 0.4
+    present = torch.rand(4, 6, 4, generator=generator) > 0.4
     batch = _batch(present, {m: torch.randn(4, 6, s.channels, s.samples, generator=generator)
                              for m, s in SHAPES.items()})
     plain = ModalityEncoders(SHAPES, MODEL).eval()

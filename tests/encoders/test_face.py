@@ -9,7 +9,7 @@ from himoe.core.params import FACE_ADJACENCIES, AlignmentParams, ModelParams
 from himoe.models.batches import Batch, ModalityShape, Task
 from himoe.models.encoders import ModalityEncoders
 from himoe.models.encoders.action_units import AU_NAMES
-from himoe.models.encoders.face import FaceEncoder, propagation
+from himoe.models.encoders.face import FaceEncoder
 from himoe.models.methods import method_class
 from himoe.models.methods.base import Spec
 
@@ -84,17 +84,6 @@ def test_equals_a_slow_loop_over_frames_and_units(name: str) -> None:
     assert np.ptp(got) > 0.2
 
 
-def test_propagation_equals_the_textbook_formula() -> None:
-    weights = np.random.default_rng(0).random((6, 6))
-    weights = np.triu(weights, 1) + np.triu(weights, 1).T
-    with_loops = weights + np.eye(6)
-    root = np.diag(1 / np.sqrt(with_loops.sum(1)))
-    got = propagation(torch.from_numpy(weights)).numpy()
-    np.testing.assert_allclose(got, root @ with_loops @ root, rtol=1e-12)
-    assert np.linalg.eigvalsh(got).max() == pytest.approx(1)
-    torch.testing.assert_close(propagation(torch.zeros(5, 5)), torch.eye(5))
-
-
 def test_zero_frames_change_neither_result_gradient_nor_statistics() -> None:
     """The known frames alone, in windows of the same length, give the same."""
     short = windows(6, gaps=0.0)[..., :2]
@@ -121,16 +110,6 @@ def test_a_window_without_a_face_gives_the_bias_and_no_nan(training: bool) -> No
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
     assert (encoder.activations(x)[1] == 0).all()
     assert torch.isfinite(encoder(torch.zeros(2, 19, 5))).all()
-
-
-def test_a_lone_window_uses_running_statistics() -> None:
-    encoder = FaceEncoder(SHAPE, MODEL)
-    encoder(windows(30))
-    before = [b.clone() for b in encoder.buffers()]
-    x = windows(1, 5)
-    codes = encoder(x)
-    assert all(torch.equal(a, b) for a, b in zip(before, encoder.buffers(), strict=True))
-    torch.testing.assert_close(codes, encoder.eval()(x))
 
 
 def test_a_learned_graph_starts_uniform_is_symmetric_and_gets_a_gradient() -> None:
@@ -173,25 +152,6 @@ def batch(present: torch.Tensor, face: torch.Tensor) -> Batch:
     eda = torch.randn(sequences, steps, 1, 16, generator=torch.Generator().manual_seed(4))
     return Batch({"EDA": eda, "FACE": face}, present, torch.zeros(sequences, steps, 1), present.any(-1),
                  torch.zeros(sequences, dtype=torch.int64), torch.zeros(sequences, dtype=torch.int64))
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("poison", [float("nan"), 1e30])
-def test_absent_windows_leave_no_trace(poison: float, training: bool) -> None:
-    present = torch.rand(4, 6, 2, generator=torch.Generator().manual_seed(0)) > 0.4
-    clean = windows(24, 2).unflatten(0, (4, 6))
-    results = []
-    for face in (clean, torch.where(present[..., 1, None, None], clean, poison)):
-        torch.manual_seed(0)
-        encoders = ModalityEncoders(SHAPES, MODEL).train(training)
-        codes = encoders(batch(present, face))
-        codes.square().sum().backward()
-        inside = encoders.diagnostics(batch(present, face))["action_units"]
-        results.append([codes, inside.nan_to_num(-1), *(p.grad for p in encoders.parameters()), *encoders.buffers()])
-    for first, second in zip(*results, strict=True):
-        assert torch.equal(first, second)
-    assert (results[0][0][~present] == 0).all()
-    assert torch.equal(results[0][1][..., 0] == -1, ~present[..., 1])
 
 
 def test_diagnostics_are_the_activations_and_change_nothing() -> None:

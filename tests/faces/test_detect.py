@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 
 import numpy as np
 import pytest
@@ -70,13 +69,6 @@ def test_detectors_keep_no_memory_of_another_video() -> None:
     for _ in range(3):
         first(draw_face(background(240, 360), 90, 120, 45))
     assert make_detector("haar")(frame) == HaarDetector()(frame)
-
-
-def test_the_centre_is_the_largest_square_of_no_confidence() -> None:
-    face = make_detector("centre")(background(120, 200))
-    assert face is not None
-    assert (face.x, face.y, face.size) == (40, 0, 120)
-    assert math.isnan(face.confidence)
 
 
 def test_without_a_cascade_the_centre_is_taken_and_said_once(monkeypatch: pytest.MonkeyPatch,

@@ -57,25 +57,12 @@ def test_a_figure_repeats_its_bytes_and_is_named_wide_and_clear(name: str, deap:
     check_layout(figure)
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in NOT_OF_DREAMER])
-def test_nothing_overlaps_or_is_cut_in_a_small_set(name: str, dreamer: Material) -> None:
-    check_layout(drawn(name, dreamer))
-
-
-@pytest.mark.parametrize("name", ["overview", "figure3", "figure4a", "combinations", "calibration", "cost"])
-def test_nothing_overlaps_or_is_cut_with_long_names(name: str, amigos: Material) -> None:
-    check_layout(drawn(name, amigos))
-
-
-@pytest.mark.parametrize("name", ["overview", "figure3", "figure4a", "combinations"])
-def test_nothing_overlaps_or_is_cut_with_a_face(name: str, face: Material) -> None:
-    figure = drawn(name, face)
-    check_layout(figure)
-    assert "DEAP (simulated)" in figure.get_suptitle()
-
-
-def test_nothing_overlaps_or_is_cut_with_days_held_out(days: Material) -> None:
-    check_layout(drawn("leak_audit", days))
+@pytest.mark.parametrize(("runs", "name"), [
+    *(("dreamer", name) for name in FIGURES if name not in NOT_OF_DREAMER),  # a small set; long names; a face; days
+    *(("amigos", name) for name in ("overview", "figure3", "figure4a", "combinations", "calibration", "cost")),
+    *(("face", name) for name in ("overview", "figure3", "figure4a", "combinations")), ("days", "leak_audit")])
+def test_nothing_overlaps_or_is_cut(runs: str, name: str, request: pytest.FixtureRequest) -> None:
+    check_layout(drawn(name, request.getfixturevalue(runs)))
 
 
 def check_layout(figure: Figure) -> None:

@@ -31,6 +31,13 @@ EVERYTHING = {"max_lag_s": 4.0}
 READ = {name: FEATURES if method_class(name).reads == "features" else SHAPES for name in METHODS}
 
 
+@pytest.fixture(autouse=True)
+def short_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract does not hang on how many penalties are tried or trees are grown, but its time does."""
+    monkeypatch.setattr("himoe.models.methods._ridge.SHARED_PENALTIES", (1.0, 0.1, 0.01))
+    monkeypatch.setattr("himoe.models.methods.features_gbdt.MAX_TREES", 60)
+
+
 def ready(name: str, spec: Spec, batch: Batch, steps: int = 3, rate: float = 1e-2) -> Method:
     """The method after a few steps of training on *batch*."""
     torch.manual_seed(0)

@@ -56,19 +56,6 @@ def test_three_classes_are_counted(name: str, level: str | None, make_spec: Make
         assert (output.prediction[b, :, d] == counts.index(max(counts))).all()
 
 
-def test_three_classes_without_labels_or_of_a_stranger(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch(kind="three")
-    batch.y[..., 1] = float("nan")
-    batch.subject[:] = torch.arange(8) % 3
-    subject, overall = (build_method(name, make_spec("three")) for name in ("mean_subject", "mean"))
-    for method in (subject, overall):
-        method.fit([batch], [])
-    torch.testing.assert_close(torch.softmax(overall(batch).raw[..., 1, :], -1), torch.full((8, 5, 3), 1 / 3))
-    assert (overall(batch).prediction[..., 1] == 0).all()
-    batch.subject[:] = 99
-    assert torch.equal(subject(batch).raw, overall(batch).raw)
-
-
 def test_unseen_codes_get_the_overall_mean(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     batch = make_batch()
     subject, overall = build_method("mean_subject", make_spec()), build_method("mean", make_spec())

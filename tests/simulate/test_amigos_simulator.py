@@ -65,21 +65,6 @@ def test_the_last_fifth_of_the_videos_is_long(trials: int, n_short: int, n_long:
     assert all(90 <= amigos.video_s(3, video) <= 120 for video in long)
 
 
-def test_the_days_follow_one_another_with_room_for_every_baseline() -> None:
-    time, day_s = amigos.timeline(5, 1, 10, "additive")
-    assert sorted(time.videos) == [1, 2, 3, 4, 5, 6, 7, 8, 17, 18]
-    assert time.videos[:8] != tuple(range(1, 9))
-    starts, ends = np.array(time.start_s), np.array(time.start_s) + np.array(time.length_s)
-    assert ((starts * 4) % 1 == 0).all()
-    assert starts[0] >= 5
-    assert (starts[1:] - ends[:-1] >= 12).all()
-    assert ends[7] < day_s < starts[8] - 5
-    assert ends[-1] < time.duration_s
-    first_only, end_s = amigos.timeline(5, 8, 10, "additive")
-    assert max(first_only.videos) == 8
-    assert end_s == first_only.duration_s
-
-
 def test_the_file_has_the_layout_of_the_real_one(made: Path) -> None:
     path = made / "data_preprocessed" / "Data_Preprocessed_P01.mat"
     assert scipy.io.whosmat(path) == [("joined_data", (1, 20), "cell"), ("labels_selfassessment", (1, 20), "cell")]

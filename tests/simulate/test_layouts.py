@@ -51,14 +51,6 @@ def test_bdf_status_codes_in_order_and_place(tmp_path: Path) -> None:
     assert (events[events[:, 2] == 4, 0] / SFREQ_HZ).tolist() == list(STARTS_S)
 
 
-def test_bdf_bytes_depend_on_the_input_only(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        layouts.write_deap_bdf(tmp_path / folder, 7, bdf_signals(), SFREQ_HZ, STARTS_S)
-    first, second = ((tmp_path / folder / "data_original" / "s07.bdf").read_bytes() for folder in ("a", "b"))
-    assert first == second
-    assert len(first) == 256 * 49 + 150 * 48 * SFREQ_HZ * 3
-
-
 @pytest.mark.parametrize("name, spoil", [
     ("TEMP", lambda x: x.pop("TEMP")), ("EXG", lambda x: x.update(EXG=x["EXG"][:7])),
     ("RSP", lambda x: x["RSP"].__setitem__(5, np.nan)), ("EDA", lambda x: x["EDA"].__setitem__(5, np.nan)),

@@ -115,26 +115,6 @@ def test_dropouts_of_the_truth_are_gaps_and_the_cap_is_never_lost(tmp_path: Path
     assert hits >= 2
 
 
-def test_three_visits_differ_in_gain_offset_rest_and_noise() -> None:
-    visits = [seed.make_visit(3, 5, number) for number in (1, 2, 3)]
-    again = seed.make_visit(3, 5, 2)
-    np.testing.assert_array_equal(again.gain, visits[1].gain)
-    assert again.day == visits[1].day
-    for first, second in pairwise(visits):
-        assert (first.gain != second.gain).all()
-        assert (first.offset_uv != second.offset_uv).all()
-        assert set(first.rest) == set(second.rest)
-        assert len(first.rest) == 40
-    person = make_person(3, "seed", 5, "additive")
-    course = seed.clip_latent(3, 5, visits[0], 1, 65.0, "additive")
-    params = SimulationParams(1, 1, 3)
-    eeg = seed.clip_eeg(person, visits[0], 1, course, params)
-    assert eeg.shape == (62, 13001)
-    np.testing.assert_allclose(np.median(eeg, axis=1), visits[0].offset_uv, atol=8.0)
-    other = seed.clip_eeg(person, visits[1], 1, course, params)
-    assert abs(np.corrcoef(eeg[40], other[40])[0, 1]) < 0.2
-
-
 def band_powers(root: Path, subject: str) -> tuple[np.ndarray, np.ndarray]:
     """Log power in four bands of the last 60 s of every clip, (visits, clips, 248), and the clips' labels."""
     rows, labels = [], []
