@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
-import pytest
 from report_folders import ATTAINABLE
 
 from himoe.core.params import ReportParams
@@ -15,11 +14,9 @@ from himoe.report.figures.chosen import (
     ceiling,
     expert_runs,
     largest_modality_set,
-    listed,
     own_modality_set,
     plain_runs,
     ranked,
-    spread,
     with_baselines,
 )
 from himoe.scoring.results import RunResult
@@ -83,13 +80,3 @@ def test_methods_are_ranked_networks_before_floors(deap: Material) -> None:
         assert scores == sorted(scores, reverse=True)
     assert ceiling(runs, "ccc_within") == ATTAINABLE["deap"]["ccc_within"]
     assert ceiling([], "ccc") is None
-
-
-def test_spread_names_seeds_only_where_there_are_several(deap: Material, dreamer: Material) -> None:
-    assert spread(deap[0].values()) == "folds and seeds"
-    assert spread(dreamer[0].values()) == "folds"
-
-
-@pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
-def test_names_are_listed_as_a_sentence_does(names: list[str], text: str) -> None:
-    assert listed(names) == text

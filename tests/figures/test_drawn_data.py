@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from report_folders import ATTAINABLE, RATES, SETTINGS, finish_reports, write_run
+from report_folders import ATTAINABLE, RATES
 
 from himoe.core.errors import InputError
 from himoe.core.params import ReportParams
@@ -21,7 +20,6 @@ from himoe.report.figures import draw
 from himoe.report.figures.costs import cost_points
 from himoe.report.figures.routing import shown_combinations
 from himoe.report.figures.trajectories import common_trials
-from himoe.report.palette import LOOKS
 from himoe.scoring.paper import paper_value
 from himoe.scoring.results import RunResult, load_results
 
@@ -179,20 +177,6 @@ def test_the_upright_bar_is_the_interval_over_people(deap: Material) -> None:
     assert "upright bar: Hi-MoE at r = 0, pooled, 95 % interval" in figure.get_suptitle().replace("\n", " ")
 
 
-def test_a_set_that_the_paper_lacks_has_no_published_panel(dreamer: Material) -> None:
-    assert len(drawn("figure3", dreamer).axes) == 1
-
-
-def test_methods_keep_their_colour_and_marker(deap: Material) -> None:
-    ax = drawn("figure3", deap).axes[0]
-    for run in deap[0].values():
-        method = run.metrics["method"]
-        if run.run == f"deap-{method}":
-            found = line(ax, run.named)
-            assert (to_hex(found.get_color()).upper(), found.get_marker()) == (LOOKS[method].colour,
-                                                                               LOOKS[method].marker)
-
-
 # --- figure 4 -----------------------------------------------------------------------------------------------------
 
 def test_routing_shows_weights_in_place(deap: Material) -> None:
@@ -282,13 +266,6 @@ def test_combinations_are_those_of_the_largest_complete_set(deap: Material) -> N
         assert np.abs(container.lines[0].get_xdata(orig=False) - np.arange(15)).max() < 0.5
 
 
-def test_an_incomplete_set_says_how_many_combinations_it_shows(deap: Material) -> None:
-    results, settings, cost = deap
-    large = {name: run for name, run in results.items() if not name.startswith("deap4")}
-    figure = drawn("combinations", (large, settings, cost))
-    assert "15 of 127 combinations" in figure.get_suptitle()
-
-
 def test_calibration_has_a_panel_a_method_and_a_line_a_dimension(deap: Material) -> None:
     axes = drawn("calibration", deap).axes
     assert len(axes) == 9  # none alone in a row
@@ -313,12 +290,6 @@ def test_reliability_curves_are_of_classification_runs(deap: Material) -> None:
     found = line(figure.axes[0], "Liking")
     np.testing.assert_allclose(found.get_ydata()[0], rows["y_true"].iloc[:len(rows) // 10].mean())
     assert np.max(found.get_ydata()) <= 1
-
-
-def test_more_than_two_classes_have_no_reliability_curve(tmp_path: Path) -> None:
-    write_run(tmp_path, "three", set="seed", task="classification", modalities="EEG", classes=3)
-    results, _, cost = finish_reports(tmp_path, ["three"])
-    assert draw("calibration_classes", results, ReportParams("seed", SETTINGS.baselines), cost) is None
 
 
 def test_training_curves_are_of_methods_with_epochs(deap: Material) -> None:
@@ -354,15 +325,6 @@ def test_cost_shows_methods_without_multiply_adds_by_seconds_alone(deap: Materia
     assert "not shown" not in figure.get_suptitle()
 
 
-def test_cost_says_how_many_were_neither_counted_nor_timed(deap: Material) -> None:
-    results, settings, cost = deap
-    networks = cost["multiply_adds"] > 0
-    figure = drawn("cost", (results, settings, cost.assign(
-        seconds_per_window=cost["seconds_per_window"].where(networks))))
-    assert "not shown: 4" in figure.get_suptitle().replace("\n", " ")
-    assert "right only" not in figure.get_suptitle()
-
-
 def test_cost_needs_its_columns_and_rows(deap: Material) -> None:
     results, settings, cost = deap
     with pytest.raises(InputError, match=r"cost\.csv: found no column parameters"):
@@ -380,18 +342,3 @@ def test_a_missing_file_is_named(deap: Material, tmp_path: Path) -> None:
     results = load_results(["deap-himoe"], tmp_path / "runs", *beside)
     with pytest.raises(InputError, match=r"deap-himoe.*routing\.csv"):
         draw("figure4a", results, settings, cost)
-
-
-def test_days_held_out_are_a_panel_of_their_own(days: Material) -> None:
-    figure = drawn("leak_audit", days)
-    headings = [ax.get_title(loc="left") for ax in figure.axes]
-    assert headings == ["Whole trials held out (trial)", "Days held out (session)",
-                        "Windows shuffled between folds (leaky)"]
-    bars = [patch.get_width() for patch in figure.axes[1].patches]
-    assert bars == [days[0][f"session-{method}"].metrics["ccc"] for method in ("himoe", "features_gbdt")]
-
-
-def test_the_face_is_one_of_the_modalities_drawn(face: Material) -> None:
-    shown = {text.get_text() for ax in drawn("figure4a", face).axes
-             for text in (*ax.get_xticklabels(), *ax.get_yticklabels())}
-    assert {"FACE", "EEG", "TEMP"} <= shown

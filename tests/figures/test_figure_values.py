@@ -8,7 +8,7 @@ import pytest
 from sklearn.calibration import calibration_curve as reference_curve
 
 from himoe.core.errors import InputError
-from himoe.report.figures.values import calibration_curve, combination_scores, float_of, loss_curves
+from himoe.report.figures.values import calibration_curve, combination_scores, loss_curves
 
 
 def test_calibration_of_classes_equals_scikit_learn() -> None:
@@ -74,12 +74,6 @@ def test_loss_curves_of_matched_rates_are_those_of_rate_zero() -> None:
     pd.testing.assert_frame_equal(loss_curves(both), loss_curves(history))
 
 
-def test_methods_fitted_in_one_step_have_no_curve() -> None:
-    history = make_history()
-    assert loss_curves(history[history["epoch"] == 0]).empty
-    assert loss_curves(history.iloc[:0]).empty
-
-
 def test_combination_scores_average_folds_and_seeds() -> None:
     rows = [("10", seed, fold, dimension, metric, 10 * seed + fold + (0.5 if dimension == "valence" else 0))
             for seed in range(2) for fold in range(3) for dimension in ("valence", "mean") for metric in ("ccc", "mae")]
@@ -91,8 +85,3 @@ def test_combination_scores_average_folds_and_seeds() -> None:
     assert scores.loc["10", "sd"] == pytest.approx(np.std(values, ddof=1))
     assert scores.loc["01", "mean"] == 0.25
     assert np.isnan(scores.loc["01", "sd"])
-
-
-def test_an_undefined_metric_is_nan() -> None:
-    assert np.isnan(float_of(None))
-    assert float_of(0.25) == 0.25

@@ -28,12 +28,6 @@ def test_every_method_keeps_the_contract(name: str) -> None:
     assert method.looks == (not name.startswith("mean"))
 
 
-def test_the_base_cannot_be_built() -> None:
-    for base in (Method, FittedMethod):
-        with pytest.raises(TypeError, match="abstract"):
-            base(None)
-
-
 @pytest.mark.parametrize("name", ["base", "floors", "resizable", "__init__", "HiMoE", ""])
 def test_helpers_are_no_methods(name: str) -> None:
     with pytest.raises(InputError, match=r"method: found .* expected one of bilstm, cafnet"):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from report_folders import ATTAINABLE, SETTINGS, write_run
 
@@ -14,7 +13,7 @@ from himoe.core.params import ReportParams
 from himoe.report import frames
 from himoe.report.summary import data_table
 from himoe.scoring.metrics import ccc
-from himoe.scoring.results import COST_COLUMNS, RunResult, load_results
+from himoe.scoring.results import RunResult, load_results
 
 FIGURE_SET = "EEG+PPS"  # that of Hi-MoE with the most methods
 
@@ -105,22 +104,6 @@ def test_at_most_so_many_trials_are_drawn_evenly_spaced(made: Any, monkeypatch: 
     assert list(dict.fromkeys(frame["trial"])) == [f"person {s}, trial {t}" for s, t in (every[0], middle, every[-1])]
 
 
-def test_the_trajectory_summary_is_the_mean_absolute_error(made: Any) -> None:
-    frame = frames.trajectory_frame(made.results, SETTINGS)
-    summary = frames.trajectory_summary(frame)
-    part = frame[(frame.trial == frame.trial.iloc[-1]) & (frame.dimension == "liking")]
-    error = sum(abs(p - t) for p, t in zip(part["himoe"], part["truth"], strict=True)) / len(part)
-    [row] = summary[(summary.trial == frame.trial.iloc[-1]) & (summary.dimension == "liking")].to_dict("records")
-    assert row["MAE Hi-MoE"] == pytest.approx(error)
-
-
-@pytest.mark.parametrize(("bits", "modalities", "label"), [
-    ("101", ("EEG", "ECG", "EDA"), "EEG+EDA"), ("111", ("EEG", "ECG", "EDA"), "all 3"),
-    ("1011", ("EEG", "ECG", "EDA", "RSP"), "all but ECG"), ("0100", ("EEG", "ECG", "EDA", "RSP"), "ECG")])
-def test_combinations_are_named(bits: str, modalities: tuple[str, ...], label: str) -> None:
-    assert frames.combination_label(bits, modalities) == label
-
-
 def test_combination_means(made: Any) -> None:
     run = run_of(made, method="himoe", modality_set="EEG+EOG+EMG+EDA")
     table = run.part("combinations")
@@ -196,13 +179,3 @@ def test_the_score_drawn_is_that_of_the_predictions(made: Any) -> None:
     assert [name.endswith("(floor)") for name in same["label"]] == [False] * 5 + [True] * 4
     for part in (same[:5], same[5:]):
         assert part["score"].is_monotonic_decreasing
-
-
-def test_no_runs_give_empty_frames() -> None:
-    nothing: dict[str, RunResult] = {}
-    for frame in (frames.score_frame(nothing, "regression"), frames.missing_frame(nothing),
-                  frames.trajectory_frame(nothing, SETTINGS), frames.routing_frame(nothing, SETTINGS),
-                  frames.combination_frame(nothing, SETTINGS), frames.calibration_frame(nothing, SETTINGS),
-                  frames.training_frame(nothing, SETTINGS), frames.leak_frame(nothing, SETTINGS),
-                  frames.cost_frame(nothing, pd.DataFrame(columns=list(COST_COLUMNS)), SETTINGS)):
-        assert frame.empty

@@ -82,14 +82,6 @@ def test_calibration_is_sklearn_by_seed_and_dimension(table: Build, frame: Frame
     assert 0 < row["ECE"] < 1
 
 
-def test_a_constant_has_no_line_but_an_error(table: Build) -> None:
-    row = next(row for row in table("calibration").rows if row[1] == "Training mean (floor)" and row[3] == "regression")
-    slope, error = row[5], row[8]
-    assert slope is not None
-    assert slope.mean is None  # type: ignore[union-attr]
-    assert error.mean > 0  # type: ignore[union-attr]
-
-
 def test_more_than_two_classes_have_no_calibration(tmp_path: Path) -> None:
     write_run(tmp_path, "two", task="classification")
     write_run(tmp_path, "three", task="classification", set="seed", modalities="EEG", classes=3)
