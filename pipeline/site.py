@@ -14,7 +14,7 @@ from typing import Any
 
 from himoe import PUBLIC
 
-START = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md")
+START = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "docs/examples/*.md")
 LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(([^)\s]+)\)")
 TARGET = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 ROLE = re.compile(r":(?:func|meth|class|mod|attr|data|exc):<code>([\w.]+)</code>")
