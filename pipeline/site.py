@@ -30,6 +30,7 @@ SEARCH_FROM_DISK = """if (location.protocol === "file:") {
 PAGES = {
     "prepare.loading": ("data", "Data", ""),
     "prepare.windowset": ("windows", "Windows and folds", ""),
+    "prepare.asynchrony": ("asynchrony", "Sensors out of step", ""),
     "training.estimators": ("methods", "Methods", "himoe.training.estimators.Estimator"),
     "training.fitted": ("fitted", "Fitted models", ""),
     "scoring.frames": ("scores", "Scores", ""),

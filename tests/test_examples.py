@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -47,4 +48,5 @@ def test_blocks_share_a_namespace_and_what_they_print_is_pasted(tmp_path: Path) 
     assert (tmp_path / "here").is_file()
     with pytest.raises(ZeroDivisionError) as caught:
         run_example("p.md", page.replace("a + 1", "a / 0"), tmp_path)
-    assert (caught.traceback[-1].path.name, caught.traceback[-1].lineno + 1) == ("p.md", 11)
+    where = traceback.extract_tb(caught.value.__traceback__)[-1]
+    assert (where.filename, where.lineno) == ("p.md", 11)
