@@ -43,7 +43,6 @@ COMPARISON_COLUMNS = ("family", "reference", "run", "metric", "missing_rate", "p
                       "low", "high", "p", "p_holm", "p_person", "p_corrected", "effect", "power", "verdict")
 COST_COLUMNS = ("method", "modality_set", "set", "parameters", "multiply_adds", "seconds_per_window", "variant",
                 "eeg_encoder", "seconds_per_step")
-TRAJECTORY_TRIALS = 3
 
 # What the front ends are called in print (model.eeg_encoder, model.signal_encoder).
 EEG_LABELS = {"eegnet": "EEGNet", "power": "log power of learned filters", "bands": "log band powers"}
@@ -249,30 +248,6 @@ def sweep_curve(sweep: pd.DataFrame, metric: str = "ccc", dimension: str = "mean
     by_mask = rows.groupby(["missing_rate", "mask_seed"])["value"].mean().groupby("missing_rate")
     undefined = rows["value"].isna().groupby(rows["missing_rate"]).sum()
     return pd.DataFrame({"mean": by_mask.mean(), "sd": by_mask.std(ddof=1), "undefined": undefined}).reset_index()
-
-
-def trajectories(result: RunResult) -> pd.DataFrame:
-    """Truth and prediction over time for a few test trials, with the range over seeds.
-
-    The trials are those whose labels move most within the trial (mean SD over dimensions; ties by name),
-    chosen without a look at the predictions; at most one per subject.
-
-    Returns
-    -------
-    DataFrame
-        subject, trial, window, time_s (the window's middle), dimension, y_true, y_pred (mean over seeds),
-        y_low, y_high (range over seeds).
-    """
-    frame = result.part("predictions")
-    moves = frame.groupby(["subject", "trial", "dimension"])["y_true"].std()
-    by_trial = moves.groupby(["subject", "trial"]).mean().round(9).reset_index()
-    ordered = by_trial.sort_values(["y_true", "subject", "trial"], ascending=[False, True, True])
-    chosen = ordered.drop_duplicates("subject").head(TRAJECTORY_TRIALS)[["subject", "trial"]]
-    keys = ["subject", "trial", "window", "start_s", "dimension"]
-    grouped = frame.merge(chosen, on=["subject", "trial"]).groupby(keys, as_index=False).agg(
-        y_true=("y_true", "mean"), y_low=("y_pred", "min"), y_high=("y_pred", "max"), y_pred=("y_pred", "mean"))
-    grouped["time_s"] = grouped["start_s"] + float(result.info["length_s"]) / 2
-    return grouped[["subject", "trial", "window", "time_s", "dimension", "y_true", "y_pred", "y_low", "y_high"]]
 
 
 def _variant_label(method: str, variant: str, info: Mapping[str, Any]) -> str:

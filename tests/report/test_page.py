@@ -70,7 +70,7 @@ def test_beside_real_data_every_cell_keeps_the_mark(made: Any) -> None:
     run = made.results["deap-himoe"]
     said = {"simulated": False, "data": "Clinic"}
     real = replace(run, metrics={**run.metrics, **said}, info={**run.info, **said})
-    results = {"clinic": real, "deap-mean": made.results["deap-mean"]}
+    results = {"deap-himoe": real, "deap-mean": made.results["deap-mean"]}
     page = build_page(results, made.comparisons.iloc[:0], {}, made.cost, SETTINGS, {})
     assert "<td>DEAP (simulated)</td>" in page or '<th scope="row">DEAP (simulated)</th>' in page
 
