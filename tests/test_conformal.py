@@ -7,11 +7,12 @@ import pytest
 from toysets import encode_tensors, make_config, make_data, make_store
 
 from himoe.prepare.masks import evaluation_draws
+from himoe.scoring.sweep import interval_scores
 from himoe.training.conformal import bounds, half_width, half_widths, level_of
-from himoe.training.evaluation import interval_scores
 from himoe.training.fit import fit_task
 from himoe.training.inference import masked_present
 from himoe.training.making import make_model
+from himoe.training.masked import half_widths_of
 from himoe.training.rundata import FoldTask
 
 
@@ -85,8 +86,12 @@ def test_coverage_is_counted_on_labelled_windows() -> None:
     present = masked_present(data, evaluation_draws(data.store.index, config.run.modalities, 3), 0.4)
     predicted, rows = encoded.predict(present), encoded.rows
     data.labels[rows[3], 1] = np.nan
+    listed = half_widths_of(data, rows, present, intervals)
+    assert listed is not None
+    widths = listed.reshape(predicted.shape)
     found = {(dimension, metric): value
-             for dimension, metric, value in interval_scores(data, rows, predicted, present, intervals)}
+             for dimension, metric, value in interval_scores(
+                 data.task.dimensions, data.labels[rows], predicted, widths, data.task.scale)}
     absent = (~present[rows]).sum(1)
     for d, name in enumerate(("valence", "arousal")):
         width = np.array(intervals[name])[absent]

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from himoe.cli.values import Commands, add_command, add_folder, count, path, seconds
-from himoe.scoring.frames import score as score_frame
-from himoe.scoring.tables import read_predictions, scores_text
 
 GOOD = 0
 DEMO = Path("himoe-demo")
@@ -72,7 +70,10 @@ def by_name(module: str, name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def score(options: argparse.Namespace) -> int:
-    """``himoe score``."""
+    """``himoe score``. SciPy's statistics take a second to load, which ``himoe --help`` should not wait for."""
+    from himoe.scoring.frames import score as score_frame
+    from himoe.scoring.tables import read_predictions, scores_text
+
     frame = read_predictions(options.predictions)
     classes = options.classes
     print(scores_text(score_frame(frame, options.by, "classification" if classes else None, classes)))

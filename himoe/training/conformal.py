@@ -24,6 +24,8 @@ from math import ceil
 
 import numpy as np
 
+from himoe.core.intervals import ends
+
 LEVEL = 0.9
 LOWEST = 0.8
 GRID = 2000  # values at which draws are counted; between them the half width is rounded up
@@ -88,5 +90,9 @@ def half_widths(residuals: Sequence[np.ndarray], absent: Sequence[np.ndarray], t
 def bounds(predicted: np.ndarray, absent: np.ndarray, widths: Sequence[float],
            scale: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Low and high end (n,) of the intervals about *predicted* (n,), inside the rating scale."""
-    width = np.asarray(widths)[np.minimum(absent, len(widths) - 1)]
-    return np.maximum(predicted - width, scale[0]), np.minimum(predicted + width, scale[1])
+    return ends(predicted, widths_of(absent, widths), scale)
+
+
+def widths_of(absent: np.ndarray, widths: Sequence[float]) -> np.ndarray:
+    """Half widths (n,) of windows that lack *absent* (n,) modalities."""
+    return np.asarray(widths)[np.minimum(absent, len(widths) - 1)]

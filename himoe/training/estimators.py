@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 
 from himoe.core.errors import bad_input
 from himoe.core.params import AlignmentParams, MissingParams, ModelParams, RunConfig, RunParams, TrainingParams
+from himoe.core.parsing import parse
 from himoe.core.recordings import MODALITIES, expand_modalities
 from himoe.models.batches import Task, codes, label_matrix
 from himoe.prepare.folds import validation_rows
@@ -30,6 +31,9 @@ from himoe.training.rundata import FoldTask, RunData, read_as_features
 # The project's own choice, found on simulated cohorts that are in no table (params.yaml: reference, profiles.embedded).
 MODEL = ModelParams(eeg_encoder="bands", signal_encoder="features", context="kernel")
 ALIGNMENT = AlignmentParams(weight=0.03)
+SCHEDULE = ("epochs", "batch_sequences", "sequence_length", "learning_rate", "patience", "missing", "missing_max",
+            "weight_decay", "warmup_steps", "ema", "device")
+P = TypeVar("P", ModelParams, AlignmentParams)
 
 
 class Estimator(BaseEstimator):
@@ -159,20 +163,25 @@ class Estimator(BaseEstimator):
         return self.model_
 
     def _model(self) -> ModelParams:
-        return replace(MODEL, **dict(self.model or {}))
+        return self._changed(MODEL, "model", self.model)
 
     def _alignment(self) -> AlignmentParams:
-        return replace(ALIGNMENT, **dict(self.alignment or {}))
+        return self._changed(ALIGNMENT, "alignment", self.alignment)
+
+    def _changed(self, usual: P, key: str, *changes: Mapping[str, Any] | None) -> P:
+        values = {name: getattr(usual, name) for name in usual.__dataclass_fields__}
+        for change in changes:
+            values |= {name: _plain(value) for name, value in (change or {}).items()}
+        return parse(type(usual), values, type(self).__name__, key)
 
     def _config(self, windows: Windows) -> RunConfig:
         there = [m for m in MODALITIES if m in windows.arrays]
         chosen = expand_modalities(self.modalities or "+".join([m for m in there if m != "FACE"] or there), there)
-        run = RunParams(windows.meta.set, "trial", self.method, chosen, self.task, normalise=self.normalise)
-        training = TrainingParams(
-            epochs=self.epochs, batch_sequences=self.batch_sequences, sequence_length=self.sequence_length,
-            learning_rate=self.learning_rate, patience=self.patience, seeds=(int(self.random_state),),
-            missing=self.missing, missing_max=self.missing_max, weight_decay=self.weight_decay,
-            warmup_steps=self.warmup_steps, ema=self.ema, device=self.device)
+        name = type(self).__name__
+        run = parse(RunParams, {"set": windows.meta.set, "protocol": "trial", "method": self.method,
+                                "modalities": chosen, "task": self.task, "normalise": self.normalise}, name)
+        training = parse(TrainingParams, {**{key: _plain(getattr(self, key)) for key in SCHEDULE},
+                                          "seeds": (int(self.random_state),)}, name)
         return RunConfig("fit", run, self._model(), self._alignment(), training, int(self.random_state),
                          MissingParams((0.0,), (0,)))
 
@@ -207,10 +216,10 @@ class HiMoE(Estimator):
     def _model(self) -> ModelParams:
         own = {"modality_experts": self.modality_experts, "emotion_experts": self.emotion_experts,
                "soft_routing": self.soft_routing}
-        return replace(MODEL, **{**own, **dict(self.model or {})})
+        return self._changed(MODEL, "model", own, self.model)
 
     def _alignment(self) -> AlignmentParams:
-        return replace(ALIGNMENT, **{"weight": self.alignment_weight, **dict(self.alignment or {})})
+        return self._changed(ALIGNMENT, "alignment", {"weight": self.alignment_weight}, self.alignment)
 
 
 class LateFusion(Estimator):
@@ -255,6 +264,30 @@ class Husformer(Estimator):
     method = "husformer"
 
 
+class MulT(Estimator):
+    """Directional cross-modal attention (Tsai et al. 2019)."""
+
+    method = "mult"
+
+
+class FuseMoE(Estimator):
+    """Time attention and a sparse mixture with a Laplace gate (Han et al. 2024)."""
+
+    method = "fusemoe"
+
+
+class FlexMoE(Estimator):
+    """A bank for what is missing, experts per combination of modalities (Yun et al. 2024)."""
+
+    method = "flex_moe"
+
+
+class MoMKE(Estimator):
+    """Modality experts that all see every modality, softly mixed (Xu et al. 2024)."""
+
+    method = "momke"
+
+
 class FeaturesGBDT(Estimator):
     """Gradient-boosted trees on features of windows."""
 
@@ -271,6 +304,11 @@ class Mean(Estimator):
     """The mean training label: the floor."""
 
     method = "mean"
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy, as a grid of a search gives it, as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def with_labels(windows: Windows, y: np.ndarray) -> Windows:

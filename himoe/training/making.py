@@ -61,7 +61,7 @@ def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
 
 def _form(entry: Mapping[str, Any], features: tuple[str, ...], chosen: Mapping[str, Any] | None) -> ModalityForm:
     return ModalityForm(tuple(entry["channels"]), int(entry["samples"]), float(entry["sfreq_hz"]), str(entry["unit"]),
-                        features, parse(FilterParams, chosen, "filter") if chosen else None)
+                        features, parse(FilterParams, chosen, "windows", "filters") if chosen else None)
 
 
 def digest(data: RunData, rows: np.ndarray) -> str:

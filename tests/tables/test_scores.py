@@ -96,15 +96,6 @@ def test_table4_is_in_percent_and_says_undefined(tmp_path: Path) -> None:
         "61.6 [50.0, 71.2]", "94.99", "50.0", "95.4", "71.0", "95.89", "undefined", "96.09", "—"]
 
 
-def test_table10_has_the_other_modality_sets(table: Build) -> None:
-    made = table("table10")
-    assert {row[2] for row in made.rows} == {"EEG+FACE", "EEG+EOG+EMG+EDA"}
-    assert line(made, "| DEAP | CAFNet † | EEG+FACE")[3] == "DEAP (simulated)"
-    assert line(made, "| DEAP | TACOFormer (2023) | EEG+FACE")[3] == "—"  # could be run
-    assert line(table("table10", list(plain_runs())), "| DEAP | CAFNet | EEG+FACE")[3] == "needs FACE"
-    assert {row[2] for row in table("table4").rows if row[0] == "DEAP"} == {"EEG+PPS"}
-
-
 @pytest.mark.parametrize(("name", "modalities"), [("table4", "EEG+PPS"), ("table10", "EEG")])
 def test_tables_of_high_and_low_leave_more_classes_out(tmp_path: Path, name: str, modalities: str) -> None:
     write_run(tmp_path, "two", task="classification", modalities=modalities)
@@ -168,11 +159,6 @@ def test_table6_has_the_papers_parts_and_says_that_modalities_differ(table: Buil
     assert made.notes[0] == f"Ours use {PPS} where the paper has EEG+PPS+FACE, which needs FACE."
     partly = table("table6", ["deap-himoe", "deap-no_alignment"])
     assert partly.rows[0][2:5] == ("EEG+PPS+FACE", "needs FACE", None)
-
-
-@pytest.mark.parametrize("name", ["table2", "table4", "table5", "table6", "table10"])
-def test_no_fitting_run_no_table(table: Build, reports: tuple, name: str) -> None:
-    assert build_table(name, {"deap-leaky": reports[0]["deap-leaky"]}, *reports[1:], SETTINGS) is None
 
 
 def test_impossible_results_are_named_ours_first(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from himoe.report.chosen import split_label
 from himoe.report.tables.against import AGAINST, against
 from himoe.report.tables.fronts import FRONT
 from himoe.report.tables.notes import table_notes
 from himoe.report.tables.rows import METRIC_LABELS, Inputs, attainable_rows, by_modalities, ours, run_label, set_label
-from himoe.report.tables.runs import split_label
 from himoe.report.tables.scores import tests_note
 from himoe.report.tables.table import Cell, Table
 from himoe.scoring.paper import METHOD_LABELS

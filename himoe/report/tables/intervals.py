@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from himoe.core.files import read_json
+from himoe.report.chosen import split_label
 from himoe.report.tables.notes import people_note
 from himoe.report.tables.rows import Inputs, number, run_label, set_label
-from himoe.report.tables.runs import split_label
 from himoe.report.tables.table import Cell, Ours, Table
 from himoe.scoring.results import RunResult, provenance, select, sweep_curve
 
