@@ -164,7 +164,7 @@ def test_modalities_on_request(root: Path) -> None:
     ((), {"ratings": "../ratings.csv"}, "below the folder"),
     ((), {"default_off": ["LUM"]}, "default_off"),
     (("modalities",), {"EGG": {}}, "modality: found 'EGG'"),
-    (("modalities", "EEG"), {"rate": 128}, "modalities: EEG: found the unknown key 'rate'"),
+    (("modalities", "EEG"), {"rate": 128}, "modalities.EEG: found the unknown key 'rate'"),
     (("modalities", "EEG"), {"sfreq_hz": None}, "EEG: found no key 'sfreq_hz'"),
     (("modalities", "EEG"), {"sfreq_hz": 0}, "above 0"),
     (("modalities", "EEG"), {"columns": "Fp1"}, "a list of names"),

@@ -107,7 +107,7 @@ def test_a_doubtful_clock_stops_check_and_pipeline_until_it_is_said(tmp_path: Pa
 
 
 @pytest.mark.parametrize("keys, message", [
-    ({"time_unit": "h"}, "time_unit: found 'h', expected one of 's' 'ms'"),
+    ({"time_unit": "h"}, "modalities.EDA.time_unit: found 'h', expected one of 's' 'ms'"),
     ({"time_origin": 5}, "time_origin: found 5"),
     ({"past_end": True}, "past_end: found True"), ({"decimal": ","}, "the comma both between fields"),
     ({"separator": "x"}, "separator: found 'x'"), ({"sfreq_hz": 10**400}, "sfreq_hz: found .*, expected a number"),
@@ -258,7 +258,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     ("title: [" + "1," * 30_000 + "]", "more than 5000 values"),
     ("title: " + "x" * 100_000, "bytes, expected at most"),
     ("title: " + "9" * 6000, "not YAML|found a value|no key"), ("title: 2020-13-45", "not YAML"),
-    ("name: a\nname: b\n", "the key 'name' twice"), ("? [a]\n: 1\n", "not YAML"), ("", "NoneType"),
+    ("name: a\nname: b\n", "the key 'name' twice"), ("? [a]\n: 1\n", "the unknown key"), ("", "NoneType"),
 ])
 def test_descriptions_are_bounded(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "dataset.yaml").write_text(text)

@@ -70,7 +70,7 @@ def test_beside_real_data_every_cell_keeps_the_mark(made: Any) -> None:
     run = made.results["deap-himoe"]
     said = {"simulated": False, "data": "Clinic"}
     real = replace(run, metrics={**run.metrics, **said}, info={**run.info, **said})
-    results = {"clinic": real, "deap-mean": made.results["deap-mean"]}
+    results = {"deap-himoe": real, "deap-mean": made.results["deap-mean"]}
     page = build_page(results, made.comparisons.iloc[:0], {}, made.cost, SETTINGS, {})
     assert "<td>DEAP (simulated)</td>" in page or '<th scope="row">DEAP (simulated)</th>' in page
 
@@ -184,7 +184,7 @@ def test_the_stage_writes_both_files_with_versions_and_digests(made: Any, tmp_pa
     finish_reports(tmp_path, ["deap-himoe", "deap-late_fusion"])
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "figure3.png").write_bytes(b"")
-    paths = [str(tmp_path / name) for name in ("runs", "metrics", "index.html", "README.md", "figures")]
+    paths = [str(tmp_path / name) for name in ("runs", "scores", "metrics", "index.html", "README.md", "figures")]
     stage.report(*paths)
     page, readme = ((tmp_path / name).read_text(encoding="utf-8") for name in ("index.html", "README.md"))
     assert sha256(tmp_path / "runs" / "deap-himoe" / "predictions.parquet") in page

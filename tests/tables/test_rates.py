@@ -21,7 +21,7 @@ HEADS = [f"r = {rate:.2f}" for rate in RATES]
 def test_our_numbers_are_numpy(table: Build, frame: Callable[[Table], pd.DataFrame], report_root: Path, name: str,
                                run: str) -> None:
     made = frame(table(name))
-    sweep = pd.read_csv(report_root / "runs" / run / "sweep.csv")
+    sweep = pd.read_csv(report_root / "scores" / run / "sweep.csv")
     sweep = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean")]
     row = made[made["Method"] == "Late Fusion (2017) †"].iloc[0]
     for rate in RATES:
@@ -49,7 +49,7 @@ def test_the_papers_lines_stand_beside_ours(table: Build, frame: Callable[[Table
 
 def test_undefined_scores_are_counted(tmp_path: Path) -> None:
     write_run(tmp_path, "a")
-    path = tmp_path / "runs" / "a" / "sweep.csv"
+    path = tmp_path / "scores" / "a" / "sweep.csv"
     sweep = pd.read_csv(path)
     chosen = (sweep["metric"] == "ccc") & (sweep["dimension"] == "mean") & (sweep["fold"] == 1)
     sweep.loc[chosen & (sweep["mask_seed"] == 2) & (sweep["missing_rate"] == 0.3), "value"] = np.nan

@@ -118,6 +118,26 @@ def test_table5_is_of_people_held_out(table: Build, frame: Frame, report_root: P
         assert (row[head], row[f"{head} low"]) == (expected[key], expected[f"{key}_low"])
 
 
+def test_tables_of_people_held_out_say_by_what_these_were_scaled(tmp_path: Path) -> None:
+    write_run(tmp_path, "own", protocol="loso")
+    write_run(tmp_path, "tacoformer", protocol="loso", method="tacoformer")
+    write_run(tmp_path, "everybody", protocol="loso", variant="training_scaled", normalise="training")
+    write_run(tmp_path, "known")
+    read = finish_reports(tmp_path, ["own", "tacoformer", "everybody", "known"])
+    own = "are scaled by the mean and SD of their own windows, so the tested windows (not their ratings) are used"
+    for name, rest in (("table5", "."), ("scores", "; in Hi-MoE scaled by everybody's statistics by the mean and SD of "
+                                         "everybody's training windows.")):
+        made = build_table(name, *read, SETTINGS)
+        assert made is not None
+        assert [note for note in made.notes if own + rest in note], made.notes
+    table2 = build_table("table2", *read, SETTINGS)
+    assert table2 is not None
+    assert not [note for note in table2.notes if "scaled" in note]  # nobody is held out in it
+    ablations = build_table("ablations", *read, SETTINGS)
+    assert ablations is not None
+    assert [row[5] for row in ablations.rows if "scaled" in str(row[2])] == ["normalise training"]
+
+
 def test_a_dimension_a_set_lacks_is_a_dash(tmp_path: Path) -> None:
     write_run(tmp_path, "d", set="dreamer", protocol="loso")
     made = build_table("table5", *finish_reports(tmp_path, ["d"]), SETTINGS)

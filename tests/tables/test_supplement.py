@@ -29,7 +29,7 @@ RATING: dict[str, Score] = {
 
 
 def test_rows_are_ordered_by_what_is_held_out_ratings_first(table: Build) -> None:
-    trial, session, loso = "trials held out", "days held out", "people held out"
+    trial, session, loso = "whole trials held out", "days held out", "people held out"
     assert [(row[0], row[1], row[2]) for row in table("seed").rows] == [
         (held_out, "classification, 3 classes", name) for held_out, name in (
             (trial, "Hi-MoE"), (trial, "TACOFormer (2023) †"), (trial, "Training mean (floor)"), (session, "Hi-MoE"),
@@ -65,7 +65,7 @@ def test_leaks_variants_and_shuffled_labels_stay_out(tmp_path: Path) -> None:
     read = finish_reports(tmp_path, list(runs))
     made = build_table("seed", *read, SETTINGS)
     assert made is not None
-    assert [row[0] for row in made.rows] == ["trials held out", "later trials held out", "clips held out"]
+    assert [row[0] for row in made.rows] == ["whole trials held out", "later trials held out", "clips held out"]
     assert any(note.startswith("Later trials held out: trained on the first part") for note in made.notes)
     assert np.isnan(read[0]["later"].metrics.get("accuracy_sd") or np.nan)  # one fold, one seed: no spread
     assert build_table("seed", {"leaky": read[0]["leaky"]}, *read[1:], SETTINGS) is None
