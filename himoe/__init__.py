@@ -17,6 +17,7 @@ PUBLIC = {
     "InputError": "core.errors", "Data": "prepare.loading", "load": "prepare.loading",
     "make_windows": "prepare.loading", "Windows": "prepare.windowset", "folds": "prepare.windowset",
     "score": "scoring.frames", "Fitted": "training.fitted", "load_model": "training.fitted",
+    "stream": "live.engine",
     **dict.fromkeys(("HiMoE", "LateFusion", "BiLSTM", "TACOFormer", "IANet", "MFSTRNN", "CAFNet", "Husformer",
                      "FeaturesGBDT", "FeaturesRidge", "Mean"), "training.estimators"),
 }

@@ -1,6 +1,7 @@
 # What type checkers know of the public names; himoe/__init__.py loads them when they are used.
 
 from himoe.core.errors import InputError as InputError
+from himoe.live.engine import stream as stream
 from himoe.prepare.loading import Data as Data
 from himoe.prepare.loading import load as load
 from himoe.prepare.loading import make_windows as make_windows
