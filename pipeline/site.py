@@ -32,6 +32,7 @@ PAGES = {
     "prepare.windowset": ("windows", "Windows and folds", ""),
     "training.estimators": ("methods", "Methods", "himoe.training.estimators.Estimator"),
     "training.fitted": ("fitted", "Fitted models", ""),
+    "live.engine": ("live", "Live predictions", ""),
     "scoring.frames": ("scores", "Scores", ""),
     "core.errors": ("errors", "Errors", ""),
 }

@@ -39,13 +39,15 @@ class Estimate:
 class Update:
     """What is said for one window: every step of the model.
 
-    ``predicted`` is by dimension, and empty where no sensor was there. ``events``: what happened since the last one.
-    ``latency_s``: from the arrival of the last sample to the prediction.
+    ``start_s`` counts from the part's first window, ``end_s`` is the window's end on the sensors' clock. ``predicted``
+    is by dimension, and empty where no sensor was there. ``events``: what happened since the last one. ``latency_s``:
+    from the arrival of the last sample to the prediction.
     """
 
     part: Part
     window: int
     start_s: float
+    length_s: float
     end_s: float
     predicted: Mapping[str, Estimate]
     sensors: Sequence[SensorLine]
@@ -91,6 +93,7 @@ class Engine:
         self.now_s: float | None = None
         self.clocked, self.judged, self.live = False, 0, {}
         self.known: dict[str, SensorInfo] = {}
+        self.states: dict[str, tuple[str, bool]] = {}
         self.refused.clear()
         for modality, info in (self.sensors if sensors is None else sensors).items():
             self.add(modality, info)
@@ -184,19 +187,33 @@ class Engine:
         start_s = end_s - self.form.length_s
         windows = {m: sensor.window(start_s) for m, sensor in self.live.items()}
         found = self.predictor.step(windows)
+        if found is not None and not np.isfinite(found[0]).all():
+            found = None
+            self._say("model", "no number for this window: left out")
         predicted = {} if found is None else {
             name: Estimate(*map(float, row)) for name, row in
             zip(self.form.dimensions, np.stack(found, axis=1), strict=True)}
         latency_s = time.perf_counter() - arrived
-        lines = [self.live[m].line(windows[m], end_s, self._waits(), self.form.min_completeness)
-                 if m in self.live else SensorLine(m, "absent", False, 0.0, np.inf, 0.0, "", self.refused.get(m, ""))
-                 for m in self.form.modalities]
+        lines = self._lines(windows, end_s)
         events, self.events = tuple(self.events), []
-        made = Update(self.part, self.number, start_s - (self.start_s or 0.0), end_s, predicted, lines, events,
-                      latency_s)
+        made = Update(self.part, self.number, start_s - (self.start_s or 0.0),
+                      self.form.length_s, end_s, predicted, lines, events, latency_s)
         self.number += 1
         self._judge_one()
         return made
+
+    def _lines(self, windows: Mapping[str, np.ndarray], end_s: float) -> list[SensorLine]:
+        """Every modality's line; a change of state is an event, too."""
+        lines = [self.live[m].line(windows[m], end_s, self._waits(), self.form.min_completeness)
+                 if m in self.live else SensorLine(m, "absent", False, 0.0, np.inf, 0.0, "", self.refused.get(m, ""))
+                 for m in self.form.modalities]
+        for line in lines:
+            before = self.states.get(line.modality)
+            if before is not None and before != (line.state, line.used):
+                self._say(line.modality, line.state if line.used or line.state == "absent" else
+                          f"{line.state}, {line.complete:.0%} of the window: not used")
+            self.states[line.modality] = (line.state, line.used)
+        return lines
 
     def _judge_one(self) -> None:
         """Look at one sensor's quality a step, in turn: it is not in the way of a prediction then."""
