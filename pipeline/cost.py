@@ -22,7 +22,7 @@ from himoe.scoring.results import COST_COLUMNS
 from himoe.training.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
 from himoe.training.rundata import read_as_features
 from pipeline.runs import read_method
-from pipeline.stage import main
+from pipeline.stage import PARAMS, main
 
 SEQUENCES = 32
 FRONT = "front_"
@@ -38,7 +38,7 @@ def cost(windows: str, features: str, settings: str, out: str) -> None:
         method, modality_set, data_set, variant = key
         folder = Path(windows) / data_set
         run, model, alignment = read_method(name, files[name], folder)
-        training = parse(TrainingParams, files[name]["training"], "training")
+        training = parse(TrainingParams, files[name]["training"], PARAMS, "training")
         meta, made = folder_meta(folder), folder_meta(Path(features) / data_set)
         as_features = read_as_features(run, model)
         spec = Spec({m: (made if m in as_features else meta).shape(m) for m in run.modalities},

@@ -20,7 +20,7 @@ from himoe.core.params import ReportParams, parse
 from himoe.report.figures import draw, save
 from himoe.scoring.results import load_comparisons, load_results, provenance
 from pipeline.overlay import read_study
-from pipeline.stage import main
+from pipeline.stage import PARAMS, main
 from pipeline.study import STUDIES, copy_code
 
 PLACE = Path("reports/demo")
@@ -60,7 +60,8 @@ def demo() -> None:
             started = time.monotonic()
             getattr(import_module(f"pipeline.{script}"), script)(*arguments)
             print(f"{time.monotonic() - started:5.1f} s  {said}", flush=True)
-        print(f"\n{outcome(list(params['runs']), root / PLACE, parse(ReportParams, params['report'], 'report'))}")
+        chosen = parse(ReportParams, params["report"], PARAMS, "report")
+        print(f"\n{outcome(list(params['runs']), root / PLACE, chosen)}")
     print(f"Predictions beside the ratings: {PLACE / PICTURE}.png. All files: {work}. Everything: make repro.")
 
 

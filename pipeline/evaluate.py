@@ -16,7 +16,7 @@ from himoe.scoring.results import load_results
 from himoe.scoring.statistics import compare
 from himoe.scoring.summary import run_metrics
 from himoe.scoring.sweep import write_run_scores
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 
 def evaluate(runs: str, lines: str, scores: str, metrics: str, comparisons: str) -> None:
@@ -26,7 +26,7 @@ def evaluate(runs: str, lines: str, scores: str, metrics: str, comparisons: str)
     (``.../runs``), and all comparisons into the table *comparisons*.
     """
     params = stage_params("evaluate")
-    bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
+    bootstrap = parse(BootstrapParams, params["bootstrap"], PARAMS, "bootstrap")
     names = list(read_json(Path(lines)))
     with atomic_path(Path(scores)) as scored, atomic_path(Path(metrics)) as folder:
         scored.mkdir(parents=True)

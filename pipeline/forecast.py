@@ -21,10 +21,11 @@ from typing import Any
 from himoe.core.errors import InputError
 from himoe.core.files import sha256
 from himoe.core.progress import duration_text
+from himoe.core.yaml_files import read_yaml
 from pipeline.lock_check import dvc_md5
 from pipeline.overlay import look_up
 from pipeline.seconds import Speed, expected, probe, read_seconds
-from pipeline.stage import fill, jobs, read_yaml
+from pipeline.stage import fill, jobs
 
 CACHE = Path(".dvc/cache/files/md5")
 SMALL = 2**20  # bytes of a file that is compared by content

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from himoe.core.yaml_files import read_yaml
 from pipeline.code import PACKAGES, code_lists
 from pipeline.overlay import look_up, read_study
-from pipeline.stage import read_yaml
 
 CODE = "code/"  # what the stage `code` writes; git does not keep it, so it is computed anew
 COMMITTED = ("metrics/", "reports/")  # outputs that git keeps

@@ -25,7 +25,7 @@ from himoe.training.rundata import FoldTask, RunData, run_tasks
 from himoe.training.running import describe, train_run, write_said
 from pipeline.evaluate import evaluate_run
 from pipeline.runs import inputs_of, load_data, run_config
-from pipeline.stage import SCRATCH, jobs, main, stage_params
+from pipeline.stage import PARAMS, SCRATCH, jobs, main, stage_params
 
 TRAINED = SCRATCH / "main"  # the last that was trained: another missing_rate does not train it again
 TODO = "train the run again"
@@ -38,7 +38,7 @@ def main_run(settings: str, others: str, runs: str, windows: str, features: str,
     *settings* is its file of settings, *others* the folder with those of the runs in the folder *runs*.
     """
     params = stage_params("main_run")
-    bootstrap = parse(BootstrapParams, params["bootstrap"], "bootstrap")
+    bootstrap = parse(BootstrapParams, params["bootstrap"], PARAMS, "bootstrap")
     config, least = run_config("main", Path(windows), Path(settings))
     data = load_data(config, least, windows, features, folds)
     tasks = run_tasks(config, data.folds)

@@ -28,15 +28,15 @@ from himoe.core.recordings import expand_modalities
 from himoe.prepare.folds import ROLES, content_digests, require_honest
 from himoe.prepare.windows import folder_meta
 from himoe.training.rundata import RunData, feature_modalities, load_run_data
-from pipeline.stage import SCRATCH
+from pipeline.stage import PARAMS, SCRATCH
 
 
 def run_config(name: str, windows: Path, settings: Path) -> tuple[RunConfig, dict[str, Any]]:
     """The configuration of a run on the shards in *windows*, and its file *settings* (stage ``settings``)."""
     values = read_json(settings)
     run, model, alignment = read_method(name, values, windows)
-    training = parse(TrainingParams, values["training"], "training")
-    missing = parse(MissingParams, values["missing"], "missing")
+    training = parse(TrainingParams, values["training"], PARAMS, "training")
+    missing = parse(MissingParams, values["missing"], PARAMS, "missing")
     config = RunConfig(name, run, model, alignment, training, values["seed"], missing, values["run"]["modalities"])
     return config, values
 
@@ -50,9 +50,9 @@ def read_method(name: str, values: Mapping[str, Any],
         raise bad_input(f"params.yaml: {where}.modalities", repr(chosen), "names joined by +, such as EEG+PPS",
                         "write it as one text")
     modalities = expand_modalities(chosen, folder_meta(windows).modalities)
-    run = parse(RunParams, {**values["run"], "modalities": list(modalities)}, where)
-    return (run, parse(ModelParams, values["model"], f"{where}.model"),
-            parse(AlignmentParams, values["alignment"], f"{where}.alignment"))
+    run = parse(RunParams, {**values["run"], "modalities": list(modalities)}, PARAMS, where)
+    return (run, parse(ModelParams, values["model"], PARAMS, f"{where}.model"),
+            parse(AlignmentParams, values["alignment"], PARAMS, f"{where}.alignment"))
 
 
 def inputs_of(config: RunConfig, windows: str, features: str, folds: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ def folder_digest(folder: Path, pattern: str) -> str:
 
 def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, features: str, folds: str) -> RunData:
     """Open the run's windows, or their features, and its fold table; refuse a fold table that leaks."""
-    settings = parse(WindowParams, params["windows"], "windows")
+    settings = parse(WindowParams, params["windows"], PARAMS, "windows")
     table = read_folds(Path(folds))
     data = load_run_data(config, Path(windows), Path(features), table, settings.min_completeness,
                          SCRATCH / "maps" / config.name)

@@ -14,7 +14,7 @@ from typing import Any
 from himoe.core.errors import bad_input
 from himoe.core.files import atomic_path, read_json, write_json
 from himoe.core.params import AlignmentParams, MissingParams, ModelParams, TrainingParams, WindowParams, parse
-from pipeline.stage import main, stage_params
+from pipeline.stage import PARAMS, main, stage_params
 
 Values = Mapping[str, Any]
 
@@ -28,8 +28,8 @@ def settings(runs: str, out: str, main_run: str = "") -> None:
                         "correct them")
     if type(params["seed"]) is not int:
         raise bad_input("params.yaml: seed", repr(params["seed"]), "a whole number", "correct it")
-    parse(MissingParams, params["missing"], "missing")
-    parse(WindowParams, params["windows"], "windows")
+    parse(MissingParams, params["missing"], PARAMS, "missing")
+    parse(WindowParams, params["windows"], PARAMS, "windows")
     check_models(reference, "reference.")
     check_models(params)
     own = resolve("main", params["main"], params, params)
@@ -46,7 +46,7 @@ def resolve(where: str, line: Values, base: Values, params: Values) -> dict[str,
     """All that decides the run whose *line* stands at *where*; *base* holds the model and alignment that it changes."""
     profile = params["profile"]
     training = dict(params["profiles"][profile]["training"])
-    parse(TrainingParams, training, f"profiles.{profile}.training")
+    parse(TrainingParams, training, PARAMS, f"profiles.{profile}.training")
     found = {key: {**base[key], **line.get(key, {})} for key in ("model", "alignment")}
     check_models(found, f"{where}.")
     return {"run": line, **found, "training": {**training, **({"seeds": line["seeds"]} if line.get("seeds") else {})},
@@ -55,8 +55,8 @@ def resolve(where: str, line: Values, base: Values, params: Values) -> dict[str,
 
 def check_models(values: Values, where: str = "") -> None:
     """Refuse a ``model`` or ``alignment`` that cannot be; *where* stands before their names."""
-    parse(ModelParams, values["model"], f"{where}model")
-    parse(AlignmentParams, values["alignment"], f"{where}alignment")
+    parse(ModelParams, values["model"], PARAMS, f"{where}model")
+    parse(AlignmentParams, values["alignment"], PARAMS, f"{where}alignment")
 
 
 def reference_of(params: Values) -> dict[str, Any]:

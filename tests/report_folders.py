@@ -30,6 +30,7 @@ RATES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 MASK_SEEDS = (0, 1, 2)
 CLOSED_FORM = ("features_ridge", "features_gbdt", "mean", "mean_subject", "mean_stimulus")
 EPOCHS = 8
+LEVELS = (0.9, 0.875, 0.8)  # that intervals of models of people held out aim at
 SUBJECTS, FOLDS, WINDOWS, TRIALS = 3, 4, 5, 6
 MODALITIES: dict[str, dict[str, tuple[str, ...]]] = {
     "deap": {"EEG+PPS": ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP"),
@@ -56,7 +57,7 @@ MODEL = {"emotion_experts": 8, "modality_experts": 4, "soft_routing": True, "res
          "signal_encoder": "cnn"}
 DEFAULTS: dict[str, Any] = {"set": "deap", "protocol": "trial", "task": "regression", "method": "himoe",
                             "modalities": "EEG+PPS", "variant": "", "model": {}, "alignment": {},
-                            "shuffle_labels": False, "classes": 2}
+                            "shuffle_labels": False, "classes": 2, "normalise": "person"}
 
 
 def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tuple[int, ...] = (0, 1),
@@ -81,6 +82,10 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     (folder / "metrics" / "runs").mkdir(parents=True, exist_ok=True)
     predictions.to_parquet(target / "predictions.parquet", index=False)
     make_missing(predictions, rng).to_parquet(target / "predictions_missing.parquet", index=False)
+    for place, seed in enumerate(seeds):  # what the tables read of its models
+        (target / f"fold-00_seed-{seed}").mkdir()
+        level = LEVELS[place] if run["protocol"] == "loso" else LEVELS[0]
+        _write_json(target / f"fold-00_seed-{seed}" / "config.json", {"level": level})
     tables = {"sweep": with_intervals(sweep, run), "history": make_history(run, predictions, rng),
               "search": make_search(run, seeds, rng),
               "combinations": make_combinations(name, run, info["modalities"], sweep, rng),
@@ -345,7 +350,7 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
     return {
         "run": name, "method": run["method"], "set": run["set"], "protocol": run["protocol"], "task": run["task"],
         "modalities": list(modalities), "modality_set": run["modalities"], "variant": run["variant"],
-        "shuffle_labels": run["shuffle_labels"], "model": MODEL | run["model"],
+        "shuffle_labels": run["shuffle_labels"], "normalise": run["normalise"], "model": MODEL | run["model"],
         "alignment": {"weight": 0.1} | run["alignment"],
         "training": {"epochs": EPOCHS, "batch_sequences": 16, "missing": missing, "seeds": list(seeds),
                      "search": {"trials": 3}},

@@ -49,9 +49,9 @@ def trained() -> Trained:
     return build
 
 
-def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0) -> Scored:
+def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0, fitted: RunData | None = None) -> Scored:
     """Every model of a run scored under ``MISSING``, joined."""
-    return toysets.score(config, data, models, rate, MISSING)
+    return toysets.score(config, data, models, rate, MISSING, fitted)
 
 
 def independent_ccc(y: np.ndarray, p: np.ndarray) -> float:
@@ -261,7 +261,8 @@ def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch
     for modality in modalities:
         present[:, ("EEG", "EDA").index(modality)] = True
     arrays = {m: a if m in modalities else np.full_like(a, np.nan) for m, a in data.store.arrays.items()}
-    assembler = replace(data, present=present, store=replace(data.store, arrays=arrays)).assembler(normaliser)
+    masked = replace(data, present=present, store=replace(data.store, arrays=arrays))
+    assembler = masked.assembler(normaliser, data.subject)
     predicted = np.full((len(data.store.index), 2), np.nan)
     for _, group in data.store.index.iloc[rows].groupby(["subject", "trial"]):
         trial = group.sort_values("window").index.to_numpy()
@@ -318,7 +319,7 @@ def test_a_fold_that_lacks_modalities_altogether(trained: Trained, lost: str) ->
     present = data.present.copy()
     present[np.ix_(data.store.index["subject"].isin(test), [True, lost == "all"])] = False
     some = replace(data, present=present)
-    result = score(config, some, models)
+    result = score(config, some, models, fitted=data)
     assert set(result.combinations["fold"]) == {0, 2, 3}
     tested = result.predictions[result.predictions["fold"] == task.fold]
     assert len(tested) == (0 if lost == "all" else 2 * 30)  # dimensions, windows of the one person

@@ -32,11 +32,11 @@ from pipeline_helpers import (
 import himoe
 from himoe.core.checksums import SUMS, write_sums
 from himoe.core.files import read_json
+from himoe.core.yaml_files import read_yaml
 from himoe.models.encoders.action_units import AU_NAMES
 from himoe.prepare.windows import read_shard
 from pipeline.code import code_lists
 from pipeline.lock_check import lock_problems
-from pipeline.stage import read_yaml
 
 PREPARED = {"code", "plan", "download@deap", "face@deap", "preprocess@deap", "window@deap", "features@deap",
             "split@deap", "quality", "settings"}

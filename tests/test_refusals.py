@@ -368,5 +368,5 @@ def test_a_fold_table_that_leaks_is_refused(tmp_path: Path) -> None:
 def test_a_params_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project")
     (project / "params.yaml").write_text("sets: [deap\n", encoding="utf-8")
-    refused(stage(project, "tables", "runs", "metrics", "reports/tables"), "params.yaml", "cannot be read")
+    refused(stage(project, "tables", "runs", "metrics", "reports/tables"), "params.yaml", "not YAML")
     nothing_left(project / "reports" / "tables")

@@ -21,11 +21,11 @@ from scipy.stats import linregress, pearsonr, wilcoxon
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, mean_absolute_error
 
 from himoe.core.params import ReportParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.report.outcome import BEGIN, readme_block, replace_block
 from himoe.report.tables import TABLES, build_table, to_csv
 from himoe.scoring.paper import METHOD_LABELS, SET_LABELS
 from himoe.scoring.results import load_comparisons, load_cost, load_results
-from pipeline.stage import read_yaml
 
 ATOL = 2e-6  # metrics files hold six decimals
 SAMPLE = 15  # runs whose predictions are read
@@ -139,8 +139,8 @@ def test_scores_stand_in_the_metrics_files(project: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "held_out", "heads"), [
-    ("table2", "trials held out", ("CCC", "Within-trial CCC", "PCC", "MAE")), ("table5", "people held out", ()),
-    ("table6", "trials held out", ("CCC", "Within-trial CCC", "PCC", "MAE"))])
+    ("table2", "whole trials held out", ("CCC", "Within-trial CCC", "PCC", "MAE")), ("table5", "people held out", ()),
+    ("table6", "whole trials held out", ("CCC", "Within-trial CCC", "PCC", "MAE"))])
 def test_tables_repeat_the_scores(project: Path, name: str, held_out: str, heads: tuple[str, ...]) -> None:
     scores = table(project, "scores")
     scores = scores[(scores["Held out"] == held_out) & (scores["Task"] == "regression")]
@@ -242,7 +242,7 @@ def test_calibration_is_a_regression_of_truth_on_prediction(project: Path) -> No
     for _, row in printed.iterrows():
         same = scores[(scores["Set"] == row["Set"]) & (scores["Method"] == row["Method"])
                       & (scores["Modalities"] == row["Modalities"]) & (scores["Task"] == row["Task"])
-                      & (scores["Held out"] == "trials held out")]
+                      & (scores["Held out"] == "whole trials held out")]
         if len(same) != 1 or method_of(row["Method"]).startswith("mean"):
             continue
         frame = predictions(project, same["Run"].iloc[0])

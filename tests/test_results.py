@@ -24,7 +24,6 @@ from himoe.scoring.results import (
     provenance,
     select,
     sweep_curve,
-    trajectories,
 )
 
 
@@ -224,28 +223,6 @@ def test_nothing_here_needs_torch_or_matplotlib() -> None:
             "print(sorted({'torch', 'matplotlib'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_trajectories_are_of_the_trials_that_move_most(tmp_path: Path) -> None:
-    write_run(tmp_path, "a", seeds=(3, 4, 5))
-    result = load(tmp_path, "a")["a"]
-    predictions = result.part("predictions")
-    made = trajectories(result)
-    one = predictions[predictions["seed"] == 3]
-    moves: dict[str, dict[str, float]] = {}
-    for (subject, trial), rows in one.groupby(["subject", "trial"]):
-        sds = [np.std(part["y_true"], ddof=1) for _, part in rows.groupby("dimension")]
-        moves.setdefault(subject, {})[trial] = float(np.mean(sds))
-    # Over seeds the same labels repeat, which scales every SD alike: the order is that of one seed.
-    assert {tuple(pair) for pair in made[["subject", "trial"]].to_numpy().tolist()} == {
-        (subject, max(trials, key=lambda trial: trials[trial])) for subject, trials in moves.items()}
-    row = made[(made["subject"] == "s02") & (made["window"] == 3) & (made["dimension"] == "liking")].iloc[0]
-    same = predictions[(predictions["subject"] == "s02") & (predictions["trial"] == row["trial"])
-                       & (predictions["window"] == 3) & (predictions["dimension"] == "liking")]
-    assert len(same) == 3
-    assert (row["time_s"], row["y_true"]) == (3 * 2.0 + 2.0, same["y_true"].iloc[0])
-    assert (row["y_low"], row["y_high"]) == (same["y_pred"].min(), same["y_pred"].max())
-    assert row["y_pred"] == pytest.approx(same["y_pred"].to_numpy().mean(), rel=1e-12)
 
 
 def test_figures_show_held_out_trials_where_there_are_any(tmp_path: Path) -> None:

@@ -43,7 +43,6 @@ COMPARISON_COLUMNS = ("family", "reference", "run", "metric", "missing_rate", "p
                       "low", "high", "p", "p_holm", "p_person", "p_corrected", "effect", "power", "verdict")
 COST_COLUMNS = ("method", "modality_set", "set", "parameters", "multiply_adds", "seconds_per_window", "variant",
                 "eeg_encoder", "seconds_per_step")
-TRAJECTORY_TRIALS = 3
 
 # What the front ends are called in print (model.eeg_encoder, model.signal_encoder).
 EEG_LABELS = {"eegnet": "EEGNet", "power": "log power of learned filters", "bands": "log band powers"}
@@ -53,7 +52,7 @@ VARIANT_LABELS = {
     "no_residual": "without residual experts", "no_code_norm": "without norm of codes",
     "default_codes": "with default codes of absent modalities", "unbounded": "with unbounded heads",
     "no_context": "without context in time", "person_map": "with a linear map for each known person",
-    "eegnet": "with EEGNet",
+    "eegnet": "with EEGNet", "training_scaled": "scaled by everybody's statistics",
 }
 
 # Text whose digits must not become numbers ("0110" is not 110).
@@ -177,7 +176,7 @@ def load_cost(metrics_dir: Path) -> pd.DataFrame:
     ``variant`` is empty but for EEG front ends that are compared (``front_*``); seconds per step stand in their rows
     and in those of the runs they vary.
     """
-    frame = _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro evaluate`", "the cost")
+    frame = _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro cost`", "the cost")
     return frame.assign(variant=frame["variant"].fillna("").astype(str))
 
 
@@ -249,30 +248,6 @@ def sweep_curve(sweep: pd.DataFrame, metric: str = "ccc", dimension: str = "mean
     by_mask = rows.groupby(["missing_rate", "mask_seed"])["value"].mean().groupby("missing_rate")
     undefined = rows["value"].isna().groupby(rows["missing_rate"]).sum()
     return pd.DataFrame({"mean": by_mask.mean(), "sd": by_mask.std(ddof=1), "undefined": undefined}).reset_index()
-
-
-def trajectories(result: RunResult) -> pd.DataFrame:
-    """Truth and prediction over time for a few test trials, with the range over seeds.
-
-    The trials are those whose labels move most within the trial (mean SD over dimensions; ties by name),
-    chosen without a look at the predictions; at most one per subject.
-
-    Returns
-    -------
-    DataFrame
-        subject, trial, window, time_s (the window's middle), dimension, y_true, y_pred (mean over seeds),
-        y_low, y_high (range over seeds).
-    """
-    frame = result.part("predictions")
-    moves = frame.groupby(["subject", "trial", "dimension"])["y_true"].std()
-    by_trial = moves.groupby(["subject", "trial"]).mean().round(9).reset_index()
-    ordered = by_trial.sort_values(["y_true", "subject", "trial"], ascending=[False, True, True])
-    chosen = ordered.drop_duplicates("subject").head(TRAJECTORY_TRIALS)[["subject", "trial"]]
-    keys = ["subject", "trial", "window", "start_s", "dimension"]
-    grouped = frame.merge(chosen, on=["subject", "trial"]).groupby(keys, as_index=False).agg(
-        y_true=("y_true", "mean"), y_low=("y_pred", "min"), y_high=("y_pred", "max"), y_pred=("y_pred", "mean"))
-    grouped["time_s"] = grouped["start_s"] + float(result.info["length_s"]) / 2
-    return grouped[["subject", "trial", "window", "time_s", "dimension", "y_true", "y_pred", "y_low", "y_high"]]
 
 
 def _variant_label(method: str, variant: str, info: Mapping[str, Any]) -> str:

@@ -87,6 +87,12 @@ class EncodedFold:
         """The windows (k', ...) of each batch's tensor (B, T, ...), padding left out."""
         return [_windows(part, place) for part, place in zip(parts, self.places, strict=True)]
 
+    def probabilities(self, outputs: list[Output]) -> np.ndarray:
+        """Of every class, (k, D, K), of :meth:`outputs`, padding left out."""
+        task = self.method.spec.task
+        parts = self.unpadded([torch.softmax(output.raw, -1) for output in outputs])
+        return np.concatenate([np.empty((0, len(task.dimensions), task.outputs)), *parts])
+
     def predict(self, kept: np.ndarray) -> np.ndarray:
         """Predictions (k, D) under a mask (n, M)."""
         return self.flatten(self.outputs(kept))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from himoe.core.checksums import whole, write_sums
 from himoe.core.files import atomic_path, write_csv, write_json
 from himoe.core.params import RunConfig
 from himoe.core.progress import count_text, note, progress
-from himoe.core.workers import map_forked
+from himoe.core.workers import cluster, map_forked, map_fresh
 from himoe.models.methods import build_method
 from himoe.models.methods.base import count_parameters
 from himoe.prepare.facts import attainable_of
@@ -142,30 +141,17 @@ Group = tuple[list[FoldTask], list[Path]]
 def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: int) -> Iterator[None]:
     """Complete groups of tasks, in worker processes where that helps; yields once per finished group.
 
-    Forked workers share the windows in memory. CUDA cannot be forked and a cluster has no common memory:
-    there joblib starts fresh processes (``DASK_SCHEDULER_ADDRESS`` names a Dask scheduler).
+    Forked workers share the windows in memory; on GPUs and on a cluster there are fresh ones, one per GPU.
     """
-    if os.environ.get("DASK_SCHEDULER_ADDRESS") or choose_device(config.training.device).type == "cuda":
-        yield from _distributed(config, data, waiting)
+    if cluster() or choose_device(config.training.device).type == "cuda":
+        tasks = [(config, data, *group) for group in waiting]
+        yield from map_fresh(complete_tasks, tasks, max(1, torch.cuda.device_count()))
     else:
         yield from map_forked(_complete, (config, data), waiting, jobs)
 
 
 def _complete(shared: tuple[RunConfig, RunData], group: Group) -> None:
     complete_tasks(*shared, *group)
-
-
-def _distributed(config: RunConfig, data: RunData, waiting: Sequence[Group]) -> Iterator[None]:
-    """Fresh processes by joblib: one per GPU here, or a Dask cluster's workers (which must see the same files)."""
-    from joblib import Parallel, delayed, parallel_config
-
-    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
-    if address:
-        from dask.distributed import Client
-
-        Client(address)
-    with parallel_config("dask" if address else "loky", n_jobs=-1 if address else max(1, torch.cuda.device_count())):
-        yield from Parallel()(delayed(complete_tasks)(config, data, *group) for group in waiting)
 
 
 def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
@@ -175,7 +161,8 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
     return {
         "run": config.name, "method": config.run.method, "set": config.run.set, "protocol": config.run.protocol,
         "task": config.run.task, "modalities": list(config.run.modalities), "modality_set": config.modality_set,
-        "variant": config.run.variant, "shuffle_labels": config.run.shuffle_labels, "model": asdict(config.model),
+        "variant": config.run.variant, "shuffle_labels": config.run.shuffle_labels,
+        "normalise": config.run.normalise, "model": asdict(config.model),
         "alignment": asdict(config.alignment), "training": asdict(config.training),
         "source": provenance["source"], "simulated": provenance["simulated"], "data": provenance["label"],
         "label_source": meta.label_source, "dimensions": list(meta.dimensions), "scale": list(meta.scale),
