@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from toysets import file_bytes, make_store
 import himoe
 from himoe.cli import main, parser
 from himoe.cli.modelling import COMMANDS as MODEL_COMMANDS
-from himoe.commands.fitting import choose_protocol, estimator_of, fit_and_score
+from himoe.commands.fitting import choose_protocol, estimator_of, fit_and_score, said_of_intervals
 from himoe.commands.picture import typical_trial
 from himoe.commands.validating import validation_share, with_roles
 from himoe.prepare.windowset import Windows
@@ -172,6 +173,18 @@ def test_explain_writes_a_row_for_each_window_and_sensor(model: Path, recordings
     moved = frame["change_arousal"].abs().groupby(frame["modality"]).mean()
     assert moved["EDA"] > 3 * moved["TEMP"]
     assert [line.split()[0] for line in out.splitlines()[-2:]] == ["EDA", "TEMP"]
+
+
+@pytest.mark.parametrize(("level", "widths", "inside", "said"), [
+    (0.9, (1.0, 2.0), 0.85, []), (0.9, (1.0, 2.0), 0.43, ["only 43 %"]), (0.8, (1.0, 2.0), 0.71, ["aim at 80 %"]),
+    (0.9, (1.0, np.inf), 1.0, ["whole scale"]), (0.875, (1.0, 2.0), 0.5, ["aim at 88 %", "only 50 %"])])
+def test_fit_says_what_intervals_cannot_promise(model: Path, level: float, widths: tuple[float, ...], inside: float,
+                                                said: list[str]) -> None:
+    form = replace(himoe.load_model(model).description, level=level, intervals={"arousal": widths})
+    scores = pd.DataFrame({"dimension": ["arousal", "mean"], "metric": "coverage", "value": [0.0, inside]})
+    lines = [line for line in said_of_intervals(form, scores) if line]
+    assert len(lines) == len(said)
+    assert all(part in line for part, line in zip(said, lines, strict=True))
 
 
 def test_classes_are_fitted_predicted_and_scored(recordings: Path, tmp_path: Path,
