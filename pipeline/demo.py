@@ -40,7 +40,8 @@ STEPS = (
     ("folds, whole trials held out", "split", (SET, WINDOWS, FOLDS, f"settings/protocols/{SET}.txt")),
     ("settings", "settings", ("settings/lines.json", "settings/runs")),
 )
-LAST = ("scores and tests", "evaluate", ("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv"))
+LAST = ("scores and tests", "evaluate", ("runs", "settings/lines.json", "scores", "metrics/runs",
+                                         "metrics/comparisons.csv"))
 
 
 def demo() -> None:
@@ -77,7 +78,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 def outcome(names: list[str], place: Path, settings: ReportParams) -> str:
     """Draw the picture into the folder *place*; the scores of the runs *names* as text."""
-    results = load_results(names, Path("runs"), Path("metrics"))
+    results = load_results(names, Path("runs"), Path("scores"), Path("metrics"))
     figure = draw(PICTURE, results, settings, pd.DataFrame())
     if figure is not None:
         save(figure, place / PICTURE)

@@ -55,7 +55,7 @@ def read_stages() -> list[Stage]:
     params, found = read_yaml(Path("params.yaml")), []
     for name, body in read_yaml(Path("dvc.yaml"))["stages"].items():
         if "foreach" not in body:
-            found.append(_stage(name, body, params, params["main"]["method"] if name == "train_main" else ""))
+            found.append(_stage(name, body, params, ""))
             continue
         for key, item in look_up(params, body["foreach"].strip("${}")).items():
             method = item.get("method", "") if isinstance(item, Mapping) else ""

@@ -92,7 +92,7 @@ def table(taken: Mapping[str, float], params: Mapping[str, Any], stages: Iterabl
         if name not in taken:
             raise bad_input(TAKEN, f"no seconds of {name}", "all stages", "run `make clean` and `make repro` first")
         kind, _, item = name.partition("@")
-        run = params["main"] if kind == "train_main" else params["runs"][item] if kind == "train" else {}
+        run = params["runs"][item] if kind == "train" else {}
         found[name] = {"seconds": taken[name], "method": run.get("method", "")}
     return found
 

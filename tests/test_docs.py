@@ -14,7 +14,7 @@ import pytest
 from himoe.core.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAME = re.compile(r"(?<![\w/.])((?:himoe|pipeline)(?:\.[A-Za-z_]\w*)+)")

@@ -14,7 +14,7 @@ import dvc.api
 import numpy as np
 import pytest
 from dvc.repo import Repo
-from pipeline_helpers import ROOT, tiny_params, workbench
+from pipeline_helpers import ROOT, workbench
 from ruamel.yaml import YAML, cyaml
 from toysets import file_bytes, make_store, write_store
 
@@ -119,7 +119,7 @@ def test_every_stage_of_the_project_gets_what_dvc_gives(project: Path) -> None:
             kinds.add(stage.addressing.partition("@")[0])
     assert len(names) > 60
     assert kinds == set(read_yaml(ROOT / "dvc.yaml")["stages"])
-    for name in ("train_main", "train@deap-no_residual", "evaluate", "settings", "face@seed", "preprocess@deap"):
+    for name in ("main_run", "train@deap-no_residual", "evaluate", "settings", "face@seed", "preprocess@deap"):
         assert stage_params(name) == dvc.api.params_show(stages=name)
 
 
@@ -187,45 +187,32 @@ def enter(project: Path, monkeypatch: pytest.MonkeyPatch, change: Any = None) ->
     return project
 
 
-def test_settings_are_the_shared_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    enter(tmp_path / "project", monkeypatch)
-    settings("lines.json", "settings/runs")
-    params = tiny_params()
-    training = {"training": params["profiles"]["embedded"]["training"]}
-    assert sorted(path.stem for path in Path("settings/runs").iterdir()) == sorted(params["runs"])
-    for name, line in params["runs"].items():
-        assert read_json(Path(f"settings/runs/{name}.json")) == {
-            **{key: params[key] for key in ("profile", "seed", "reference", "missing", "windows")},
-            "profiles": {"embedded": training}, "runs": {name: line}}
-
-
-def test_a_profile_may_change_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def change(params: dict[str, Any]) -> None:
-        params["profiles"]["embedded"]["model"] = {"eeg_encoder": "power"}
-
-    enter(tmp_path / "project", monkeypatch, change)
-    settings("lines.json", "runs")
-    found = read_json(Path("runs/deap-himoe.json"))["reference"]
-    assert found == {**tiny_params()["reference"], "model": {**tiny_params()["reference"]["model"],
-                                                             "eeg_encoder": "power"}}
-
-
-def test_a_run_follows_the_settings_and_its_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a run that the stage declares alone, all else comes from the file; ``main`` reads its own parameters."""
+def test_settings_are_all_that_decides_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The profile may change the model of the tables' runs, and a line its own; ``main`` follows the blocks on top."""
     def change(params: dict[str, Any]) -> None:
         params["reference"]["model"].update(features=24, face_units=5)
+        params["profiles"]["embedded"]["model"] = {"eeg_encoder": "power"}
         params["model"].update(features=40)
         params["runs"]["deap-himoe"].update(variant="small", model={"emotion_experts": 3}, seeds=[4, 6])
 
     project = enter(tmp_path / "project", monkeypatch, change)
+    params = read_yaml(Path("params.yaml"))
+    settings("lines.json", "settings/runs", "settings/main.json")
+    shared = {**{key: params[key] for key in ("seed", "missing", "windows", "alignment")},
+              "training": params["profiles"]["embedded"]["training"]}
+    tables = {**params["reference"]["model"], "eeg_encoder": "power"}
+    found = {path.stem: read_json(path) for path in Path("settings/runs").iterdir()}
+    assert set(found) == set(params["runs"])
+    assert found["deap-mean"] == {**shared, "run": params["runs"]["deap-mean"], "model": tables}
+    assert found["deap-himoe"] == {**shared, "run": params["runs"]["deap-himoe"],
+                                   "model": {**tables, "emotion_experts": 3},
+                                   "training": {**shared["training"], "seeds": [4, 6]}}
+    assert read_json(Path("settings/main.json")) == {**shared, "run": params["main"], "model": params["model"]}
     write_store(project / "windows", make_store(1, 2))
-    settings("lines.json", "settings")
-    config, params = run_config("train@deap-himoe", "deap-himoe", Path("windows"), Path("settings/deap-himoe.json"))
+    config, values = run_config("deap-himoe", Path("windows"), Path("settings/runs/deap-himoe.json"))
     assert (config.model.features, config.model.face_units, config.model.emotion_experts) == (24, 5, 3)
     assert (config.training.epochs, config.training.seeds, config.missing.rates) == (1, (4, 6), (0.0, 0.4))
-    assert params["windows"] == tiny_params()["windows"]
-    main_config, _ = run_config("train_main", "main", Path("windows"))
-    assert (main_config.model.features, main_config.model.emotion_experts) == (40, 8)
+    assert (values, config.modality_set) == (found["deap-himoe"], "EEG+EDA")
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -236,6 +223,8 @@ def test_a_run_follows_the_settings_and_its_own_line(tmp_path: Path, monkeypatch
     (lambda p: p["windows"].update(step_s=5.0), ("windows.step_s", "5.0", "length_s")),
     (lambda p: p["reference"]["model"].update(depth=3), ("reference.model", "'depth'", "eeg_depth")),
     (lambda p: p["reference"]["model"].update(face_adjacency="friends"), ("face_adjacency", "'friends'", "emfacs")),
+    (lambda p: p["model"].update(dropout=1.5), ("params.yaml: model.dropout", "1.5")),
+    (lambda p: p["runs"]["deap-mean"].update(variant="x", model={"width": 3}), ("runs.deap-mean.model", "'width'")),
     (lambda p: p["reference"]["alignment"].update(temperature=0.0), ("alignment.temperature", "0.0", "above 0")),
     (lambda p: p.pop("missing"), ("params.yaml", "'missing'")),
     (lambda p: p["reference"].pop("model"), ("params.yaml: reference", "['alignment']", "model and alignment")),

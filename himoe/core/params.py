@@ -20,10 +20,12 @@ Protocol = Literal["trial", "session", "loso", "stimulus", "sequential", "leaky"
 Similarity = Literal["scaled_dot", "cosine"]
 Adjacency = Literal["emfacs", "facs_1978", "learned"]
 World = Literal["additive", "physiological"]
+Normalise = Literal["person", "training"]
 TASKS: tuple[str, ...] = get_args(TaskName)
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 SIMILARITIES: tuple[str, ...] = get_args(Similarity)
 FACE_ADJACENCIES: tuple[str, ...] = get_args(Adjacency)
+NORMALISE: tuple[str, ...] = get_args(Normalise)
 EEG_ENCODERS = ("eegnet", "power", "bands")
 BRAINDECODE = "braindecode:"  # and a name: that model of the package as the front end of EEG
 
@@ -287,7 +289,8 @@ class RunParams:
 
     ``model``, ``alignment`` override single keys of the reference values, ``seeds`` the profile's seeds, and
     ``variant`` names what that changes (``seeds`` for more seeds alone); ``shuffle_labels`` permutes labels between
-    trials (leak audit).
+    trials (leak audit). ``normalise``: ``person`` = everybody is scaled by own windows (of training; people not seen
+    there by the tested ones, without their labels), ``training`` = by the training windows of everybody.
     """
 
     set: str
@@ -300,12 +303,13 @@ class RunParams:
     alignment: dict = field(default_factory=dict)
     shuffle_labels: bool = False
     seeds: tuple[int, ...] = ()
+    normalise: Normalise = "person"
 
     def __post_init__(self) -> None:
+        changed = bool(self.model or self.alignment or self.seeds or self.normalise != NORMALISE[0])
         check(bool(self.variant) or not (self.model or self.alignment), "variant", self.variant,
               "a name where model or alignment is overridden")
-        check(not self.variant or bool(self.model or self.alignment or self.seeds), "variant", self.variant,
-              "no name where nothing is overridden")
+        check(not self.variant or changed, "variant", self.variant, "no name where nothing is overridden")
         _check_modalities(self.modalities)
 
 

@@ -34,19 +34,24 @@ class SensorTiming:
     ----------
     lag_s : float
         Its samples are stamped so many seconds after the body made them (below 0: before).
-    person_sd_s, jitter_sd_s : float
-        SD of a further lag per person and per trial, from a normal distribution.
+    person_sd_s : float
+        SD of a further lag per person, from a normal distribution.
+    jitter_sd_s : float
+        SD of a further lag per trial, likewise.
     drift_ppm : float
         Its clock gains so many microseconds per second from the trial's start on: the lag grows.
-    every_s, phase_s : float
-        It gives a window every so many seconds, the first at ``phase_s``; the grid sees the newest one that has begun.
-        0 = with the grid.
+    every_s : float
+        It gives a window every so many seconds; the grid sees the newest one that has begun. 0 = with the grid.
+    phase_s : float
+        When the first of these windows begins.
     arrives_s : float
         The newest so many seconds have not arrived yet.
     starts_s : float
         It is absent for so many seconds at a trial's start.
-    lost, burst_s : float
-        Share of windows that are lost, in stretches of geometric length whose mean is ``burst_s`` (at least one step).
+    lost : float
+        Share of windows that are lost, in stretches of geometric length.
+    burst_s : float
+        Mean length of such a stretch (at least one step).
     """
 
     lag_s: float = 0.0

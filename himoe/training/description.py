@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from himoe import __version__
 from himoe.core.errors import bad_input
 from himoe.core.files import read_json
-from himoe.core.params import TASKS, AlignmentParams, Count, FilterParams, ModelParams, Positive
+from himoe.core.params import NORMALISE, TASKS, AlignmentParams, Count, FilterParams, ModelParams, Positive
 from himoe.core.parsing import check, checked, parse
 from himoe.core.recordings import MODALITIES
 from himoe.models.batches import ModalityShape, Task
@@ -23,7 +23,6 @@ from himoe.training.calibration import Calibration
 
 FORMAT = 1
 CONFIG = "config.json"
-NORMALISE = ("person", "training")
 
 
 class Endless:

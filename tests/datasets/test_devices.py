@@ -158,11 +158,6 @@ def test_brainvision_in_the_files_own_unit_with_markers_and_start(tmp_path: Path
     assert file.breaks_s == ()
 
 
-def test_brainvision_that_was_paused_has_a_break(tmp_path: Path) -> None:
-    path = write_brainvision(tmp_path / "a.vhdr", eeg(1, 500), ["Cz"], 250, marks=[("New Segment", "", 200)])
-    assert open_device(path, "brainvision").breaks_s == (0.8,)
-
-
 def test_brainvision_may_not_point_elsewhere(tmp_path: Path) -> None:
     path = write_brainvision(tmp_path / "a.vhdr", eeg(1, 500), ["Cz"], 250)
     path.write_text(path.read_text(encoding="utf-8").replace("DataFile=a.eeg", "DataFile=../../etc/passwd"))

@@ -31,7 +31,7 @@ def score(frame: pd.DataFrame, metric: str) -> float:
 
 def load(folder: Path) -> dict[str, RunResult]:
     return load_results([path.stem for path in sorted((folder / "metrics" / "runs").iterdir())],
-                        folder / "runs", folder / "metrics")
+                        folder / "runs", folder / "scores", folder / "metrics")
 
 
 # --- one pair -----------------------------------------------------------------------------------------------------
