@@ -49,9 +49,9 @@ def trained() -> Trained:
     return build
 
 
-def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0) -> Scored:
+def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0, fitted: RunData | None = None) -> Scored:
     """Every model of a run scored under ``MISSING``, joined."""
-    return toysets.score(config, data, models, rate, MISSING)
+    return toysets.score(config, data, models, rate, MISSING, fitted)
 
 
 def independent_ccc(y: np.ndarray, p: np.ndarray) -> float:
@@ -319,7 +319,7 @@ def test_a_fold_that_lacks_modalities_altogether(trained: Trained, lost: str) ->
     present = data.present.copy()
     present[np.ix_(data.store.index["subject"].isin(test), [True, lost == "all"])] = False
     some = replace(data, present=present)
-    result = score(config, some, models)
+    result = score(config, some, models, fitted=data)
     assert set(result.combinations["fold"]) == {0, 2, 3}
     tested = result.predictions[result.predictions["fold"] == task.fold]
     assert len(tested) == (0 if lost == "all" else 2 * 30)  # dimensions, windows of the one person

@@ -115,6 +115,12 @@ def test_a_set_of_other_files_runs_all_that_reads_it(project: Path) -> None:
     assert due() == everything - {"code", "settings"}  # plan declares the sets
 
 
+def test_a_metric_s_code_trains_nothing(project: Path) -> None:
+    with Path("himoe/scoring/metrics.py").open("a", encoding="utf-8") as stream:
+        stream.write("# changed\n")
+    assert due() == {"code", "quality", *AFTER_TRAINING} - {"cost"}  # the page on quality prints tables
+
+
 def test_a_method_s_code_trains_its_runs(project: Path) -> None:
     with Path("himoe/models/methods/mean.py").open("a", encoding="utf-8") as stream:
         stream.write("# changed\n")

@@ -30,8 +30,8 @@ from pipeline.code import PACKAGES, WITH_ONE_METHOD, code_lists, import_closure
 from pipeline.stage import fill
 
 # A room imports from rooms to its left, or from itself.
-ROOMS = ("core", "datasets", "simulate", "prepare", "models", "scoring", "training", "report", "inspection", "commands",
-         "cli")
+ROOMS = ("core", "datasets", "simulate", "prepare", "models", "scoring", "training", "live", "report", "inspection",
+         "commands", "cli")
 # What reads results and writes tables, figures and pages starts without torch.
 WITHOUT_TORCH = ("core", "datasets", "simulate", "scoring", "report", "inspection", "cli")
 SCRIPTS_WITHOUT_TORCH = ("code", "plan", "settings", "preprocess", "window", "features", "split", "evaluate", "quality",

@@ -119,10 +119,11 @@ def model_of(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[
     return from_tensors(describe(config, data, task), tensors, f"run {config.name}")
 
 
-def encode_tensors(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor]
-                   ) -> EncodedFold:
-    """A task's test windows, encoded by the model of its tensors."""
-    return encode_fold(model_of(config, data, task, tensors), data, task)
+def encode_tensors(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor],
+                   fitted: RunData | None = None) -> EncodedFold:
+    """A task's test windows, encoded by the model of its tensors; *fitted* are the data it was fitted on, None = these.
+    """
+    return encode_fold(model_of(config, fitted or data, task, tensors), data, task)
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ class Scored(Said):
 
 
 def score(config: RunConfig, data: RunData, models: Mapping[FoldTask, Mapping[str, torch.Tensor]], rate: float = 0.0,
-          missing: MissingParams | None = None) -> Scored:
-    """Every model of a run asked and scored, joined; *missing* = those of the configuration."""
-    said = join(predict_task(config, data, task, encode_tensors(config, data, task, tensors),
+          missing: MissingParams | None = None, fitted: RunData | None = None) -> Scored:
+    """Every model of a run asked and scored, joined; *missing* = those of the configuration; *fitted* as above."""
+    said = join(predict_task(config, data, task, encode_tensors(config, data, task, tensors, fitted),
                              missing or config.missing, rate) for task, tensors in models.items())
     return Scored(**vars(said), **dict(zip(("sweep", "combinations"), score_run(
         describe_run(config, data), said.tested, said.masked), strict=True)))
