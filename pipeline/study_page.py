@@ -14,6 +14,7 @@ from himoe.core.recordings import DIMENSIONS
 from himoe.report.chosen import HELD_OUT
 from himoe.report.figures import draw, save
 from himoe.scoring.results import RunResult, load_results, provenance
+from pipeline.stage import PARAMS
 from pipeline.unrated import write_unrated
 
 PICTURE, FILE = "figure2", "predictions"  # predictions beside ratings, and how it is called here
@@ -21,8 +22,8 @@ PICTURE, FILE = "figure2", "predictions"  # predictions beside ratings, and how 
 
 def write_page(work: Path, target: Path, params: Mapping[str, Any]) -> str:
     """Write README.md and its picture into *target*, from the working copy *work*; the scores as text."""
-    results = load_results(list(params["runs"]), work / "runs", work / "metrics")
-    figure = draw(PICTURE, results, parse(ReportParams, params["report"], "report"), pd.DataFrame())
+    results = load_results(list(params["runs"]), work / "runs", work / "scores", work / "metrics")
+    figure = draw(PICTURE, results, parse(ReportParams, params["report"], PARAMS, "report"), pd.DataFrame())
     if figure is not None:
         save(figure, target / FILE)
     runs = list(results.values())

@@ -10,7 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
+
+from himoe.core.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -93,7 +94,7 @@ def test_named_modules_and_files_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", page_names(PAGES))
 def test_switches_are_parameters(page: str) -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml")
     switches = SWITCH.findall((ROOT / page).read_text(encoding="utf-8"))
     assert [key for key, _ in switches if not has_key(params, key)] == []
     profiles = {value.rstrip("`),.") for key, value in switches if key == "profile"}
@@ -140,7 +141,7 @@ def test_every_data_set_has_its_section() -> None:
 
 
 def test_every_parameter_block_is_described() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml")
     text = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
     table = text.split("## Parameters, block by block")[1].split("\n## ")[0]
     described = set(re.findall(r"`([a-z_]+)`", table))
@@ -155,7 +156,7 @@ def test_every_method_is_described() -> None:
 
 
 def test_citation_file() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    citation = read_yaml(ROOT / "CITATION.cff")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
     assert citation["cff-version"] == "1.2.0"

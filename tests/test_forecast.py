@@ -20,7 +20,7 @@ from pipeline.plan import plan
 from pipeline.seconds import Speed, expected, probe, table
 from pipeline.settings import settings
 
-AFTER_TRAINING = {"evaluate", "cost", "tables", "figures", "report"}
+AFTER_TRAINING = {"main_run", "evaluate", "cost", "tables", "figures", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lists: dict[str, st
     for name, text in lists.items():
         Path("code", f"{name}.txt").write_text(text, encoding="utf-8")
     plan("settings/protocols", "settings/filters", "settings/lines.json")
-    settings("settings/lines.json", "settings/runs")
+    settings("settings/lines.json", "settings/runs", "settings/main.json")
     lock: dict[str, Any] = {}
     for stage in read_stages():
         for out in stage.outs:
@@ -73,7 +73,7 @@ def change_params(change: Callable[[dict[str, Any]], object]) -> None:
 def test_every_stage_of_dvc_yaml_is_known(project: Path) -> None:
     names = [stage.name for stage in read_stages()]
     assert names[:3] == ["code", "plan", "download@deap"]
-    assert {"train@deap-mean", "train_main", "report"} < set(names)
+    assert {"train@deap-mean", "main_run", "report"} < set(names)
     train = next(stage for stage in read_stages() if stage.name == "train@face-himoe")
     assert train.command.endswith("data/folds/deap/trial.csv runs/face-himoe settings/runs/face-himoe.json")
     assert train.deps[0] == "code/train-himoe.txt"
@@ -87,7 +87,7 @@ def test_nothing_is_to_be_run_where_nothing_changed(project: Path) -> None:
 
 def test_a_parameter_runs_the_stages_that_declare_it(project: Path) -> None:
     change_params(lambda params: params.update(missing_rate=0.3))
-    assert due() == {"plan", "evaluate_main"}
+    assert due() == {"plan", "main_run"}
 
 
 def test_a_new_run_trains_itself_and_no_other(project: Path) -> None:
@@ -113,6 +113,12 @@ def test_a_set_of_other_files_runs_all_that_reads_it(project: Path) -> None:
     change_params(lambda params: params["sets"]["deap"].update(source="local", path="/my/files"))
     everything = {stage.name for stage in read_stages()}
     assert due() == everything - {"code", "settings"}  # plan declares the sets
+
+
+def test_a_metric_s_code_trains_nothing(project: Path) -> None:
+    with Path("himoe/scoring/metrics.py").open("a", encoding="utf-8") as stream:
+        stream.write("# changed\n")
+    assert due() == {"code", "quality", *AFTER_TRAINING} - {"cost"}  # the page on quality prints tables
 
 
 def test_a_method_s_code_trains_its_runs(project: Path) -> None:
@@ -178,9 +184,9 @@ def test_the_probe_measures_a_rate_that_does_not_hang_on_its_length(monkeypatch:
 
 def test_the_table_holds_every_stage_or_is_refused() -> None:
     params = {"main": {"method": "himoe"}, "runs": {"a": {"method": "mean"}}}
-    taken = {"code": 1.0, "train_main": 9.0, "train@a": 2.0}
-    assert table(taken, params, ["code", "train_main", "train@a"]) == {
-        "code": {"seconds": 1.0, "method": ""}, "train_main": {"seconds": 9.0, "method": "himoe"},
+    taken = {"code": 1.0, "main_run": 9.0, "train@a": 2.0}
+    assert table(taken, params, ["code", "main_run", "train@a"]) == {
+        "code": {"seconds": 1.0, "method": ""}, "main_run": {"seconds": 9.0, "method": ""},
         "train@a": {"seconds": 2.0, "method": "mean"}}
     with pytest.raises(InputError, match=r"no seconds of cost.*make clean"):
         table(taken, params, ["code", "cost"])

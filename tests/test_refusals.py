@@ -207,7 +207,7 @@ def test_a_report_of_a_run_that_is_gone_is_refused(tmp_path: Path, script: str) 
     """Its metrics may still lie in the folder."""
     project = workbench(tmp_path / "project")
     write_json(project / "metrics" / "runs" / "deap-mean.json", {"run": "deap-mean"})
-    refused(stage(project, script, "runs", "metrics", *REPORTS[script]), "runs/deap-mean/run.json",
+    refused(stage(project, script, "runs", "scores", "metrics", *REPORTS[script]), "runs/deap-mean/run.json",
             "dvc repro train@deap-mean")
     nothing_left(project / REPORTS[script][0])
 
@@ -215,14 +215,14 @@ def test_a_report_of_a_run_that_is_gone_is_refused(tmp_path: Path, script: str) 
 @pytest.mark.parametrize("script", list(REPORTS))
 def test_a_report_of_nothing_is_refused(tmp_path: Path, script: str) -> None:
     project = workbench(tmp_path / "project")
-    refused(stage(project, script, "runs", "metrics", *REPORTS[script]), "metrics/runs", "no run", "evaluate")
+    refused(stage(project, script, "runs", "scores", "metrics", *REPORTS[script]), "metrics/runs", "no run", "evaluate")
     nothing_left(project / REPORTS[script][0])
 
 
 def test_an_evaluation_of_a_run_that_is_not_trained_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project", lambda p: p.update(runs={"deap-mean": p["runs"]["deap-mean"]}))
     (project / "lines.json").write_text('{"deap-mean": {}}', encoding="utf-8")
-    refused(stage(project, "evaluate", "runs", "lines.json", "metrics/runs", "metrics/comparisons.csv"),
+    refused(stage(project, "evaluate", "runs", "lines.json", "scores", "metrics/runs", "metrics/comparisons.csv"),
             "runs/deap-mean/")
     nothing_left(project / "metrics" / "runs")
     nothing_left(project / "metrics" / "comparisons.csv")
@@ -272,9 +272,13 @@ def split(project: Path) -> subprocess.CompletedProcess[str]:
     return stage(project, "split", "deap", WINDOWS, FOLDS)
 
 
-def train_main(project: Path) -> subprocess.CompletedProcess[str]:
+def main_run(project: Path) -> subprocess.CompletedProcess[str]:
     write_feature_store(project / FEATURES, project / WINDOWS)
-    return stage(project, "train", "main", WINDOWS, FEATURES, f"{FOLDS}/trial.csv", "main/run")
+    (project / "lines.json").write_text("{}", encoding="utf-8")
+    done = stage(project, "settings", "lines.json", "settings/runs", "settings/main.json")
+    assert done.returncode == 0, done.stderr
+    return stage(project, "main_run", "settings/main.json", "settings/runs", "runs", WINDOWS, FEATURES,
+                 f"{FOLDS}/trial.csv", "main/run", "main/evaluation", "metrics/main.json")
 
 
 def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeats(tmp_path: Path) -> None:
@@ -287,7 +291,7 @@ def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeat
         "trial.txt", "session.txt", "loso.csv", "stimulus.txt", "sequential.csv", "leaky.csv", SUMS}
     reason = (project / FOLDS / "trial.txt").read_text(encoding="utf-8")
     assert all(word in reason for word in ("deap, trial: ", "split.folds", "7 folds", "at most 6", "s00"))
-    refused(train_main(project), "trial.csv", "another protocol", "7 folds", "at most 6")
+    refused(main_run(project), "trial.csv", "another protocol", "7 folds", "at most 6")
     nothing_left(project / "main" / "run")
 
 
@@ -344,7 +348,7 @@ def test_runs_of_what_is_not_there_are_refused(tmp_path: Path, change: Change, w
     write_store(project / WINDOWS, make_store())
     done = split(project)
     assert done.returncode == 0, done.stderr
-    refused(train_main(project), *words)
+    refused(main_run(project), *words)
     nothing_left(project / "main" / "run")
 
 
@@ -357,12 +361,12 @@ def test_a_fold_table_that_leaks_is_refused(tmp_path: Path) -> None:
     leak = folds.assign(role=folds["role"].replace("train", "test"))  # tested and, below, trained on
     (project / FOLDS).mkdir(parents=True)
     pd.concat([folds, leak]).to_csv(project / FOLDS / "trial.csv", index=False)
-    refused(train_main(project), "not honest", "trial in test and in training")
+    refused(main_run(project), "not honest", "trial in test and in training")
     nothing_left(project / "main" / "run")
 
 
 def test_a_params_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project")
     (project / "params.yaml").write_text("sets: [deap\n", encoding="utf-8")
-    refused(stage(project, "tables", "runs", "metrics", "reports/tables"), "params.yaml", "cannot be read")
+    refused(stage(project, "tables", "runs", "metrics", "reports/tables"), "params.yaml", "not YAML")
     nothing_left(project / "reports" / "tables")

@@ -21,11 +21,11 @@ from scipy.stats import linregress, pearsonr, wilcoxon
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, mean_absolute_error
 
 from himoe.core.params import ReportParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.report.outcome import BEGIN, readme_block, replace_block
 from himoe.report.tables import TABLES, build_table, to_csv
 from himoe.scoring.paper import METHOD_LABELS, SET_LABELS
 from himoe.scoring.results import load_comparisons, load_cost, load_results
-from pipeline.stage import read_yaml
 
 ATOL = 2e-6  # metrics files hold six decimals
 SAMPLE = 15  # runs whose predictions are read
@@ -189,7 +189,7 @@ def test_missing_rates_are_means_of_the_sweep(project: Path, name: str) -> None:
                   "task": "regression", "variant": "", "shuffled_labels": False}
         (run,) = [run for run, m in runs.items() if SET_LABELS[m["set"]] == row["Set"]
                   and all(m[key] == value for key, value in wanted.items())]
-        path = project / "runs" / run / "sweep.csv"
+        path = project / "scores" / run / "sweep.csv"
         if not path.is_file():
             pytest.skip(f"no {path.relative_to(project)} here: run make repro or dvc pull")
         sweep = pd.read_csv(path)
@@ -263,7 +263,7 @@ def test_readme_repeats_the_metrics() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     if BEGIN not in text or not all((ROOT / "runs" / name / "run.json").is_file() for name in names):
         pytest.skip("no runs here: run make repro or dvc pull")
-    results = load_results(names, ROOT / "runs", ROOT / "metrics")
+    results = load_results(names, ROOT / "runs", ROOT / "scores", ROOT / "metrics")
     comparisons, cost = load_comparisons(ROOT / "metrics"), load_cost(ROOT / "metrics")
     settings = parse(ReportParams, read_yaml(ROOT / "params.yaml")["report"], "report")
     claims = build_table("claims", results, comparisons, cost, settings)

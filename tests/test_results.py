@@ -28,7 +28,7 @@ from himoe.scoring.results import (
 
 
 def load(folder: Path, *names: str) -> dict[str, RunResult]:
-    return load_results(names, folder / "runs", folder / "metrics")
+    return load_results(names, folder / "runs", folder / "scores", folder / "metrics")
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -46,7 +46,7 @@ def test_a_run_is_read_whole(tmp_path: Path) -> None:
         assert set(columns) <= set(part), name
         assert len(part) > 0, name
         assert result.part(name) is part, "read once"
-        assert (tmp_path / "runs" / "a" / file).is_file()
+        assert (tmp_path / ("scores" if name in ("sweep", "combinations") else "runs") / "a" / file).is_file()
 
 
 def test_digits_stay_text_and_numbers_keep_every_digit(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_action_units_are_there_only_where_a_model_sees_a_face(tmp_path: Path, m
         load(tmp_path, "a")["a"].part("action_units")
 
 
-@pytest.mark.parametrize("file", ["metrics/runs/a.json", "runs/a/run.json", "runs/a/sweep.csv"])
+@pytest.mark.parametrize("file", ["metrics/runs/a.json", "runs/a/run.json", "scores/a/sweep.csv"])
 def test_a_missing_file_names_run_file_and_remedy(tmp_path: Path, file: str) -> None:
     write_run(tmp_path, "a")
     (tmp_path / file).unlink()
@@ -97,7 +97,7 @@ def test_a_missing_file_names_run_file_and_remedy(tmp_path: Path, file: str) -> 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
     write_run(tmp_path, "a")
-    path = tmp_path / "runs" / "a" / "sweep.csv"
+    path = tmp_path / "scores" / "a" / "sweep.csv"
     pd.read_csv(path).drop(columns="mask_seed").to_csv(path, index=False)
     with pytest.raises(InputError, match=r"sweep\.csv: found no column mask_seed"):
         load(tmp_path, "a")["a"].part("sweep")

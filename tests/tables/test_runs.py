@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from report_folders import SETTINGS, finish_reports, write_run
 
-from himoe.report.tables import Ours, Table, build_table
+from himoe.report.tables import Table, build_table
 
 Build = Callable[..., Table]
 
@@ -87,15 +87,6 @@ def test_experts_are_ordered_by_their_number(table: Build, frame: Callable[[Tabl
     for run, row in zip(("deap-experts1", "deap-himoe", "deap-experts16"), made[:-1].itertuples(), strict=True):
         values = json.loads((report_root / "metrics" / "runs" / f"{run}.json").read_text())
         assert (row.CCC, row.Parameters) == (values["ccc"], values["parameters"])
-
-
-def test_rows_with_our_numbers_say_simulated(table: Build) -> None:
-    for name in ("leak_audit", "scores", "experts", "combinations", "calibration", "cost", "search"):
-        made = table(name)
-        assert "(simulated)" in made.title
-        for row in made.rows:
-            if any(isinstance(cell, Ours) for cell in row):
-                assert any(isinstance(cell, str) and "(simulated)" in cell for cell in row)
 
 
 def test_whole_trials_stand_beside_windows_where_each_trial_has_one_rating(

@@ -56,8 +56,13 @@ def ablations(inputs: Inputs) -> Table | None:
 def changes(full: RunResult, variant: RunResult) -> str | None:
     """The parameters in which a variant differs, e.g. ``"residual false"``; None for the run itself."""
     found = [*_differing(full.info.get("model", {}), variant.info.get("model", {})),
-             *_differing(full.info.get("alignment", {}), variant.info.get("alignment", {}), "alignment ")]
+             *_differing(full.info.get("alignment", {}), variant.info.get("alignment", {}), "alignment "),
+             *_differing(_policy(full), _policy(variant))]
     return ", ".join(found) or None
+
+
+def _policy(run: RunResult) -> dict[str, Any]:
+    return {"normalise": run.info.get("normalise")}
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Sequence[str]:

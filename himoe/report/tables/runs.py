@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from himoe.report.chosen import audited_runs, expert_runs, is_suspect, n_experts, split_label
-from himoe.report.tables.notes import bound_notes, table_notes
+from himoe.report.tables.notes import bound_notes, people_note, table_notes
 from himoe.report.tables.rows import (
     METRIC_LABELS,
     Inputs,
@@ -65,7 +65,8 @@ def scores(inputs: Inputs) -> Table | None:
                  ("Run", "Set", "Held out", "Method", "Modalities", "Task", "Our data", "Trials", "Windows",
                   *(METRIC_LABELS[metric] for metric in shown), "Attainable CCC", "Attainable within-trial CCC",
                   "By fold", *(d.capitalize() for d in dimensions), "EEG encoder", "Signal encoder",
-                  "Missing in training"), tuple(lines), (*notes, *bound_notes(runs)))
+                  "Missing in training"), tuple(lines),
+                 (f"{notes[0]} {notes[1]}", *(note for note in (people_note(runs), *bound_notes(runs)) if note)))
 
 
 def whole_trials(inputs: Inputs) -> Table | None:
