@@ -49,6 +49,11 @@ def raw_deap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def with_bdf(change: Change = lambda params: None) -> Change:
+    """The change, of parameters that read :func:`raw_deap`."""
+    return lambda params: (params["sets"]["deap"].update(layout="bdf"), change(params))
+
+
 def place_raw(project: Path, source: Path) -> Path:
     return Path(shutil.copytree(source, project / "data" / "raw" / "deap"))
 
@@ -93,21 +98,15 @@ def clean(project: Path, name: str = "deap") -> subprocess.CompletedProcess[str]
 
 # --- raw files and filters ----------------------------------------------------------------------------------------
 
-def halve(project: Path) -> None:
-    path = project / "data" / "raw" / "deap" / "data_original" / "s01.bdf"
-    os.truncate(path, path.stat().st_size // 2)
-
-
 def test_the_command_itself_refuses_a_truncated_bdf(tmp_path: Path, raw_deap: Path) -> None:
-    project = workbench(tmp_path / "project")
-    place_raw(project, raw_deap)
-    halve(project)
+    project = workbench(tmp_path / "project", with_bdf())
+    path = place_raw(project, raw_deap) / "data_original" / "s01.bdf"
+    os.truncate(path, path.stat().st_size // 2)
     no_faces(project)
     assert call(project, *PLAN).returncode == 0
     done = stage(project, "preprocess", "deap", "data/raw/deap", "data/faces/deap", "settings/filters/deap.json",
                  "data/signals/deap")
-    size = (project / "data" / "raw" / "deap" / "data_original" / "s01.bdf").stat().st_size
-    refused(done, ("s01.bdf", "truncated", f"{size} bytes"), project / "data" / "signals" / "deap")
+    refused(done, ("s01.bdf", "truncated", f"{path.stat().st_size} bytes"), project / "data" / "signals" / "deap")
 
 
 def filters(params: Any) -> Change:
@@ -123,7 +122,7 @@ def filters(params: Any) -> Change:
 ], ids=["no face stage", "set's filters", "default filters", "filters without a key", "band above Nyquist"])
 def test_signals_that_cannot_be_cleaned_are_refused(tmp_path: Path, raw_deap: Path, change: Change, faces: bool,
                                                     words: tuple[str, ...]) -> None:
-    project = workbench(tmp_path / "project", change)
+    project = workbench(tmp_path / "project", with_bdf(change))
     place_raw(project, raw_deap)
     if faces:
         no_faces(project)
@@ -141,7 +140,7 @@ class Malicious:
 
 
 def test_a_malicious_dat_is_refused_and_runs_nothing(tmp_path: Path, raw_deap: Path) -> None:
-    project = workbench(tmp_path / "project", lambda p: p["sets"]["deap"].update(layout="dat"))
+    project = workbench(tmp_path / "project")
     marker = tmp_path / "was-here"
     content = {"data": Malicious(f"touch {marker}"), "labels": np.zeros((2, 4))}
     raw = place_raw(project, raw_deap)
@@ -164,7 +163,8 @@ def test_a_mat_file_without_a_field_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_video_rate_above_the_videos_own_is_refused(tmp_path: Path) -> None:
-    project = workbench(tmp_path / "project", lambda p: p["profiles"]["embedded"]["face"].update(fps_hz=9))
+    change = with_bdf(lambda params: params["profiles"]["embedded"]["face"].update(fps_hz=9))
+    project = workbench(tmp_path / "project", change)
     simulate_deap(project / "data" / "raw" / "deap", SimulationParams(1, 1, 0, video=VideoParams(4.0, 64, 64)), "bdf")
     refused(call(project, *FACE), ("s01_trial01.avi", "9 Hz", "4 Hz"), project / "data" / "faces" / "deap")
 
@@ -173,13 +173,14 @@ def test_ratings_without_a_column_are_refused_before_anything_is_linked(tmp_path
     source = Path(shutil.copytree(raw_deap, tmp_path / "mine"))
     table = pd.read_csv(source / "metadata_csv" / "participant_ratings.csv")
     table.drop(columns="Arousal").to_csv(source / "metadata_csv" / "participant_ratings.csv", index=False)
-    project = workbench(tmp_path / "project", lambda p: p["sets"]["deap"].update(source="local", path=str(source),
-                                                                                 redistribute=True))
+    project = workbench(tmp_path / "project", lambda p: p["sets"]["deap"].update(
+        source="local", path=str(source), redistribute=True, layout="bdf"))
     refused(call(project, *DOWNLOAD), ("participant_ratings.csv", "Arousal"), project / "data" / "raw" / "deap")
 
 
 def test_real_data_of_a_closed_licence_does_not_go_to_the_shared_remote(tmp_path: Path, raw_deap: Path) -> None:
-    project = workbench(tmp_path / "project", lambda p: p["sets"]["deap"].update(source="local", path=str(raw_deap)))
+    project = workbench(tmp_path / "project", lambda p: p["sets"]["deap"].update(
+        source="local", path=str(raw_deap), layout="bdf"))
     refused(call(project, *DOWNLOAD), ("remote", "'shared'", "licensed"), project / "data" / "raw" / "deap")
 
 

@@ -289,7 +289,7 @@ def filmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         def features(self, crops: np.ndarray) -> np.ndarray:
             return crops.mean((1, 2, 3), dtype=np.float32)[:, None].repeat(1280, axis=1)
 
-    project = enter(tmp_path / "project", monkeypatch, lambda p: p["sets"]["deap"].update(layout="dat"))
+    project = enter(tmp_path / "project", monkeypatch)
     simulate_deap(project / FACE[1], SimulationParams(1, 3, 0, video=VideoParams(1.0, 240, 192)), "dat")
     monkeypatch.setattr(extract, "FrameNetwork", Brightness)
     monkeypatch.setenv("HIMOE_JOBS", "1")

@@ -211,7 +211,6 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(import_module("himoe.report.figures.style"), "DPI", 30)  # who reads what is asked, not the look
     params = tiny_params()
     params["profiles"]["embedded"]["size"]["deap"].update(subjects=1, trials=2)
-    params["sets"]["deap"]["layout"] = "dat"
     del params["runs"]["face-himoe"]  # the windows of this test are toys without FACE
     scripts = [import_module(f"pipeline.{path.stem}") for path in SCRIPTS if path.stem != "stage"]
     readers = [script for script in scripts if hasattr(script, "stage_params")]
