@@ -58,13 +58,13 @@ def pooled_ccc(config: RunConfig, store: WindowStore) -> float:
 @pytest.fixture(scope="module")
 def store() -> WindowStore:
     """160 trials with four independent ratings: chance gives a mean CCC with an SD of at most 0.04."""
-    return fingerprints(8, 20, 18, 0)
+    return fingerprints(8, 20, 12, 0)
 
 
 def configure(method: str, protocol: str) -> RunConfig:
     """A method with time and size enough to learn fingerprints by heart."""
     config = make_config(method, protocol, missing="none", epochs=14, patience=14, batch_sequences=16,
-                         sequence_length=6, search={"learning_rate": (0.003, 0.01)},
+                         sequence_length=6, learning_rate=0.01,
                          model={"dropout": 0.0, "features": 32, "expert_hidden": 32})
     return replace(config, run=replace(config.run, modalities=tuple(SHAPES)))
 
