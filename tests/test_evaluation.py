@@ -117,14 +117,6 @@ def test_three_classes_are_scored_as_other_code_does(method: str, shuffled: bool
     assert set(result.combinations["metric"]) == (set() if method == "mean_subject" else {"accuracy", "f1_macro"})
 
 
-def test_every_rate_is_there_and_rate_zero_once(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    sweep = score(config, data, models, 0.0).sweep
-    assert not sweep.duplicated(KEYS).any()
-    seeds = sweep.groupby("missing_rate")["mask_seed"].unique().map(sorted).to_dict()
-    assert seeds == {0.0: [3], 0.2: [3, 5], 0.4: [3, 5]}
-
-
 def test_predictions_are_those_at_the_missing_rate(trained: Trained) -> None:
     config, data, models = trained(seeds=(0, 1))
     at_zero = score(config, data, models, 0.0).predictions
@@ -156,20 +148,6 @@ def test_predictions_at_the_highest_rate_are_those_of_its_first_mask(trained: Tr
     assert list(found.predictions_missing) == list(found.predictions)
     assert len(found.predictions_missing) == len(found.predictions)
     assert (found.predictions_missing["y_pred"] != found.predictions["y_pred"]).mean() > 0.3
-
-
-def test_without_a_sweep_there_are_no_predictions_at_a_highest_rate(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    for task, tensors in models.items():
-        encoded = encode_tensors(config, data, task, tensors)
-        assert score_task(config, data, task, encoded, MissingParams((0.0,), (3,)), 0.2).predictions_missing.empty
-
-
-def test_a_rate_outside_the_sweep_is_added(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    result = score(config, data, models, 0.33)
-    assert sorted(result.sweep["missing_rate"].unique()) == [0.0, 0.2, 0.33, 0.4]
-    assert len(result.predictions) == 2 * 2 * 120 * 2  # mask seeds, seeds, windows, dimensions
 
 
 def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,12 +378,3 @@ def test_without_a_face_there_are_no_action_units_but_their_columns(trained: Tra
     result = score(config, data, models).action_units
     assert result.empty
     assert list(result.columns) == ["run", "seed", "fold", "subject", "trial", "window", "action_unit", "activation"]
-
-
-def test_matched_action_units_are_those_of_the_models_for_rate_zero() -> None:
-    config, data, models = face_run(missing="matched", rates=(0.0, 0.4))
-    zero = {task: tensors for task, tensors in models.items() if task.rate == 0}
-    assert 0 < len(zero) < len(models)
-    units = score(config, data, models).action_units
-    pd.testing.assert_frame_equal(units, score(config, data, zero).action_units, check_exact=True)
-    assert len(units) == (60 - len(HIDDEN)) * 12

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,16 +110,6 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         load(tmp_path, "a")
 
 
-@pytest.mark.parametrize("file, key", [("metrics/runs/a.json", "variant"), ("runs/a/run.json", "length_s")])
-def test_a_missing_field_is_named(tmp_path: Path, file: str, key: str) -> None:
-    write_run(tmp_path, "a")
-    values = json.loads((tmp_path / file).read_text())
-    del values[key]
-    (tmp_path / file).write_text(json.dumps(values))
-    with pytest.raises(InputError, match=f"no field '{key}'"):
-        load(tmp_path, "a")
-
-
 @pytest.mark.parametrize("data, simulated", [
     ("DEAP", True), ("DEAP (simulated)", False), ("DEAP (simulated)", None), (None, True)])
 def test_provenance_must_agree(tmp_path: Path, data: str | None, simulated: bool | None) -> None:
@@ -217,13 +205,6 @@ def test_sweep_curve_is_a_slow_loop(tmp_path: Path) -> None:
         assert curve.loc[rate, "undefined"] == (2 if rate == 0.3 else 0)
     with pytest.raises(InputError, match="no rows for accuracy of mean"):
         sweep_curve(sweep, "accuracy")
-
-
-def test_nothing_here_needs_torch_or_matplotlib() -> None:
-    code = ("import sys, himoe.scoring.results, himoe.scoring.statistics, himoe.report.tables; "
-            "print(sorted({'torch', 'matplotlib'} & set(sys.modules)))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_trajectories_are_of_the_trials_that_move_most(tmp_path: Path) -> None:

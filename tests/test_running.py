@@ -39,7 +39,6 @@ from himoe.training.fit import fit_task
 from himoe.training.model import WEIGHTS, Model
 from himoe.training.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
 from himoe.training.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
-from pipeline.train import folder_digest
 
 INPUTS = {"windows": "a", "folds": "b", "code": "c"}
 TABLES = ["predictions.parquet", "predictions_missing.parquet", "sweep.csv", "combinations.csv", "routing.csv"]
@@ -186,20 +185,6 @@ def test_a_run_with_a_face_keeps_its_action_units(method: str, tmp_path: Path) -
     assert describe(without, make_data(without, replace(make_store(), meta=known)))["face"] is None
 
 
-@pytest.mark.parametrize("method", ["mean", "features_gbdt"])
-def test_methods_in_closed_form_have_headers_only(method: str, tmp_path: Path) -> None:
-    config, data = problem(method=method)
-    train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
-    lines = {name: (tmp_path / "out" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
-             for name in ("search", "routing", "combinations", "history")}
-    assert lines["search"] == ["fold,seed,trial,learning_rate,validation_loss,chosen"]
-    assert lines["routing"] == ["run,combination,modality,expert,weight"]
-    assert lines["combinations"][0] == "run,seed,fold,combination,dimension,metric,value"
-    rows = 0 if method == "mean" else 2 * 3 * 3 * 4  # folds, subsets, dimensions, metrics
-    assert len(lines["combinations"]) == 1 + rows
-    assert len(lines["history"]) == 1 + 2
-
-
 @pytest.mark.parametrize("method", ["himoe", "features_gbdt", "mean"])
 def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path: Path) -> None:
     store = make_store(4, 6, 5)
@@ -333,12 +318,6 @@ def test_a_finished_run_is_not_fitted_again_but_one_of_other_data_is(finished: F
     assert len(done) == 4
 
 
-@pytest.mark.parametrize("part", ["windows", "folds", "code"])
-def test_other_data_or_code_changes_the_key(part: str) -> None:
-    group = [FoldTask(0, 0)]
-    assert task_key(make_config(), group, {**INPUTS, part: "changed"}) != task_key(make_config(), group, INPUTS)
-
-
 @pytest.mark.parametrize("change", [
     {"learning_rate": 0.02}, {"epochs": 3}, {"missing": "none"}, {"seed": 1}, {"model": {"features": 8}},
     {"task": "classification"}, {"method": "late_fusion"}, {"shuffle_labels": True}, {"rates": (0.0,)},
@@ -348,13 +327,6 @@ def test_every_parameter_changes_the_key(change: dict[str, Any]) -> None:
     group = [FoldTask(0, 0)]
     assert task_key(make_config(), group, INPUTS) == task_key(make_config(), group, dict(reversed(INPUTS.items())))
     assert task_key(make_config(**change), group, INPUTS) != task_key(make_config(), group, INPUTS)
-
-
-def test_every_task_has_its_own_key() -> None:
-    config = make_config(missing="matched", seeds=(0, 1))
-    tasks = run_tasks(config, make_data(config, make_store()).folds)
-    assert len({task_key(config, [task], INPUTS) for task in tasks}) == len(tasks) == 2 * 2 * 3
-    assert task_key(config, tasks[:2], INPUTS) != task_key(config, tasks[:1], INPUTS)
 
 
 @pytest.mark.parametrize(("count", "at_once", "sizes"),
@@ -440,15 +412,3 @@ def test_run_json_says_what_the_run_is() -> None:
     assert describe(config, replace(data, store=real))["simulated"] is False
     assert describe(config, replace(data, store=real))["facts"] == {"subjects": 4}
     assert describe(*problem(method="mean"))["parameters"] is None
-
-
-def test_a_folders_digest_follows_names_and_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"one")
-    (tmp_path / "b.txt").write_bytes(b"ignored")
-    first = folder_digest(tmp_path, "*.parquet")
-    (tmp_path / "b.txt").write_bytes(b"changed")
-    assert folder_digest(tmp_path, "*.parquet") == first
-    (tmp_path / "a.parquet").rename(tmp_path / "c.parquet")
-    renamed = folder_digest(tmp_path, "*.parquet")
-    (tmp_path / "c.parquet").write_bytes(b"two")
-    assert len({first, renamed, folder_digest(tmp_path, "*.parquet")}) == 3

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -208,14 +206,6 @@ def test_the_interval_resamples_people_then_trials_of_what_is_printed(task: str,
     assert pooled_interval(predictions, metric, BootstrapParams(25, 1))[1:] != (low, high)
 
 
-def test_predictions_need_no_mask_seed() -> None:
-    """What training writes, at rate 0."""
-    predictions = predictions_at(0.0)
-    without = predictions.drop(columns="mask_seed")
-    for metric in METRICS["regression"]:
-        assert pooled_interval(without, metric, BOOTSTRAP) == pooled_interval(predictions, metric, BOOTSTRAP)
-
-
 def test_rows_without_a_rating_count_in_no_score() -> None:
     predictions = predictions_at(0.0)
     windows = predictions["subject"] + predictions["trial"] + predictions["window"].astype(str)
@@ -252,11 +242,6 @@ def test_a_fold_without_scores_is_left_out() -> None:
     assert part["ccc_folds"] == pytest.approx(rows.loc[rows["fold"] == 0, "value"].mean(), abs=1e-6)
     assert part["ccc_folds"] != whole["ccc_folds"]
     assert part["ccc"] == whole["ccc"]
-
-
-def test_it_needs_no_torch() -> None:
-    code = "import sys, himoe.scoring.summary; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_whole_trials_are_scored_by_the_mean_of_their_windows_each_once() -> None:
