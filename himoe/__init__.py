@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 PUBLIC = {
     "InputError": "core.errors", "Data": "prepare.loading", "load": "prepare.loading",
     "make_windows": "prepare.loading", "Windows": "prepare.windowset", "folds": "prepare.windowset",
+    "Asynchrony": "prepare.asynchrony", "SensorTiming": "prepare.asynchrony",
     "score": "scoring.frames", "Fitted": "training.fitted", "load_model": "training.fitted",
     **dict.fromkeys(("HiMoE", "LateFusion", "BiLSTM", "TACOFormer", "IANet", "MFSTRNN", "CAFNet", "Husformer",
                      "FeaturesGBDT", "FeaturesRidge", "Mean"), "training.estimators"),

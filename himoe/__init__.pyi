@@ -1,6 +1,8 @@
 # What type checkers know of the public names; himoe/__init__.py loads them when they are used.
 
 from himoe.core.errors import InputError as InputError
+from himoe.prepare.asynchrony import Asynchrony as Asynchrony
+from himoe.prepare.asynchrony import SensorTiming as SensorTiming
 from himoe.prepare.loading import Data as Data
 from himoe.prepare.loading import load as load
 from himoe.prepare.loading import make_windows as make_windows
