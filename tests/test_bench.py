@@ -16,6 +16,7 @@ import torch
 
 from himoe.models.alignment import nt_xent
 
+pytestmark = pytest.mark.nightly
 ROOT = Path(__file__).resolve().parents[1]
 NEEDS_TORCHEEG = pytest.mark.skipif(importlib.util.find_spec("torcheeg") is None,
                                     reason="torcheeg is not installed (pip install himoe[bench])")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -189,16 +188,6 @@ def test_matched_models_are_scored_at_their_own_rate(trained: Trained) -> None:
     assert score(config, data, models, 0.33).predictions.empty  # no model was trained for it
 
 
-def test_matched_combinations_are_those_of_the_models_for_rate_zero(trained: Trained) -> None:
-    config, data, models = trained(missing="matched", rates=(0.0, 0.2, 0.4), epochs=1)
-    whole = score(config, data, models)
-    zero = score(config, data, {task: tensors for task, tensors in models.items() if task.rate == 0})
-    pd.testing.assert_frame_equal(whole.combinations, zero.combinations, check_exact=True)
-    pd.testing.assert_frame_equal(whole.routing, zero.routing, check_exact=True)
-    assert set(whole.predictions["missing_rate"]) == {0.0}
-    assert len(whole.combinations) > 0
-
-
 def test_combinations_of_modalities() -> None:
     six = combinations(list("abcdef"))
     assert len(six) == len(set(six)) == 63
@@ -315,17 +304,6 @@ def test_windows_without_a_rating_count_in_no_score(trained: Trained) -> None:
         valence = part[(part["dimension"] == "valence") & part["y_true"].notna()]
         assert 0 < len(valence) < part["dimension"].eq("valence").sum()
         assert rows[seed, fold, "valence"] == pytest.approx(mean_absolute_error(valence["y_true"], valence["y_pred"]))
-
-
-def test_joined_routing_is_the_mean_over_models(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    keys = ["combination", "modality", "expert"]
-    parts = [score(config, data, {task: tensors}).routing.set_index(keys)["weight"] for task, tensors in models.items()]
-    whole = score(config, data, models).routing.set_index(keys)["weight"]
-    for key, weight in whole.items():
-        assert weight == pytest.approx(np.mean([part[key] for part in parts]))
-    assert len(parts) == 4
-    assert max(abs(a[key] - b[key]) for a, b in itertools.combinations(parts, 2) for key in whole.index) > 1e-4
 
 
 # --- action units ---------------------------------------------------------------------------------------------------
