@@ -311,7 +311,8 @@ def test_groups_are_equal_and_in_order(count: int, at_once: int, sizes: list[int
 
 def test_models_fitted_together_are_resumed_together(tmp_path: Path, done: list[str]) -> None:
     """Rounding depends on the company, so what is missing is fitted in the company it had."""
-    config, data = problem(models_at_once=2, epochs=1, search={}, model={"eeg_encoder": "bands", "signal_encoder": "features"})
+    front = {"eeg_encoder": "bands", "signal_encoder": "features"}
+    config, data = problem(models_at_once=2, epochs=1, search={}, model=front)
     for jobs in (1, 2):
         train_run(config, data, tmp_path / f"out-{jobs}", tmp_path / f"kept-{jobs}", INPUTS, jobs)
     shutil.rmtree(next((tmp_path / "kept-1").glob("fold-01_seed-1*")))
