@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
+from textbook import score_of
 from toysets import encode_tensors, make_config, make_data, make_store, model_of, with_face
 
 from himoe.core.params import MissingParams, RunConfig
@@ -49,25 +49,6 @@ def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0) -
     """Every model of a run scored, joined."""
     return join(score_task(config, data, task, encode_tensors(config, data, task, tensors), MISSING, rate)
                 for task, tensors in models.items())
-
-
-def independent_ccc(y: np.ndarray, p: np.ndarray) -> float:
-    slope = pearsonr(y, p).statistic * 2 * y.std() * p.std()
-    return float(slope / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
-
-
-INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "ccc": independent_ccc, "pcc": lambda y, p: float(pearsonr(y, p).statistic), "mae": mean_absolute_error,
-    "accuracy": lambda y, p: accuracy_score(y, p > 0.5), "f1": lambda y, p: f1_score(y, p > 0.5),
-}
-
-
-def score_of(metric: str, y: np.ndarray, p: np.ndarray, trials: np.ndarray) -> float:
-    """A metric by other code; *trials* (n,) for the one that looks inside trials."""
-    if metric != "ccc_within":
-        return INDEPENDENT[metric](y, p)
-    centred = pd.DataFrame({"y": y, "p": p}) - pd.DataFrame({"y": y, "p": p}).groupby(trials).transform("mean")
-    return independent_ccc(*centred.to_numpy().T)
 
 
 @pytest.mark.parametrize(("task", "metrics"), [("regression", {"ccc", "pcc", "mae", "ccc_within"}),
