@@ -74,7 +74,9 @@ def scan_lags(index: pd.DataFrame, features: Mapping[str, np.ndarray], labels: n
     """
     count = round(2 * max_lag_s / step_s)
     lags_s = np.arange(-count, count + 1) * step_s / 2
-    trials = [(subject, rows) for (subject, _), rows in index.groupby(["subject", "trial"], sort=True).indices.items()]
+    subject = index["subject"].to_numpy(str)
+    trials = [(subject[rows[0]], rows) for rows in
+              map(np.asarray, index.groupby(["subject", "trial"], sort=True).indices.values())]
     start_s = index["start_s"].to_numpy()
     return {m: _scan(m, _standard(values, trials), labels, start_s, trials, lags_s, seed)
             for m, values in features.items()}

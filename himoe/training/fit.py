@@ -24,10 +24,12 @@ from himoe.core.progress import progress
 from himoe.models.batches import SEQUENCES, Assembler, Batch, Normaliser, make_sequences
 from himoe.models.methods import build_method, method_class
 from himoe.models.methods.base import Method, Spec
+from himoe.models.methods.himoe import HiMoE
 from himoe.models.methods.resizable import FittedMethod
 from himoe.prepare.folds import role_rows
 from himoe.prepare.masks import training_mask
 from himoe.training.adam import Adam, scheduled
+from himoe.training.lags import start_lags_s
 from himoe.training.rundata import FoldTask, RunData, make_spec
 from himoe.training.stacked import Average, Stacked, can_stack, stack_batches
 
@@ -121,12 +123,16 @@ def gather(config: RunConfig, data: RunData, task: FoldTask, device: torch.devic
     return Material(config, task, data.assembler(normaliser),
                     {r: make_sequences(index, v, config.training.sequence_length) for r, v in rows.items()},
                     make_spec(config, data), torch.from_numpy(data.labels[rows["train"]].astype(np.float32)), device,
-                    steps)
+                    steps, start_lags_s(config, data, rows["train"]))
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a fit draws on: sequences by role, how to make batches of them, training labels (n, D), steps per epoch."""
+    """What a fit draws on.
+
+    Sequences by role, how to make batches of them, training labels (n, D), steps per epoch, and where learned lags
+    (M,) begin, in seconds.
+    """
 
     config: RunConfig
     task: FoldTask
@@ -136,6 +142,7 @@ class Material:
     labels: Tensor
     device: torch.device
     steps: int
+    lags_s: Tensor | None = None
 
     @property
     def seed(self) -> int:
@@ -152,6 +159,8 @@ class Material:
         torch.manual_seed(self.seed)
         method = build_method(self.config.run.method, self.spec).to(self.device)
         method.calibrate(self.labels)
+        if self.lags_s is not None and isinstance(method, HiMoE) and method.lags is not None:
+            method.lags.start(self.lags_s)
         return method
 
 
