@@ -150,6 +150,7 @@ def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.
     np.testing.assert_array_equal(seen["himoe"][1][~(draws < 0.2).all(1)], ~lost[~(draws < 0.2).all(1)])
 
 
+@pytest.mark.slow
 def test_matched_models_are_scored_at_their_own_rate(trained: Trained) -> None:
     config, data, models = trained(missing="matched", rates=(0.0, 0.2, 0.4), epochs=1)
     assert sorted(task.rate for task in models) == [0.0, 0.0, 0.2, 0.2, 0.4, 0.4]
@@ -219,6 +220,7 @@ def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch
     return predicted[rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "task"), [("himoe", "regression"), ("bilstm", "classification"),
                                               ("features_gbdt", "regression")])
 def test_combinations_are_scores_of_what_is_left(trained: Trained, method: str, task: str) -> None:

@@ -64,6 +64,7 @@ def configure(method: str, protocol: str) -> RunConfig:
     return replace(config, run=replace(config.run, modalities=tuple(SHAPES)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", HONEST)
 @pytest.mark.parametrize("method", ["himoe", "features_gbdt"])
 def test_an_honest_protocol_finds_nothing(method: str, protocol: str, store: WindowStore) -> None:

@@ -402,6 +402,7 @@ def by_hand(work: Path, person: str, trial: str, fold: int, seed: int) -> np.nda
     return np.concatenate(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["trial", "loso"])
 def test_who_has_no_rating_is_predicted_as_by_hand_whatever_the_name(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:

@@ -104,6 +104,7 @@ def test_without_scoring_only_models_are_written(tmp_path: Path, done: list[str]
     assert models == {name: scored[name] for name in models}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["sampled", "matched"])
 def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> None:
     changes = {"seeds": (0,)} if missing == "matched" else {}  # one task a rate then
@@ -165,6 +166,7 @@ def test_scores_are_read_as_they_were_written(with_units: bool, tmp_path: Path) 
     assert len(found.action_units) == (48 * 12 if with_units else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["himoe", "mean"])
 def test_a_run_with_a_face_keeps_its_action_units(method: str, tmp_path: Path) -> None:
     config = make_config(method, epochs=1, seeds=(0, 1))
@@ -183,6 +185,7 @@ def test_a_run_with_a_face_keeps_its_action_units(method: str, tmp_path: Path) -
     assert describe(without, make_data(without, replace(make_store(), meta=known)))["face"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["himoe", "features_gbdt"])
 def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path: Path) -> None:
     store = make_store(4, 6, 5)
@@ -210,6 +213,7 @@ def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path:
         assert round(left, 6) == round(right, 6)
 
 
+@pytest.mark.slow
 def test_windows_on_disk_give_the_same_weights_as_in_memory(tmp_path: Path) -> None:
     store = make_store(4, 6, 5)
     folder = write_store(tmp_path / "windows", store)
@@ -309,6 +313,7 @@ def test_groups_are_equal_and_in_order(count: int, at_once: int, sizes: list[int
     assert [task for group in groups for task in group] == tasks
 
 
+@pytest.mark.slow
 def test_models_fitted_together_are_resumed_together(tmp_path: Path, done: list[str]) -> None:
     """Rounding depends on the company, so what is missing is fitted in the company it had."""
     front = {"eeg_encoder": "bands", "signal_encoder": "features"}

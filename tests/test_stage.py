@@ -292,6 +292,7 @@ def filmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("filmed")
 def test_a_killed_face_stage_reads_only_the_videos_that_were_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []

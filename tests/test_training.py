@@ -137,6 +137,7 @@ def validation_mse(config: RunConfig, data: RunData, weights: dict[str, torch.Te
     return float(np.mean(errors))
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_epochs_weights() -> None:
     config = make_config(epochs=40, patience=3, learning_rate=0.1)
     data = make_data(config, make_store())
@@ -162,11 +163,13 @@ def taught(method: str, missing: str = "none", shuffle_labels: bool = False) -> 
     return errors[0] / truth.var(0).mean(), errors[1] / truth.var(0).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["himoe", "features_gbdt"])
 def test_the_planted_effect_is_learned_better_than_the_mean(method: str) -> None:
     assert taught(method)[0] < 0.5 * taught("mean")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "learned"), [("himoe", [1]), ("features_gbdt", [0, 1])])
 def test_classes_are_learned(method: str, learned: list[int]) -> None:
     """The network sees EDA's level (arousal) in this time, the trees EEG's power (valence) too."""
@@ -180,6 +183,7 @@ def test_classes_are_learned(method: str, learned: list[int]) -> None:
         assert roc_auc_score(truth[:, dimension], predicted[:, dimension]) > 0.8  # 0.5 = chance
 
 
+@pytest.mark.slow
 def test_shuffled_labels_teach_nothing() -> None:
     assert taught("himoe")[0] < 0.4
     assert taught("himoe", shuffle_labels=True)[0] > 0.8
@@ -217,6 +221,7 @@ def test_missing_none_drops_nothing(spy: Drawn) -> None:
     assert spy == []
 
 
+@pytest.mark.slow
 def test_missing_matched_drops_at_the_tasks_rate(spy: Drawn) -> None:
     config = make_config(missing="matched", epochs=6, patience=6)
     data = make_data(config, make_store())
@@ -239,6 +244,7 @@ def test_missing_sampled_draws_a_rate_a_batch(spy: Drawn) -> None:
     assert shares.mean() == pytest.approx(1 - 0.2 + 0.4**2 / 6, abs=0.05)
 
 
+@pytest.mark.slow
 def test_training_without_missing_modalities_suffers_more_from_them() -> None:
     without, sampled = taught("himoe"), taught("himoe", missing="sampled")
     assert sampled[1] / sampled[0] < without[1] / without[0]

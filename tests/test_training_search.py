@@ -38,6 +38,7 @@ def test_every_method_and_fold_tries_the_same_rates(method: str, task: FoldTask)
     assert search.loc[search["chosen"], "validation_loss"].item() == search["validation_loss"].min()
 
 
+@pytest.mark.slow
 def test_the_chosen_rate_ends_as_if_it_were_the_only_one() -> None:
     """Own weights, optimiser, order of batches, masks and dropout: the others leave no trace."""
     rates = (1e-6, 0.02, 2e-6)
@@ -62,6 +63,7 @@ def flipped(data: RunData, role: str) -> RunData:
     return replace(data, labels=labels)
 
 
+@pytest.mark.slow
 def test_validation_rows_choose_and_test_rows_do_not() -> None:
     """A rate that learns nothing is the better one where validation labels contradict the training rows."""
     config = make_config(epochs=8, patience=8, missing="none", ema=0.0,
@@ -116,6 +118,7 @@ def test_where_every_rate_diverges_the_run_is_refused(rates: dict[str, Any]) -> 
         fit_task(config, make_data(config, make_store()), TASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", NETWORKS)
 def test_models_fitted_as_one_are_what_they_are_alone(method: str) -> None:
     """Folds and seeds with their own data, masks, dropout, rate and patience; to rounding, which training enlarges."""
