@@ -49,21 +49,6 @@ def test_unknown_method_is_refused() -> None:
         run_tasks(make_config("himo"), folds_of(make_store()))
 
 
-@pytest.mark.parametrize("memory_gib", [1.0, 1e-6])  # in memory, and mapped from files
-def test_loaded_from_shards_equals_derived_in_memory(tmp_path: Path, memory_gib: float) -> None:
-    store = make_store()
-    config = make_config(memory_gib=memory_gib)
-    expected = make_data(config, store)
-    folder = write_store(tmp_path / "windows", store)
-    data = load_run_data(config, folder, tmp_path / "features", expected.folds, 0.5, tmp_path / "maps")
-    pd.testing.assert_frame_equal(data.store.index, store.index, check_dtype=False)
-    for modality in ("EEG", "EDA"):
-        np.testing.assert_array_equal(data.store.arrays[modality], store.arrays[modality])
-    for name in ("labels", "present", "subject", "stimulus"):
-        np.testing.assert_array_equal(getattr(data, name), getattr(expected, name))
-    assert (tmp_path / "maps").exists() == (memory_gib < 1)
-
-
 @pytest.mark.parametrize(("method", "model", "expected"), [
     ("himoe", {"eeg_encoder": "eegnet", "signal_encoder": "cnn"}, ()),
     ("himoe", {"eeg_encoder": "power", "signal_encoder": "features"}, ("EDA", "PPG")),

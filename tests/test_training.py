@@ -96,21 +96,6 @@ def test_the_poison_would_be_seen_in_training_rows(method: str) -> None:
     assert not torch.equal(clean["normaliser.EEG.spread"], spread)
 
 
-@pytest.mark.parametrize("protocol", ["trial", "loso"])
-def test_the_normaliser_holds_the_training_rows_moments(protocol: str) -> None:
-    """Of each subject for itself, or of everybody where people are held out."""
-    config = make_config(protocol=protocol)
-    data = make_data(config, make_store(5, 6, 4))
-    weights = fit_task(config, data, TASK).tensors
-    train = rows_of(data, "train")
-    assert weights["normaliser.EEG.mean"].shape == (5 + 1, 3)  # the last row is everybody's
-    for code in range(6):
-        rows = train[data.subject[train] == code] if protocol == "trial" and code < 5 else train
-        values = data.store.arrays["EEG"][rows].astype(np.float64)
-        np.testing.assert_allclose(weights["normaliser.EEG.mean"][code], values.mean((0, 2)), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(weights["normaliser.EEG.spread"][code], values.std((0, 2)), rtol=1e-5)
-
-
 def test_windows_without_label_or_signal_are_not_trained_on() -> None:
     config = make_config()
     data = make_data(config, make_store())
