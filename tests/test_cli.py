@@ -97,7 +97,7 @@ def test_a_log_gets_lines_of_progress_and_the_output_none(dat_set: Path, capsys:
 def test_a_terminal_gets_a_bar_and_a_pipe_beside_it_the_findings_alone(dat_set: Path) -> None:
     terminal, end = os.openpty()
     done = subprocess.run([sys.executable, "-m", "himoe.cli", "check", str(dat_set), "--dataset", "deap", "--json"],
-                          cwd=ROOT, stdout=subprocess.PIPE, stderr=end, timeout=60, check=True)
+                          cwd=ROOT, stdout=subprocess.PIPE, stderr=end, timeout=600, check=True)
     os.set_blocking(terminal, False)  # nothing shown is an error, not a wait without end
     shown = os.read(terminal, 10_000).decode()  # before its other end is closed
     os.close(end)
@@ -143,10 +143,10 @@ def test_neither_command_loads_torch_and_a_closed_pipe_is_no_error(dat_set: Path
               "codes = [main(['inspect', path, '--all']), main(['check', path, '--dataset', 'deap'])]\n"
               "print(codes, sorted({'torch', 'torchvision', 'mne'} & set(sys.modules)), file=sys.stderr)")
     done = subprocess.run([sys.executable, "-c", script, str(dat_set)], cwd=ROOT, text=True, capture_output=True,
-                          timeout=60, check=True)
+                          timeout=600, check=True)
     assert done.stderr.strip() == "[0, 0] []"
     command = f"{sys.executable} -m himoe.cli check {dat_set} --dataset deap | head -1"
     piped = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, text=True, capture_output=True,
-                           timeout=60, check=False)
+                           timeout=600, check=False)
     assert (piped.returncode, piped.stderr) == (0, "")
     assert piped.stdout.count("\n") == 1

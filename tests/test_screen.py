@@ -71,7 +71,7 @@ def test_below_a_terminal_the_command_has_a_terminal(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "log")], cwd=ROOT, stdout=writer,
                                stderr=writer)
     os.close(writer)
-    assert process.wait(60) == 0
+    assert process.wait(600) == 0
     shown = os.read(reader, 2**16).decode().replace("\r\n", "\n")
     os.close(reader)
     assert shown.splitlines() == ["before", "out True", "err True", "code 3"]
