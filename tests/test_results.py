@@ -131,14 +131,9 @@ def test_metrics_and_run_json_must_agree(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("attributes, label", [
     ({"method": "tacoformer"}, "TACOFormer (2023)"),
-    ({"variant": "no_alignment", "alignment": {"weight": 0.0}}, "Hi-MoE without Cross-Modal Alignment"),
-    ({"alignment": {"weight": 0.0}}, "Hi-MoE without Cross-Modal Alignment"),
     ({"model": {"emotion_experts": 0, "soft_routing": False}},
      "Hi-MoE without Emotion Expert Bank without Soft Routing"),
     ({"variant": "experts1"}, "Hi-MoE with 1 emotion expert"),
-    ({"variant": "experts16"}, "Hi-MoE with 16 emotion experts"),
-    ({"variant": "cosine_similarity"}, "Hi-MoE, cosine similarity"),
-    ({"protocol": "leaky"}, "Hi-MoE (leaky split)"),
     ({"protocol": "leaky", "shuffle_labels": True}, "Hi-MoE (leaky split) (labels shuffled)"),
 ])
 def test_labels_say_what_a_run_is(tmp_path: Path, attributes: dict[str, Any], label: str) -> None:
