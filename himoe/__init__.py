@@ -19,7 +19,8 @@ PUBLIC = {
     "Asynchrony": "prepare.asynchrony", "SensorTiming": "prepare.asynchrony",
     "score": "scoring.frames", "Fitted": "training.fitted", "load_model": "training.fitted",
     **dict.fromkeys(("HiMoE", "LateFusion", "BiLSTM", "TACOFormer", "IANet", "MFSTRNN", "CAFNet", "Husformer",
-                     "FeaturesGBDT", "FeaturesRidge", "Mean"), "training.estimators"),
+                     "MulT", "FuseMoE", "FlexMoE", "MoMKE", "FeaturesGBDT", "FeaturesRidge", "Mean"),
+                    "training.estimators"),
 }
 
 

@@ -13,9 +13,11 @@ import pandas as pd
 
 import himoe
 from himoe.core.files import atomic_path, read_json, remove, write_text
+from himoe.core.parsing import parse
 from himoe.core.progress import progress
 from himoe.core.recordings import Recording
 from himoe.core.workers import map_forked
+from himoe.core.yaml_files import read_yaml
 from himoe.datasets import get_dataset
 from himoe.datasets.fetch import write_provenance
 from himoe.prepare.loading import clean_recordings
@@ -36,7 +38,7 @@ from himoe.training.asynchrony import (
     lag_rows,
     read_study,
 )
-from pipeline.stage import jobs, main, read_yaml
+from pipeline.stage import jobs, main
 from pipeline.study import STUDIES
 
 LAYOUT = {"layout": "dat"}
@@ -46,7 +48,7 @@ TABLES = ("scores", "scan", "learned", "truth", "example")
 def asynchrony(folder: str) -> None:
     """Measure, and write tables, figures and README.md into *folder*."""
     target, values = Path(folder), read_yaml(Path(folder) / "params.yaml")
-    cohort = CohortParams(**values["simulate"])
+    cohort = parse(CohortParams, values["simulate"], target / "params.yaml", "simulate")
     recordings, form, truth = simulated(STUDIES / "asynchrony", cohort)
     found = measured(values, str(target / "params.yaml"), recordings, form) | {"truth": truth}
     label = str(form["provenance"]["label"])

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from himoe.core.files import write_json
-from pipeline.stage import read_yaml
+from himoe.core.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = read_yaml(ROOT / "params.yaml")  # read once: a file that is edited while tests run must not split a project

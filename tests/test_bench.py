@@ -108,6 +108,13 @@ def test_plain_nt_xent_equals_the_project() -> None:
     torch.testing.assert_close(bench("training").plain_nt_xent(codes, present, 0.5), expected)
 
 
+def test_intervals_are_narrower_than_those_of_all_windows_and_hold_enough() -> None:
+    found = bench("intervals").measured(bench("intervals").normal(0.3), repeats=60)
+    assert 0.88 < found[0] < found[2]
+    assert found[1] < found[3]
+    assert np.isinf(bench("intervals").of_all_windows(np.ones(6), np.arange(6), 0.9))
+
+
 def test_a_child_reports_its_time_and_memory() -> None:
     run = bench("run")
     result = run.run_child(run.Case("eegnet", "reference", {"windows": 2}))

@@ -140,6 +140,7 @@ def test_version_and_entry_point(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_neither_command_loads_torch_and_a_closed_pipe_is_no_error(dat_set: Path) -> None:
     script = ("import sys; from himoe.cli import main; path = sys.argv[1]\n"
+              "assert not {'pydantic', 'scipy.stats'} & set(sys.modules)  # --help does not wait for them\n"
               "codes = [main(['inspect', path, '--all']), main(['check', path, '--dataset', 'deap'])]\n"
               "print(codes, sorted({'torch', 'torchvision', 'mne'} & set(sys.modules)), file=sys.stderr)")
     done = subprocess.run([sys.executable, "-c", script, str(dat_set)], cwd=ROOT, text=True, capture_output=True,

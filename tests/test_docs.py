@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+
+from himoe.core.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAME = re.compile(r"(?<![\w/.])((?:himoe|pipeline)(?:\.[A-Za-z_]\w*)+)")
@@ -80,7 +81,7 @@ def test_named_modules_and_files_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", page_names(PAGES))
 def test_switches_are_parameters(page: str) -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml")
     switches = SWITCH.findall((ROOT / page).read_text(encoding="utf-8"))
     assert [key for key, _ in switches if not has_key(params, key)] == []
     profiles = {value.rstrip("`),.") for key, value in switches if key == "profile"}
@@ -95,7 +96,7 @@ def test_make_targets_exist(page: str) -> None:
 
 
 def test_every_parameter_block_is_described() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml")
     text = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
     table = text.split("## Parameters, block by block")[1].split("\n## ")[0]
     described = set(re.findall(r"`([a-z_]+)`", table))

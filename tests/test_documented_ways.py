@@ -12,11 +12,11 @@ from dvc.utils.hydra import apply_overrides
 from pipeline_helpers import ROOT, commit, new_clone, run_ok
 
 from himoe.core.files import read_json
+from himoe.core.yaml_files import read_yaml
 from himoe.simulate.generate import simulate_deap
 from himoe.simulate.registry import SIMULATORS
 from himoe.simulate.request import SimulationParams
 from pipeline.docs import blocks
-from pipeline.stage import read_yaml
 
 README, EXPERIMENTS, DATASETS = ((ROOT / name).read_text(encoding="utf-8")
                                  for name in ("README.md", "docs/experiments.md", "docs/datasets.md"))

@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import toysets
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 from textbook import score_of
-from toysets import encode_tensors, make_config, make_data, make_store, model_of, with_face
+from toysets import Scored, encode_tensors, make_config, make_data, make_store, model_of, with_face
 
+from himoe.core.errors import InputError
 from himoe.core.params import MissingParams, RunConfig
 from himoe.models.encoders.action_units import AU_NAMES
 from himoe.prepare.masks import evaluation_draws
-from himoe.training import evaluation
-from himoe.training.evaluation import Scores, combinations, join, score_task
+from himoe.scoring.sweep import score_run
+from himoe.training import masked
 from himoe.training.fit import fit_task
+from himoe.training.masked import combinations
 from himoe.training.rundata import FoldTask, RunData, run_tasks
 
 MISSING = MissingParams((0.0, 0.2, 0.4), (3, 5))
@@ -45,10 +48,9 @@ def trained() -> Trained:
     return build
 
 
-def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0) -> Scores:
-    """Every model of a run scored, joined."""
-    return join(score_task(config, data, task, encode_tensors(config, data, task, tensors), MISSING, rate)
-                for task, tensors in models.items())
+def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0, fitted: RunData | None = None) -> Scored:
+    """Every model of a run scored under ``MISSING``, joined."""
+    return toysets.score(config, data, models, rate, MISSING, fitted)
 
 
 @pytest.mark.parametrize(("task", "metrics"), [("regression", {"ccc", "pcc", "mae", "ccc_within"}),
@@ -135,8 +137,8 @@ def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.
     for method in ("himoe", "late_fusion"):
         config, data, models = trained(method=method)
         masks: list[np.ndarray] = []
-        real = evaluation.EncodedFold.predict
-        monkeypatch.setattr(evaluation.EncodedFold, "predict",
+        real = masked.EncodedFold.predict
+        monkeypatch.setattr(masked.EncodedFold, "predict",
                             lambda self, kept, masks=masks, real=real: (masks.append(kept), real(self, kept))[1])
         score(config, data, models, 0.0)
         monkeypatch.undo()
@@ -210,7 +212,8 @@ def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch
     for modality in modalities:
         present[:, ("EEG", "EDA").index(modality)] = True
     arrays = {m: a if m in modalities else np.full_like(a, np.nan) for m, a in data.store.arrays.items()}
-    assembler = replace(data, present=present, store=replace(data.store, arrays=arrays)).assembler(normaliser)
+    masked = replace(data, present=present, store=replace(data.store, arrays=arrays))
+    assembler = masked.assembler(normaliser, data.subject)
     predicted = np.full((len(data.store.index), 2), np.nan)
     for _, group in data.store.index.iloc[rows].groupby(["subject", "trial"]):
         trial = group.sort_values("window").index.to_numpy()
@@ -268,12 +271,20 @@ def test_a_fold_that_lacks_modalities_altogether(trained: Trained, lost: str) ->
     present = data.present.copy()
     present[np.ix_(data.store.index["subject"].isin(test), [True, lost == "all"])] = False
     some = replace(data, present=present)
-    result = score(config, some, models)
+    result = score(config, some, models, fitted=data)
     assert set(result.combinations["fold"]) == {0, 2, 3}
     tested = result.predictions[result.predictions["fold"] == task.fold]
     assert len(tested) == (0 if lost == "all" else 2 * 30)  # dimensions, windows of the one person
     values = result.sweep.loc[result.sweep["fold"] == task.fold, "value"]
     assert values.isna().all() if lost == "all" else values.notna().all()
+
+
+def test_masks_of_other_windows_are_refused(trained: Trained) -> None:
+    config, data, models = trained()
+    said = score(config, data, models)
+    with pytest.raises(InputError, match=r"toy-run: masked\.parquet: predicted of fold 1: found 120 numbers"):
+        score_run({"run": "toy-run", "task": "regression", "dimensions": ["valence", "arousal"], "scale": [1, 9]},
+                  said.tested.drop(index=said.tested.index[-1]), said.masked)
 
 
 def test_windows_without_a_rating_count_in_no_score(trained: Trained) -> None:

@@ -20,7 +20,7 @@ from pipeline.plan import plan
 from pipeline.seconds import Speed, expected, probe, table
 from pipeline.settings import settings
 
-AFTER_TRAINING = {"evaluate", "cost", "tables", "figures", "report"}
+AFTER_TRAINING = {"main_run", "evaluate", "cost", "tables", "figures", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lists: dict[str, st
     for name, text in lists.items():
         Path("code", f"{name}.txt").write_text(text, encoding="utf-8")
     plan("settings/protocols", "settings/filters", "settings/lines.json")
-    settings("settings/lines.json", "settings/runs")
+    settings("settings/lines.json", "settings/runs", "settings/main.json")
     lock: dict[str, Any] = {}
     for stage in read_stages():
         for out in stage.outs:
@@ -74,7 +74,7 @@ def due_after(change: Callable[[dict[str, Any]], object]) -> set[str]:
 
 def test_a_parameter_runs_the_stages_that_declare_it_and_what_follows(project: Path) -> None:
     assert due() == set()  # nothing changed
-    assert due_after(lambda params: params.update(missing_rate=0.3)) == {"plan", "evaluate_main"}
+    assert due_after(lambda params: params.update(missing_rate=0.3)) == {"plan", "main_run"}
     assert due_after(lambda params: params["runs"].update({"deap-new": tiny_run("bilstm")})) == {
         "plan", "settings", "train@deap-new", *AFTER_TRAINING}
     assert due_after(lambda params: params["reference"]["model"].update(features=8)) == {
@@ -86,6 +86,12 @@ def test_a_parameter_runs_the_stages_that_declare_it_and_what_follows(project: P
     assert {"download@deap", "face@deap", "settings"}.isdisjoint(filtered)
     other = due_after(lambda params: params["sets"]["deap"].update(source="local", path="/my/files"))
     assert other == {stage.name for stage in read_stages()} - {"code", "settings"}  # plan declares the sets
+
+
+def test_a_metric_s_code_trains_nothing(project: Path) -> None:
+    with Path("himoe/scoring/metrics.py").open("a", encoding="utf-8") as stream:
+        stream.write("# changed\n")
+    assert due() == {"code", "quality", *AFTER_TRAINING} - {"cost"}  # the page on quality prints tables
 
 
 def test_a_method_s_code_trains_its_runs(project: Path) -> None:
@@ -152,9 +158,9 @@ def test_the_probe_measures_a_rate_that_does_not_hang_on_its_length(monkeypatch:
 
 def test_the_table_holds_every_stage_or_is_refused() -> None:
     params = {"main": {"method": "himoe"}, "runs": {"a": {"method": "mean"}}}
-    taken = {"code": 1.0, "train_main": 9.0, "train@a": 2.0}
-    assert table(taken, params, ["code", "train_main", "train@a"]) == {
-        "code": {"seconds": 1.0, "method": ""}, "train_main": {"seconds": 9.0, "method": "himoe"},
+    taken = {"code": 1.0, "main_run": 9.0, "train@a": 2.0}
+    assert table(taken, params, ["code", "main_run", "train@a"]) == {
+        "code": {"seconds": 1.0, "method": ""}, "main_run": {"seconds": 9.0, "method": ""},
         "train@a": {"seconds": 2.0, "method": "mean"}}
     with pytest.raises(InputError, match=r"no seconds of cost.*make clean"):
         table(taken, params, ["code", "cost"])

@@ -42,7 +42,7 @@ def test_encode_once_equals_a_full_forward_with_the_mask(method: str, task: str)
 
     whole_model = model_of(config, data, TASK, tensors)
     model, normaliser = whole_model.method, whole_model.normaliser
-    whole = replace(data, present=kept).assembler(normaliser)  # the modalities are missing from the start
+    whole = replace(data, present=kept).assembler(normaliser, data.subject)  # the modalities are missing from the start
     index = data.store.index
     for (subject, trial), group in index.iloc[rows].groupby(["subject", "trial"]):
         mine = group.sort_values("window").index.to_numpy()

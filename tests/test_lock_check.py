@@ -60,6 +60,12 @@ def test_changed_code_is_found_by_the_stages_that_read_its_list(folder: Path) ->
     assert lock_problems(changed, folder, NAMES) == ["train@a: code/train-mean.txt: the code changed since it ran"]
 
 
+def test_a_change_in_code_that_no_list_names_is_found_by_the_stage_that_makes_the_lists(folder: Path) -> None:
+    assert lock_problems(LISTS, folder, NAMES, code={"himoe": "0.dir"}) == []
+    for code in ({"himoe": "9.dir"}, {"himoe": None}, {"pipeline": "0.dir"}):
+        assert lock_problems(LISTS, folder, NAMES, code=code) == ["code: himoe: the code changed since it ran"]
+
+
 def test_a_stage_that_ran_without_a_code_list_is_found(folder: Path) -> None:
     lock = make_lock()
     lock["tables"]["deps"] = [{"path": "pipeline/tables.py", "md5": md5("")}]
@@ -107,6 +113,11 @@ def test_a_changed_or_lost_output_is_found(folder: Path, gone: bool) -> None:
     assert lock_problems(LISTS, folder) == []
 
 
+def recorded_of(folder: Path, name: str) -> str:
+    """DVC's digest of what it has added."""
+    return str(yaml.safe_load((folder / f"{name}.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"])
+
+
 def test_digests_are_those_of_dvc(tmp_path: Path) -> None:
     """A file and a folder with a folder in it, added by DVC itself."""
     (tmp_path / "made" / "b").mkdir(parents=True)
@@ -116,6 +127,9 @@ def test_digests_are_those_of_dvc(tmp_path: Path) -> None:
     run_ok(tmp_path, "dvc", "init", "-q", "--no-scm")
     run_ok(tmp_path, "dvc", "add", "-q", "made", "one.txt")
     for name in ("made", "one.txt"):
-        recorded = yaml.safe_load((tmp_path / f"{name}.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
-        assert dvc_md5(tmp_path / name) == recorded
+        assert dvc_md5(tmp_path / name) == recorded_of(tmp_path, name)
     assert dvc_md5(tmp_path / "none") is None
+    (tmp_path / "made" / "b" / "__pycache__").mkdir()
+    (tmp_path / "made" / "b" / "__pycache__" / "c.pyc").write_bytes(b"0")
+    assert dvc_md5(tmp_path / "made") != (made := recorded_of(tmp_path, "made"))
+    assert dvc_md5(tmp_path / "made", lambda path: "__pycache__" not in path.parts) == made

@@ -14,10 +14,10 @@ from open_sets import write_ceap360vr, write_hku956, write_wesad
 from pipeline_helpers import ROOT, new_clone, run_ok
 
 from himoe.core.files import read_json, write_json
+from himoe.core.yaml_files import read_yaml
 from himoe.datasets import DATASETS
 from himoe.models.methods import method_class
 from pipeline.docs import blocks
-from pipeline.stage import read_yaml
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "CEAP-360VR": lambda root: write_ceap360vr(root, people=5),

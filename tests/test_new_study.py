@@ -122,7 +122,7 @@ def test_one_command_and_the_next_one_give_a_table_without_the_paper(
         for name in params["runs"]:
             train(name, "data/windows/wrist", "data/features/wrist", "data/folds/wrist/trial.csv", f"runs/{name}",
                   f"settings/runs/{name}.json")
-        evaluate("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv")
+        evaluate("runs", "settings/lines.json", "scores", "metrics/runs", "metrics/comparisons.csv")
     assert write_unrated(work, target, params) == []  # everybody is rated
     assert not (target / FILE).exists()
     shown = write_page(work, target, params)
@@ -346,13 +346,13 @@ def train_once(place: Path, protocol: str) -> Trained:
         settings("settings/lines.json", "settings/runs")
         train(RUN, "data/windows/wrist", "data/features/wrist", f"data/folds/wrist/{protocol}.csv", f"runs/{RUN}",
               f"settings/runs/{RUN}.json")
-        evaluate("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv")
+        evaluate("runs", "settings/lines.json", "scores", "metrics/runs", "metrics/comparisons.csv")
     return work, place / "wristbands-study", params
 
 
 def run_of(work: Path) -> tuple[RunConfig, RunData]:
     data = work / "data"
-    config, _ = run_config("", RUN, data / "windows/wrist", work / f"settings/runs/{RUN}.json")
+    config, _ = run_config(RUN, data / "windows/wrist", work / f"settings/runs/{RUN}.json")
     folds = read_folds(data / f"folds/wrist/{config.run.protocol}.csv")
     return config, load_run_data(config, data / "windows/wrist", data / "features/wrist", folds, 0.5, work / "maps")
 

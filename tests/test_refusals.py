@@ -34,7 +34,6 @@ WINDOWS, FEATURES, FOLDS = "data/windows/deap", "data/features/deap", "data/fold
 DOWNLOAD, FACE = ("download", "deap", "data/raw/deap"), ("face", "deap", "data/raw/deap", "data/faces/deap")
 PLAN = ("plan", "settings/protocols", "settings/filters", "settings/lines.json")
 SPLIT = ("split", "deap", WINDOWS, FOLDS)
-TRAIN = ("train", "main", WINDOWS, FEATURES, f"{FOLDS}/trial.csv", "main/run")
 REPORTS = {"tables": ("reports/tables",), "figures": ("reports/figures",),
            "report": ("reports/index.html", "reports/README.md", "reports/figures")}
 
@@ -201,18 +200,18 @@ def test_a_set_that_cannot_be_simulated_is_refused(tmp_path: Path, name: str, wo
 @pytest.mark.parametrize("script", list(REPORTS))
 def test_a_report_of_nothing_or_of_a_run_that_is_gone_is_refused(tmp_path: Path, script: str) -> None:
     project = workbench(tmp_path / "project")
-    command, out = (script, "runs", "metrics", *REPORTS[script]), project / REPORTS[script][0]
+    command, out = (script, "runs", "scores", "metrics", *REPORTS[script]), project / REPORTS[script][0]
     refused(call(project, *command), ("metrics/runs", "no run", "evaluate"), out)
     write_json(project / "metrics" / "runs" / "deap-mean.json", {"run": "deap-mean"})  # of a run that was there
     refused(call(project, *command), ("runs/deap-mean/run.json", "dvc repro train@deap-mean"), out)
     (project / "params.yaml").write_text("sets: [deap\n", encoding="utf-8")
-    refused(call(project, *command), ("params.yaml", "cannot be read"), out)
+    refused(call(project, *command), ("params.yaml", "not YAML"), out)
 
 
 def test_an_evaluation_of_a_run_that_is_not_trained_is_refused(tmp_path: Path) -> None:
     project = workbench(tmp_path / "project", lambda p: p.update(runs={"deap-mean": p["runs"]["deap-mean"]}))
     (project / "lines.json").write_text('{"deap-mean": {}}', encoding="utf-8")
-    refused(call(project, "evaluate", "runs", "lines.json", "metrics/runs", "metrics/comparisons.csv"),
+    refused(call(project, "evaluate", "runs", "lines.json", "scores", "metrics/runs", "metrics/comparisons.csv"),
             ("runs/deap-mean/",), project / "metrics" / "runs", project / "metrics" / "comparisons.csv")
 
 
@@ -246,9 +245,13 @@ def test_windows_that_cannot_be_are_refused(tmp_path: Path, change: Change, word
             project / FEATURES)
 
 
-def train_main(project: Path) -> subprocess.CompletedProcess[str]:
+def main_run(project: Path) -> subprocess.CompletedProcess[str]:
     write_feature_store(project / FEATURES, project / WINDOWS)
-    return call(project, *TRAIN)
+    (project / "lines.json").write_text("{}", encoding="utf-8")
+    done = call(project, "settings", "lines.json", "settings/runs", "settings/main.json")
+    assert done.returncode == 0, done.stderr
+    return call(project, "main_run", "settings/main.json", "settings/runs", "runs", WINDOWS, FEATURES,
+                 f"{FOLDS}/trial.csv", "main/run", "main/evaluation", "metrics/main.json")
 
 
 def seven_folds(params: dict[str, Any]) -> None:
@@ -267,7 +270,7 @@ def test_a_protocol_the_data_does_not_allow_leaves_a_reason_that_training_repeat
         "trial.txt", "session.txt", "loso.csv", "stimulus.txt", "sequential.csv", "leaky.csv", SUMS}
     reason = (project / FOLDS / "trial.txt").read_text(encoding="utf-8")
     assert all(word in reason for word in ("deap, trial: ", "split.folds", "7 folds", "at most 6", "s00"))
-    refused(train_main(project), ("trial.csv", "another protocol", "7 folds", "at most 6"), project / "main" / "run")
+    refused(main_run(project), ("trial.csv", "another protocol", "7 folds", "at most 6"), project / "main" / "run")
 
 
 def test_people_held_out_with_two_people_leave_a_reason(tmp_path: Path) -> None:
@@ -306,7 +309,7 @@ def test_runs_of_what_is_not_there_are_refused(tmp_path: Path, change: Change, w
     project = workbench(tmp_path / "project", change)
     write_store(project / WINDOWS, make_store(2, 4))
     assert call(project, *SPLIT).returncode == 0
-    refused(train_main(project), words, project / "main" / "run")
+    refused(main_run(project), words, project / "main" / "run")
 
 
 def test_a_fold_table_that_leaks_is_refused(tmp_path: Path) -> None:
@@ -318,4 +321,4 @@ def test_a_fold_table_that_leaks_is_refused(tmp_path: Path) -> None:
     leak = folds.assign(role=folds["role"].replace("train", "test"))  # tested and, below, trained on
     (project / FOLDS).mkdir(parents=True)
     pd.concat([folds, leak]).to_csv(project / FOLDS / "trial.csv", index=False)
-    refused(train_main(project), ("not honest", "trial in test and in training"), project / "main" / "run")
+    refused(main_run(project), ("not honest", "trial in test and in training"), project / "main" / "run")

@@ -32,16 +32,17 @@ from himoe.models.methods import build_method
 from himoe.prepare.folds import audit_folds
 from himoe.scoring.metrics import ccc
 from himoe.scoring.summary import run_metrics
+from himoe.scoring.sweep import score_run
 from himoe.training import running
 from himoe.training.description import CONFIG
-from himoe.training.evaluation import COMBINATION_COLUMNS, ROUTING_COLUMNS, SWEEP_COLUMNS, Scores, join, score_task
 from himoe.training.fit import fit_task
+from himoe.training.masked import MASKED_COLUMNS, ROUTING_COLUMNS, Said, join, predict_task
 from himoe.training.model import WEIGHTS, Model
 from himoe.training.rundata import FoldTask, RunData, load_run_data, make_spec, run_tasks
-from himoe.training.running import complete_tasks, describe, read_scores, task_groups, task_key, train_run, write_scores
+from himoe.training.running import complete_tasks, describe, read_said, task_groups, task_key, train_run, write_said
 
 INPUTS = {"windows": "a", "folds": "b", "code": "c"}
-TABLES = ["predictions.parquet", "predictions_missing.parquet", "sweep.csv", "combinations.csv", "routing.csv"]
+TABLES = ["predictions.parquet", "predictions_missing.parquet", "tested.parquet", "masked.parquet", "routing.csv"]
 
 
 def problem(**changes: Any) -> tuple[RunConfig, RunData]:
@@ -93,15 +94,10 @@ def test_one_process_and_two_write_the_same_bytes(finished: Finished, tmp_path: 
     assert one == two
 
 
-def test_without_scoring_only_models_are_written(tmp_path: Path, done: list[str]) -> None:
-    config, data = problem(seeds=(0,), search={}, epochs=1)
-    train_run(config, data, tmp_path / "models", tmp_path / "kept", INPUTS, 1, score=False)
-    train_run(config, data, tmp_path / "scored", tmp_path / "kept", INPUTS, 1)
-    assert len(done) == 4  # models kept without scores do not serve a run that is scored
-    models, scored = file_bytes(tmp_path / "models"), file_bytes(tmp_path / "scored")
-    assert set(scored) - set(models) == set(TABLES)
-    assert set(models.pop(SUMS).splitlines()) < set(scored[SUMS].splitlines())
-    assert models == {name: scored[name] for name in models}
+def scores(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables ``sweep`` and ``combinations`` of a finished run."""
+    said = read_said(run)
+    return score_run(read_json(run / "run.json"), said.tested, said.masked)
 
 
 @pytest.mark.slow
@@ -117,17 +113,16 @@ def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> No
         assert weights.keys() == fitted.tensors.keys()
         assert all(torch.equal(weights[name], tensor) for name, tensor in fitted.tensors.items())
         intervals = Model.read(tmp_path / "out" / task.name).description.intervals
-        parts.append(score_task(config, data, task, encode_tensors(config, data, task, weights), config.missing, 0.0,
-                                intervals))
+        parts.append(predict_task(config, data, task, encode_tensors(config, data, task, weights), config.missing, 0.0,
+                                  intervals))
         rate = {} if task.rate is None else {"rate": task.rate}
         histories.append(fitted.history.assign(fold=task.fold, seed=task.seed, **rate))
         searches.append(fitted.search.assign(fold=task.fold, seed=task.seed, **rate))
     expected = join(parts)
-    written = read_scores(tmp_path / "out")
-    for name in ("predictions", "predictions_missing"):
-        pd.testing.assert_frame_equal(getattr(written, name), getattr(expected, name), check_exact=True)
-    for name in ("sweep", "combinations", "routing"):
-        pd.testing.assert_frame_equal(getattr(written, name), getattr(expected, name), rtol=0, atol=2e-6)
+    written = read_said(tmp_path / "out")
+    for name in ("predictions", "predictions_missing", "tested", "masked", "routing"):
+        pd.testing.assert_frame_equal(getattr(written, name), getattr(expected, name), check_exact=name != "routing",
+                                      **({"rtol": 0, "atol": 2e-6} if name == "routing" else {}))
         assert len(getattr(written, name)) > 0
     for name, frames, first in (("history", histories, "epoch"), ("search", searches, "fold")):
         table = pd.read_csv(tmp_path / "out" / f"{name}.csv")
@@ -136,7 +131,7 @@ def test_a_runs_tables_are_its_models_tables(missing: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("with_units", [True, False])
-def test_scores_are_read_as_they_were_written(with_units: bool, tmp_path: Path) -> None:
+def test_what_models_said_is_read_as_it_was_written(with_units: bool, tmp_path: Path) -> None:
     """Tables of different lengths; action units and predictions at the highest rate have a file only with rows."""
     rng = np.random.default_rng(0)
     keys = ["run", "seed", "fold", "subject", "trial", "window"]
@@ -146,19 +141,20 @@ def test_scores_are_read_as_they_were_written(with_units: bool, tmp_path: Path) 
     units["activation"] = rng.random(len(units), dtype=np.float32)
     predictions = pd.DataFrame(rows, columns=keys).assign(y_true=rng.random(48), y_pred=np.float32(0.1))
     predictions.loc[5, "y_true"] = np.nan
-    sweep = pd.DataFrame([("toy", 0.05, 3, 0, 1, "valence", "ccc", 0.25), ("toy", 0.4, 5, 1, 0, "mean", "mae", np.nan)],
-                         columns=SWEEP_COLUMNS)
-    combined = pd.DataFrame([("toy", 0, f, "010", "arousal", "pcc", -0.5) for f in range(5)],
-                            columns=COMBINATION_COLUMNS)
+    tested = pd.DataFrame([(1, "01", "007", w, 2.0 * w, w != 1, float(w), np.nan) for w in range(3)], columns=[
+        "fold", "subject", "trial", "window", "start_s", "complete", "valence", "arousal"])
+    said = np.arange(6, dtype=np.float32) / 3
+    masks = pd.DataFrame([(1, 0, 0.05, 3, "", said, np.arange(6) / 7), (1, 0, 0.0, 0, "010", said, None)],
+                         columns=MASKED_COLUMNS)
     routing = pd.DataFrame([("toy", "011", "FACE", -1, 0.125), ("toy", "011", "FACE", 0, 1.0),
                             ("toy", "100", "EEG", 2, 0.0)], columns=ROUTING_COLUMNS)
-    masked = predictions[7:].reset_index(drop=True) if with_units else pd.DataFrame(columns=[])
-    written = Scores(predictions, masked, sweep, combined, routing, units if with_units else units[:0])
-    write_scores(written, tmp_path)
+    missing = predictions[7:].reset_index(drop=True) if with_units else pd.DataFrame(columns=[])
+    written = Said(predictions, missing, tested, masks, routing, units if with_units else units[:0])
+    write_said(written, tmp_path)
     assert (tmp_path / "action_units.parquet").is_file() == with_units
     assert (tmp_path / "predictions_missing.parquet").is_file() == with_units
-    found = read_scores(tmp_path)
-    for name in ("predictions", "predictions_missing", "sweep", "combinations", "routing"):
+    found = read_said(tmp_path)
+    for name in ("predictions", "predictions_missing", "tested", "masked", "routing"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(written, name), check_exact=True)
     if with_units:
         pd.testing.assert_frame_equal(found.action_units, units, check_exact=True)
@@ -176,7 +172,7 @@ def test_a_run_with_a_face_keeps_its_action_units(method: str, tmp_path: Path) -
     meta = replace(data.store.meta, provenance={**data.store.meta.provenance, "face": label})
     data = replace(data, store=replace(data.store, meta=meta))
     train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
-    units = read_scores(tmp_path / "out").action_units
+    units = read_said(tmp_path / "out").action_units
     assert len(units) == (2 * (60 - 2) * 12 if method == "himoe" else 0)
     assert not units.duplicated(["seed", "subject", "trial", "window", "action_unit"]).any()
     assert read_json(tmp_path / "out" / "run.json")["face"] == label
@@ -191,7 +187,7 @@ def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path:
     store = make_store(4, 6, 5)
     config = make_config(method, search={"learning_rate": (0.01, 0.003)})
     folds = make_data(config, store).folds
-    scores, tables = [], []
+    predictions, tables = [], []
     for reverse in (False, True):
         folder = write_store(tmp_path / f"windows-{reverse}", store, reverse)
         made = write_feature_store(tmp_path / f"features-{reverse}", folder)
@@ -199,17 +195,18 @@ def test_the_order_of_subjects_and_rows_changes_no_metric(method: str, tmp_path:
         assert data.store.index["subject"].is_monotonic_increasing == (not reverse)
         train_run(config, data, tmp_path / f"out-{reverse}", tmp_path / f"kept-{reverse}", INPUTS, 1)
         table = pd.read_parquet(tmp_path / f"out-{reverse}" / "predictions.parquet")
-        scores.append(table.sort_values(["dimension", "subject", "trial", "window"], ignore_index=True))
-        tables.append({name: pd.read_csv(tmp_path / f"out-{reverse}" / f"{name}.csv") for name in
-                       ("history", "search", "sweep", "combinations", "routing")})
+        predictions.append(table.sort_values(["dimension", "subject", "trial", "window"], ignore_index=True))
+        made = dict(zip(("sweep", "combinations"), scores(tmp_path / f"out-{reverse}"), strict=True))
+        tables.append(made | {name: pd.read_csv(tmp_path / f"out-{reverse}" / f"{name}.csv") for name in
+                              ("history", "search", "routing")})
     for name, table in tables[0].items():
         pd.testing.assert_frame_equal(table, tables[1][name], rtol=0, atol=2e-6)
-    np.testing.assert_array_equal(scores[0]["y_true"], scores[1]["y_true"])
-    np.testing.assert_allclose(scores[0]["y_pred"], scores[1]["y_pred"], rtol=1e-6)
+    np.testing.assert_array_equal(predictions[0]["y_true"], predictions[1]["y_true"])
+    np.testing.assert_allclose(predictions[0]["y_pred"], predictions[1]["y_pred"], rtol=1e-6)
     weights = [(tmp_path / f"out-{r}" / "fold-01_seed-0" / "weights.safetensors").read_bytes() for r in (False, True)]
     assert weights[0] == weights[1]
     for dimension in ("valence", "arousal"):
-        left, right = (ccc(*s.loc[s["dimension"] == dimension, ["y_true", "y_pred"]].to_numpy().T) for s in scores)
+        left, right = (ccc(*s.loc[s["dimension"] == dimension, ["y_true", "y_pred"]].to_numpy().T) for s in predictions)
         assert round(left, 6) == round(right, 6)
 
 
@@ -249,13 +246,14 @@ def test_one_fold_of_later_trials_is_scored_on_them_alone(tmp_path: Path) -> Non
     assert audit_folds(data.store.index, data.folds, "sequential") == []
     train_run(config, data, tmp_path / "out", tmp_path / "kept", INPUTS, 1)
     table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
-    sweep = pd.read_csv(tmp_path / "out" / "sweep.csv")
+    sweep, _ = scores(tmp_path / "out")
     assert set(table["trial"]) == {"v04", "v05"}  # of six
-    found = run_metrics(read_json(tmp_path / "out" / "run.json"), sweep, table, 0.0, BootstrapParams(50, 0))
+    info, history = read_json(tmp_path / "out" / "run.json"), pd.read_csv(tmp_path / "out" / "history.csv")
+    found = run_metrics(info, history, sweep, table, 0.0, BootstrapParams(50, 0))
     assert (found["folds"], found["n_people"], found["n_trials"]) == (1, 4, 8)
     assert found["ccc_low"] <= found["ccc"] <= found["ccc_high"]
-    once = run_metrics(read_json(tmp_path / "out" / "run.json"), sweep[sweep["seed"] == 0], table[table["seed"] == 0],
-                       0.0, BootstrapParams(50, 0))
+    once = run_metrics(info, history, sweep[sweep["seed"] == 0], table[table["seed"] == 0], 0.0,
+                       BootstrapParams(50, 0))
     assert once["ccc_sd"] is None  # one fold and one seed have no spread
 
 

@@ -14,19 +14,20 @@ import dvc.api
 import numpy as np
 import pytest
 from dvc.repo import Repo
-from pipeline_helpers import ROOT, tiny_params, workbench
+from pipeline_helpers import ROOT, workbench
 from ruamel.yaml import YAML, cyaml
 from toysets import file_bytes, make_store, write_store
 
 from himoe.core.errors import InputError
 from himoe.core.files import read_json
 from himoe.core.params import VideoParams
+from himoe.core.yaml_files import read_yaml
 from himoe.prepare.faces import extract
 from himoe.simulate.generate import SimulationParams, simulate_deap
 from pipeline.face import face
 from pipeline.runs import run_config
 from pipeline.settings import settings
-from pipeline.stage import fill, jobs, look_up, main, read_yaml, stage_params
+from pipeline.stage import fill, jobs, look_up, main, stage_params
 
 PARAMS = """
 profile: small
@@ -118,7 +119,7 @@ def test_every_stage_of_the_project_gets_what_dvc_gives(project: Path) -> None:
             kinds.add(stage.addressing.partition("@")[0])
     assert len(names) > 60
     assert kinds == set(read_yaml(ROOT / "dvc.yaml")["stages"])
-    for name in ("train_main", "train@deap-no_residual", "evaluate", "settings", "face@seed", "preprocess@deap"):
+    for name in ("main_run", "train@deap-no_residual", "evaluate", "settings", "face@seed", "preprocess@deap"):
         assert stage_params(name) == dvc.api.params_show(stages=name)
 
 
@@ -138,26 +139,6 @@ def test_a_declared_parameter_that_is_not_there_is_refused(project: Path) -> Non
     (project / "params.yaml").write_text(PARAMS.replace("rate:", "ratio:"), encoding="utf-8")
     with pytest.raises(InputError, match=r"params\.yaml: found no key 'rate'"):
         stage_params("plain")
-
-
-@pytest.mark.parametrize(("text", "words"), [
-    ("a: [1, 2\n", ("cannot be read",)),
-    ("a: 1\na: 2\n", ("cannot be read", "duplicate")),
-    ("[1, 2]\n", ("list", "mapping")),
-    ("", ("NoneType", "mapping")),
-])
-def test_a_file_that_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
-    path = tmp_path / "broken.yaml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError) as error:
-        read_yaml(path)
-    assert "\n" not in str(error.value)
-    assert all(word in str(error.value) for word in ("broken.yaml", *words)), error.value
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
-        read_yaml(tmp_path / "none.yaml")
 
 
 def test_text_is_filled_from_nested_values() -> None:
@@ -206,52 +187,41 @@ def enter(project: Path, monkeypatch: pytest.MonkeyPatch, change: Any = None) ->
     return project
 
 
-def test_settings_are_the_shared_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    enter(tmp_path / "project", monkeypatch)
-    settings("lines.json", "settings/runs")
-    params = tiny_params()
-    training = {"training": params["profiles"]["embedded"]["training"]}
-    assert sorted(path.stem for path in Path("settings/runs").iterdir()) == sorted(params["runs"])
-    for name, line in params["runs"].items():
-        assert read_json(Path(f"settings/runs/{name}.json")) == {
-            **{key: params[key] for key in ("profile", "seed", "reference", "missing", "windows")},
-            "profiles": {"embedded": training}, "runs": {name: line}}
-
-
-def test_a_profile_may_change_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def change(params: dict[str, Any]) -> None:
-        params["profiles"]["embedded"]["model"] = {"eeg_encoder": "power"}
-
-    enter(tmp_path / "project", monkeypatch, change)
-    settings("lines.json", "runs")
-    found = read_json(Path("runs/deap-himoe.json"))["reference"]
-    assert found == {**tiny_params()["reference"], "model": {**tiny_params()["reference"]["model"],
-                                                             "eeg_encoder": "power"}}
-
-
-def test_a_run_follows_the_settings_and_its_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a run that the stage declares alone, all else comes from the file; ``main`` reads its own parameters."""
+def test_settings_are_all_that_decides_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The profile may change the model of the tables' runs, and a line its own; ``main`` follows the blocks on top."""
     def change(params: dict[str, Any]) -> None:
         params["reference"]["model"].update(features=24, face_units=5)
+        params["profiles"]["embedded"]["model"] = {"eeg_encoder": "power"}
         params["model"].update(features=40)
         params["runs"]["deap-himoe"].update(variant="small", model={"emotion_experts": 3}, seeds=[4, 6])
 
     project = enter(tmp_path / "project", monkeypatch, change)
+    params = read_yaml(Path("params.yaml"))
+    settings("lines.json", "settings/runs", "settings/main.json")
+    shared = {**{key: params[key] for key in ("seed", "missing", "windows", "alignment")},
+              "training": params["profiles"]["embedded"]["training"]}
+    tables = {**params["reference"]["model"], "eeg_encoder": "power"}
+    found = {path.stem: read_json(path) for path in Path("settings/runs").iterdir()}
+    assert set(found) == set(params["runs"])
+    assert found["deap-mean"] == {**shared, "run": params["runs"]["deap-mean"], "model": tables}
+    assert found["deap-himoe"] == {**shared, "run": params["runs"]["deap-himoe"],
+                                   "model": {**tables, "emotion_experts": 3},
+                                   "training": {**shared["training"], "seeds": [4, 6]}}
+    assert read_json(Path("settings/main.json")) == {**shared, "run": params["main"], "model": params["model"]}
     write_store(project / "windows", make_store(1, 2))
-    settings("lines.json", "settings")
-    config, params = run_config("train@deap-himoe", "deap-himoe", Path("windows"), Path("settings/deap-himoe.json"))
+    config, values = run_config("deap-himoe", Path("windows"), Path("settings/runs/deap-himoe.json"))
     assert (config.model.features, config.model.face_units, config.model.emotion_experts) == (24, 5, 3)
     assert (config.training.epochs, config.training.seeds, config.missing.rates) == (1, (4, 6), (0.0, 0.4))
-    assert params["windows"] == tiny_params()["windows"]
-    main_config, _ = run_config("train_main", "main", Path("windows"))
-    assert (main_config.model.features, main_config.model.emotion_experts) == (40, 8)
+    assert (values, config.modality_set) == (found["deap-himoe"], "EEG+EDA")
 
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda p: p["profiles"]["embedded"]["training"]["search"].update(epochs="two"),
-     ("profiles.embedded.training.search.epochs", "'two'", "int")),
+     ("profiles.embedded.training.search.epochs", "'two'", "a whole number, 5 or more")),
     (lambda p: p["windows"].update(step_s=5.0), ("windows.step_s", "5.0", "length_s")),
     (lambda p: p["reference"]["model"].update(depth=3), ("reference.model", "'depth'", "eeg_depth")),
+    (lambda p: p["model"].update(dropout=1.5), ("params.yaml: model.dropout", "1.5")),
+    (lambda p: p["runs"]["deap-mean"].update(variant="x", model={"width": 3}), ("runs.deap-mean.model", "'width'")),
     (lambda p: p.pop("missing"), ("params.yaml", "'missing'")),
     (lambda p: p["reference"].pop("model"), ("params.yaml: reference", "['alignment']", "model and alignment")),
     (lambda p: p["reference"].update(modle={}), ("params.yaml: reference", "'modle'", "model and alignment")),
@@ -368,7 +338,7 @@ def test_a_set_without_videos_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_bad_face_parameter_is_refused_before_any_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(tmp_path / "project", monkeypatch, lambda p: p["profiles"]["embedded"]["face"].update(fps_hz=0))
-    with pytest.raises(InputError, match=r"params\.yaml.*face\.fps_hz: found 0\.0, expected .*more than 0"):
+    with pytest.raises(InputError, match=r"params\.yaml.*face\.fps_hz: found 0, expected .*above 0"):
         face(*FACE)
     assert not Path("data").exists()
 

@@ -19,14 +19,15 @@ from toysets import make_store, write_store
 
 from himoe.core.errors import InputError
 from himoe.core.files import read_json
-from himoe.core.params import MISSING_TRAINING, AlignmentParams, FaceParams, ModelParams, RunParams, parse
+from himoe.core.params import AlignmentParams, FaceParams, ModelParams, RunParams, TrainingParams, parse
 from himoe.core.recordings import MODALITIES, expand_modalities
+from himoe.core.yaml_files import read_yaml
 from himoe.datasets import DATASETS
 from himoe.models.methods import method_class, method_names
 from himoe.scoring.paper import paper_rows
 from himoe.simulate.registry import SIMULATORS
 from pipeline.code import PACKAGES, WITH_ONE_METHOD, code_lists, import_closure
-from pipeline.stage import fill, read_yaml
+from pipeline.stage import fill
 
 # A room imports from rooms to its left, or from itself.
 ROOMS = ("core", "datasets", "simulate", "prepare", "models", "scoring", "training", "report", "inspection", "commands",
@@ -90,6 +91,13 @@ def test_the_scripts_that_print_and_draw_really_start_without_torch() -> None:
     assert done.stdout.split() == ["False", "True"]
 
 
+def test_worker_processes_are_made_in_one_place() -> None:
+    pools = {"joblib", "multiprocessing", "concurrent", "dask"}
+    makers = [path.relative_to(ROOT).as_posix() for path in [*LIBRARY, *SCRIPTS]
+              if {name.split(".")[0] for name in imports(path)} & pools]
+    assert makers == ["himoe/core/workers.py"]
+
+
 # --- dvc.yaml against the code ------------------------------------------------------------------------------------
 
 STAGES: dict[str, Any] = read_yaml(ROOT / "dvc.yaml")["stages"]
@@ -140,7 +148,7 @@ def test_what_a_command_reads_is_a_dependency_and_what_it_writes_an_output(name:
     assert all(any(dep == word or dep.startswith(f"{word}/") for word in read) for dep in deps)
     names = [word for word in read if not any(dep == word or dep.startswith(f"{word}/") for dep in deps)]
     of_one_item = ("download", "face", "preprocess", "window", "features", "split", "train")
-    assert names == {**{key: ["${key}"] for key in of_one_item}, "train_main": ["main"]}.get(name, [])
+    assert names == {**{key: ["${key}"] for key in of_one_item}, }.get(name, [])
 
 
 def test_git_ignores_what_the_remote_keeps_and_no_result() -> None:
@@ -245,18 +253,18 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
         "window@deap": ("deap", "data/signals/deap", "windows-of-deap"),
         "features@deap": ("deap", windows, features),
         "split@deap": ("deap", windows, folds, "settings/protocols/deap.txt"),
-        "train_main": ("main", windows, features, table, "main/run"),
-        "evaluate_main": (windows, features, table, "main/run", "main/evaluation", "metrics/main.json"),
-        "settings": ("settings/lines.json", shared),
+        "settings": ("settings/lines.json", shared, "settings/main.json"),
         **{f"train@deap-{method}": (f"deap-{method}", windows, features, table, f"runs/deap-{method}",
                                     f"{shared}/deap-{method}.json")
            for method in ("himoe", "late_fusion", "mean")},
-        "evaluate": ("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv"),
+        "main_run": ("settings/main.json", shared, "runs", windows, features, table, "main/run", "main/evaluation",
+                     "metrics/main.json"),
+        "evaluate": ("runs", "settings/lines.json", "scores", "metrics/runs", "metrics/comparisons.csv"),
         "cost": ("data/windows", "data/features", shared, "metrics/cost.csv"),
         "quality": ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality"),
-        "tables": ("runs", "metrics", "reports/tables"),
-        "figures": ("runs", "metrics", "reports/figures"),
-        "report": ("runs", "metrics", *page),
+        "tables": ("runs", "scores", "metrics", "reports/tables"),
+        "figures": ("runs", "scores", "metrics", "reports/figures"),
+        "report": ("runs", "scores", "metrics", *page),
     }
     assert {stage.partition("@")[0] for stage in steps} == set(STAGES) - {"code"}
     write_store(tmp_path / windows, make_store())  # small and known, in place of what the window stage wrote
@@ -286,6 +294,7 @@ def test_the_recorder_finds_undeclared_and_unread_names() -> None:
 # --- params.yaml and the registries -------------------------------------------------------------------------------
 
 PARAMS = read_yaml(ROOT / "params.yaml")  # refuses a name that stands there twice
+EXTENDED = read_yaml(ROOT / "reports" / "extended" / "params.yaml")["runs"]  # the rows that the default leaves out
 RUNS = {**PARAMS["runs"], "main": PARAMS["main"]}
 
 
@@ -308,9 +317,10 @@ def test_a_run_names_what_exists() -> None:
     for name, run in RUNS.items():
         assert run["set"] in PARAMS["sets"], name
         assert run["method"] in method_names(), name
-        made = parse(RunParams, {**run, "modalities": modalities_of(run)}, name)  # refuses other protocols and sensors
-        parse(ModelParams, {**PARAMS["reference"]["model"], **made.model}, f"{name}.model")
-        parse(AlignmentParams, {**PARAMS["reference"]["alignment"], **made.alignment}, f"{name}.alignment")
+        made = parse(RunParams, {**run, "modalities": modalities_of(run)}, "params.yaml", name)
+        parse(ModelParams, {**PARAMS["reference"]["model"], **made.model}, "params.yaml", f"{name}.model")
+        alignment = {**PARAMS["reference"]["alignment"], **made.alignment}
+        parse(AlignmentParams, alignment, "params.yaml", f"{name}.alignment")
 
 
 def test_no_run_stands_there_twice() -> None:
@@ -327,7 +337,7 @@ def parse_line(run: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_profile_names_what_exists() -> None:
     for profile in PARAMS["profiles"].values():
-        assert profile["training"]["missing"] in MISSING_TRAINING
+        parse(TrainingParams, profile["training"], "training")
         assert "default" in profile["preprocess"]
         assert set(profile["preprocess"].values()) <= set(PARAMS["preprocess"])
         assert set(profile["preprocess"]) - {"default"} <= set(DATASETS)
@@ -337,7 +347,7 @@ def test_every_profile_names_what_exists() -> None:
 
 
 def test_every_method_is_used_by_a_run() -> None:
-    assert {run["method"] for run in PARAMS["runs"].values()} == set(method_names())
+    assert {run["method"] for run in [*PARAMS["runs"].values(), *EXTENDED.values()]} == set(method_names())
 
 
 def test_table_2_has_a_run_of_every_network_for_every_modality_set_that_the_data_can_give() -> None:
@@ -349,8 +359,7 @@ def test_table_2_has_a_run_of_every_network_for_every_modality_set_that_the_data
             continue
         wanted |= {(data_set, modalities, name) for name in method_names() if method_class(name).gradient}
     assert len(wanted) >= 3 * 8
-    extended = read_yaml(ROOT / "reports" / "extended" / "params.yaml")["runs"]  # the rows that the default leaves out
-    there = {(run["set"], run["modalities"], run["method"]) for run in [*PARAMS["runs"].values(), *extended.values()]
+    there = {(run["set"], run["modalities"], run["method"]) for run in [*PARAMS["runs"].values(), *EXTENDED.values()]
              if run["protocol"] == "trial" and run.get("task", "regression") == "regression" and not run.get("variant")
              and not run.get("shuffle_labels")}
     assert wanted - there == set()

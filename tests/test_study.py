@@ -15,10 +15,10 @@ from pipeline_helpers import PARAMS, ROOT, environment, run_ok, tiny_params, wri
 from himoe.core.errors import InputError
 from himoe.core.files import write_json
 from himoe.core.params import RunParams, TrainingParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.models.methods import method_class
 from pipeline import demo, overlay, study
 from pipeline.code import code_lists
-from pipeline.stage import read_yaml
 
 STUDIES = sorted(path.parent.name for path in ROOT.glob("reports/*/params.yaml"))
 

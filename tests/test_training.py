@@ -96,6 +96,22 @@ def test_the_poison_would_be_seen_in_training_rows(method: str) -> None:
     assert not torch.equal(clean["normaliser.EEG.spread"], spread)
 
 
+@pytest.mark.parametrize("protocol", ["trial", "loso"])
+def test_the_normaliser_holds_the_training_rows_moments(protocol: str) -> None:
+    """Of each person that trains, then of everybody; where people are held out, of those that are not."""
+    config = make_config(protocol=protocol)
+    data = make_data(config, make_store(5, 6, 4))
+    weights = fit_task(config, data, TASK).tensors
+    train = rows_of(data, "train")
+    people = np.unique(data.subject[train])
+    assert len(people) == {"trial": 5, "loso": 3}[protocol]
+    assert weights["normaliser.EEG.mean"].shape == (len(people) + 1, 3)
+    for code, rows in enumerate([*(train[data.subject[train] == person] for person in people), train]):
+        values = data.store.arrays["EEG"][rows].astype(np.float64)
+        np.testing.assert_allclose(weights["normaliser.EEG.mean"][code], values.mean((0, 2)), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(weights["normaliser.EEG.spread"][code], values.std((0, 2)), rtol=1e-5)
+
+
 def test_windows_without_label_or_signal_are_not_trained_on() -> None:
     config = make_config()
     data = make_data(config, make_store())
@@ -112,7 +128,7 @@ def validation_mse(config: RunConfig, data: RunData, weights: dict[str, torch.Te
     """MSE over the validation rows, window by window, in units of the training labels' variance."""
     method = build_method(config.run.method, make_spec(config, data))
     method.load_state_dict({k: v for k, v in weights.items() if not k.startswith("normaliser.")})
-    assembler = data.assembler(Normaliser.from_tensors(weights))
+    assembler = data.assembler(Normaliser.from_tensors(weights), data.subject)
     errors = []
     with torch.no_grad():
         for row in rows_of(data, "validation"):

@@ -161,7 +161,8 @@ def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str,
     plan = config.training
     train, validation = (make_sequences(data.store.index, rows_of(data, role), plan.sequence_length)
                          for role in ("train", "validation"))
-    assembler = data.assembler(Normaliser.fit(data.store, rows_of(data, "train"), data.present, data.subject, True))
+    assembler = data.assembler(Normaliser.fit(data.store, rows_of(data, "train"), data.present, data.subject, True),
+                               data.subject)
     seed = derive_seed(config.seed, TASK.seed, TASK.fold, config.run.method)
     torch.manual_seed(seed)
     method = build_method(config.run.method, make_spec(config, data))

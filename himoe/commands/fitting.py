@@ -22,6 +22,7 @@ from himoe.prepare.unrated import rated_rows
 from himoe.prepare.windowset import Windows, folds
 from himoe.scoring.frames import score
 from himoe.scoring.tables import scores_text
+from himoe.training.conformal import LEVEL
 from himoe.training.estimators import Estimator
 from himoe.training.fitted import CARD, Fitted, require_model_place
 
@@ -45,7 +46,7 @@ def fit(options: argparse.Namespace) -> None:
         If the folder cannot be read, holds too few rated people and trials, or something else stands at ``--out``.
     """
     require_place(require_model_place(options.out))
-    estimator = estimator_of(options.method, options.epochs)
+    estimator = estimator_of(options.method, options.epochs, options.task)
     data = open_data(options)
     names = modalities_of(data, options.modalities)
     windows = make_windows(data, options.window, options.step or options.window / 2, modalities=names)
@@ -56,8 +57,8 @@ def fit(options: argparse.Namespace) -> None:
           f"next:    himoe predict {shlex.quote(str(options.out))} FOLDER --out predictions.csv")
 
 
-def estimator_of(method: str, epochs: int | None = None) -> Estimator:
-    """An unfitted model of *method* with the project's own settings.
+def estimator_of(method: str, epochs: int | None = None, task: str = "regression") -> Estimator:
+    """An unfitted model of *method*, for ratings or classes, with the project's own settings.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def estimator_of(method: str, epochs: int | None = None) -> Estimator:
     known = {found.method: found for found in Estimator.__subclasses__()}
     if method not in known:
         raise bad_input("--method", repr(method), f"one of {', '.join(known)}", "correct the name")
-    return known[method]() if epochs is None else known[method](epochs=epochs)
+    return known[method](task=task) if epochs is None else known[method](task=task, epochs=epochs)
 
 
 def modalities_of(data: Data, asked: str | None) -> tuple[str, ...]:
@@ -149,7 +150,9 @@ def said(data: Data, windows: Windows, outcome: Outcome) -> list[str]:
              f"sensors:  {', '.join(f'{name} at {one.sfreq_hz:g} Hz' for name, one in form.items())}"]
     lines += [f"not used, without a rating: {' '.join(unrated)}"] if unrated else []
     lines += [f"held out: {outcome.held_out}", "", scores_text(outcome.scores), ""]
-    widths = outcome.model.description.intervals
+    level, widths = outcome.model.description.level, outcome.model.description.intervals
     if any(np.isinf(width).any() for width in widths.values()):
-        lines += [f"Intervals are the whole scale where fewer than {ENOUGH} trials validate: rate more trials.", ""]
+        lines += ["Intervals are the whole scale, because too few trials validate: rate more trials.", ""]
+    elif widths and level < LEVEL:
+        lines += [f"Intervals aim at {100 * level:.0f} %: fewer than {ENOUGH} trials validate. Rate more trials.", ""]
     return lines

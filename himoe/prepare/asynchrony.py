@@ -13,15 +13,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Gt, Lt
 
-from himoe.core.parsing import check
+from himoe.core.params import Below1, NotNegative
+from himoe.core.parsing import check, checked
 
 PPM = 1e-6
+Seconds = NotNegative
 
 
+@checked
 @dataclass(frozen=True)
 class SensorTiming:
     """How one sensor is out of step; the defaults change nothing.
@@ -30,39 +34,39 @@ class SensorTiming:
     ----------
     lag_s : float
         Its samples are stamped so many seconds after the body made them (below 0: before).
-    person_sd_s, jitter_sd_s : float
-        SD of a further lag per person and per trial, from a normal distribution.
+    person_sd_s : float
+        SD of a further lag per person, from a normal distribution.
+    jitter_sd_s : float
+        SD of a further lag per trial, likewise.
     drift_ppm : float
         Its clock gains so many microseconds per second from the trial's start on: the lag grows.
-    every_s, phase_s : float
-        It gives a window every so many seconds, the first at ``phase_s``; the grid sees the newest one that has begun.
-        0 = with the grid.
+    every_s : float
+        It gives a window every so many seconds; the grid sees the newest one that has begun. 0 = with the grid.
+    phase_s : float
+        When the first of these windows begins.
     arrives_s : float
         The newest so many seconds have not arrived yet.
     starts_s : float
         It is absent for so many seconds at a trial's start.
-    lost, burst_s : float
-        Share of windows that are lost, in stretches of geometric length whose mean is ``burst_s`` (at least one step).
+    lost : float
+        Share of windows that are lost, in stretches of geometric length.
+    burst_s : float
+        Mean length of such a stretch (at least one step).
     """
 
     lag_s: float = 0.0
-    person_sd_s: float = 0.0
-    jitter_sd_s: float = 0.0
-    drift_ppm: float = 0.0
-    every_s: float = 0.0
-    phase_s: float = 0.0
-    arrives_s: float = 0.0
-    starts_s: float = 0.0
-    lost: float = 0.0
-    burst_s: float = 0.0
+    person_sd_s: Seconds = 0.0
+    jitter_sd_s: Seconds = 0.0
+    drift_ppm: Annotated[float, Gt(-1e6), Lt(1e6)] = 0.0
+    every_s: Seconds = 0.0
+    phase_s: Seconds = 0.0
+    arrives_s: Seconds = 0.0
+    starts_s: Seconds = 0.0
+    lost: Below1 = 0.0
+    burst_s: Seconds = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("person_sd_s", "jitter_sd_s", "every_s", "phase_s", "arrives_s", "starts_s", "burst_s"):
-            check(0 <= getattr(self, name) < np.inf, f"asynchrony.{name}", getattr(self, name), "seconds from 0 on")
-        check(np.isfinite(self.lag_s), "asynchrony.lag_s", self.lag_s, "seconds")
-        check(abs(self.drift_ppm) < 1e6, "asynchrony.drift_ppm", self.drift_ppm, "between -1000000 and 1000000")
-        check(0 <= self.lost < 1, "asynchrony.lost", self.lost, "a share from 0 to below 1")
-        check(self.burst_s > 0 or not self.lost, "asynchrony.burst_s", self.burst_s,
+        check(self.burst_s > 0 or not self.lost, "burst_s", self.burst_s,
               "the mean length of a lost stretch, where something is lost")
 
 

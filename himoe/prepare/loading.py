@@ -20,7 +20,7 @@ from himoe.datasets.base import Dataset, require_no_doubt
 from himoe.datasets.fetch import PROVENANCE, label, read_provenance
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.prepare.asynchrony import Asynchrony
-from himoe.prepare.filters import USUAL, fitting_filter
+from himoe.prepare.filters import fitting_filter, usual_filters
 from himoe.prepare.signals import preprocess_session
 from himoe.prepare.windows import read_meta, window_starts, write_shard
 from himoe.prepare.windowset import Windows
@@ -109,7 +109,8 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     step_s : float
         Distance between the starts of two, in seconds.
     filters : {modality: FilterParams}, optional
-        Target rates and pass bands; default :data:`himoe.prepare.filters.USUAL`, as far as the recorded rate allows.
+        Target rates and pass bands; default :func:`himoe.prepare.filters.usual_filters`, as far as the recorded rate
+        allows.
     modalities : sequence of str, optional
         Which to read; default all.
     subjects : sequence of str, optional
@@ -127,7 +128,8 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     if unknown:
         raise bad_input(f"{data.root}: subjects", repr(unknown[0]), f"one of {' '.join(data.subjects[:20])}",
                         "correct the name")
-    params = WindowParams(length_s, step_s, labels, 0.5)
+    params = parse(WindowParams, {"length_s": length_s, "step_s": step_s, "labels": labels, "min_completeness": 0.5},
+                   "make_windows")
     parts = []
     for subject in progress(chosen, f"windows of {data.dataset.name}", "person", len(chosen)):
         path = None if cache is None else Path(cache) / f"{subject}.parquet"
@@ -160,7 +162,8 @@ def require_same_cut(path: Path, params: WindowParams, filters: Mapping[str, Fil
         raise bad_input(path, f"windows with the asynchrony {told or 'none'}", asked or "none",
                         "give another folder as cache, or remove this one")
     found, expected = (meta.length_s, meta.step_s), (params.length_s, params.step_s)
-    made = {m: parse(FilterParams, entry, m) for m, entry in (meta.provenance.get("filters") or {}).items()}
+    made = {m: parse(FilterParams, entry, path, f"filters.{m}")
+            for m, entry in (meta.provenance.get("filters") or {}).items()}
     same = filters is None or all(made[m] == filters.get(m, FilterParams()) for m in meta.modalities if m in made)
     if found != expected or not same:
         raise bad_input(path, f"windows of {found[0]:g} s every {found[1]:g} s" if same else "other filters",
@@ -196,7 +199,8 @@ def clean_recordings(sessions: Iterable[Session], step_s: float, filters: Mappin
         if not signals:
             left_out[session.subject] = left_out.get(session.subject, 0) + len(session.trials)
             continue
-        chosen = {m: fitting_filter(USUAL.get(m, FilterParams()), s.sfreq_hz, step_s) for m, s in signals.items()
+        chosen = {m: fitting_filter(usual_filters().get(m, FilterParams()), s.sfreq_hz, step_s)
+                  for m, s in signals.items()
                   } if filters is None else {m: filters.get(m, FilterParams()) for m in signals}
         if used is not None:
             used.update(chosen)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.core.errors import bad_input
-from himoe.core.params import SplitParams, WindowParams
+from himoe.core.params import SplitParams, WindowParams, parse
 from himoe.core.recordings import Recording
 from himoe.prepare.asynchrony import Asynchrony
 from himoe.prepare.feature_shards import feature_array, feature_meta
@@ -183,7 +183,8 @@ class Windows:
         InputError
             If there is no recording, or recordings of a modality differ in channels or rate.
         """
-        params = WindowParams(length_s, step_s, labels, 0.5)
+        params = parse(WindowParams, {"length_s": length_s, "step_s": step_s, "labels": labels,
+                                      "min_completeness": 0.5}, "windows")
         if not recordings:
             raise bad_input("recordings", "none", "at least one", "give one per trial")
         modalities: dict[str, dict[str, Any]] = {}

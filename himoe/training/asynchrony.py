@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.core.errors import bad_input
-from himoe.core.parsing import parse
+from himoe.core.parsing import checked, parse
 from himoe.core.recordings import Recording, expand_modalities
 from himoe.models.methods.himoe import HiMoE
 from himoe.prepare.asynchrony import Asynchrony, SensorTiming
@@ -32,6 +32,7 @@ KEPT = ["subject", "trial", "window", "dimension", "predicted", "rating"]
 Sensors = Mapping[str, SensorTiming]
 
 
+@checked
 @dataclass(frozen=True)
 class CohortParams:
     """Simulated people: the simulator's seed, how many with how many trials, and its signal-to-noise ratio."""
@@ -42,6 +43,7 @@ class CohortParams:
     snr: float
 
 
+@checked
 @dataclass(frozen=True)
 class MethodParams:
     """A row of the tables: a method and what it changes."""
@@ -51,6 +53,7 @@ class MethodParams:
     model: dict = field(default_factory=dict)
 
 
+@checked
 @dataclass(frozen=True)
 class StudyParams:
     """What is measured; the keys are explained in reports/asynchrony/params.yaml."""
@@ -71,8 +74,8 @@ def read_study(values: Mapping[str, Any], where: str, modalities: Sequence[str]
                ) -> tuple[StudyParams, dict[str, MethodParams], dict[str, Sensors], dict[str, Sensors]]:
     """The study's parameters, its methods, and its conditions with groups of sensors (PPS, ALL) spelled out."""
     study = parse(StudyParams, values, where)
-    methods = {name: parse(MethodParams, entry, f"{where}.methods.{name}") for name, entry in study.methods.items()}
-    trained, tested = ({name: _sensors(entry, modalities, f"{where}.{kind}.{name}") for name, entry in part.items()}
+    methods = {name: parse(MethodParams, entry, where, f"methods.{name}") for name, entry in study.methods.items()}
+    trained, tested = ({name: _sensors(entry, modalities, where, f"{kind}.{name}") for name, entry in part.items()}
                        for kind, part in (("trained", study.trained), ("tested", study.tested)))
     for name in (ON_TIME, *study.late):
         if name not in {**trained, **tested}:
@@ -80,8 +83,8 @@ def read_study(values: Mapping[str, Any], where: str, modalities: Sequence[str]
     return study, methods, trained, tested
 
 
-def _sensors(entry: Mapping[str, Any], modalities: Sequence[str], where: str) -> Sensors:
-    return {m: parse(SensorTiming, timing, f"{where}.{name}") for name, timing in entry.items()
+def _sensors(entry: Mapping[str, Any], modalities: Sequence[str], where: str, key: str) -> Sensors:
+    return {m: parse(SensorTiming, timing, where, f"{key}.{name}") for name, timing in entry.items()
             for m in expand_modalities(name, modalities)}
 
 
