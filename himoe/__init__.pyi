@@ -1,6 +1,7 @@
 # What type checkers know of the public names; himoe/__init__.py loads them when they are used.
 
 from himoe.core.errors import InputError as InputError
+from himoe.live.engine import stream as stream
 from himoe.prepare.asynchrony import Asynchrony as Asynchrony
 from himoe.prepare.asynchrony import SensorTiming as SensorTiming
 from himoe.prepare.loading import Data as Data

@@ -1,5 +1,5 @@
 """The command line: look at data (``inspect``, ``check``, ``study``), make and use a model (``fit``, ``predict``,
-``score``, ``explain``), and a first look (``demo``)."""
+``score``, ``explain``, ``stream``), and a first look (``demo``)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from himoe import __version__
-from himoe.cli import looking, modelling
+from himoe.cli import looking, modelling, streaming
 from himoe.core.errors import InputError
 
 GOOD, BAD_INPUT, STOPPED = 0, 2, 130
-COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {**looking.COMMANDS, **modelling.COMMANDS}
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    **looking.COMMANDS, **modelling.COMMANDS, **streaming.COMMANDS}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     looking.add(commands, cores())
     modelling.add(commands)
+    streaming.add(commands)
     return made
 
 

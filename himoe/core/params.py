@@ -25,12 +25,12 @@ TASKS: tuple[str, ...] = get_args(TaskName)
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 SIMILARITIES: tuple[str, ...] = get_args(Similarity)
 FACE_ADJACENCIES: tuple[str, ...] = get_args(Adjacency)
-WORLDS: tuple[str, ...] = get_args(World)
 NORMALISE: tuple[str, ...] = get_args(Normalise)
 EEG_ENCODERS = ("eegnet", "power", "bands")
 BRAINDECODE = "braindecode:"  # and a name: that model of the package as the front end of EEG
 
 Count = Annotated[int, Ge(1)]
+Whole = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Below1 = Annotated[float, Ge(0), Lt(1)]
@@ -66,7 +66,7 @@ class SourceParams:
 class SimulateParams:
     """The simulator's seed, its world (``himoe.simulate``) and one signal-to-noise number."""
 
-    seed: int
+    seed: Whole
     snr: NotNegative
     world: World = "physiological"
 
@@ -86,8 +86,8 @@ class VideoParams:
 class SizeParams:
     """How many subjects and trials are simulated (real data is read as it is); ``video`` None = no face videos."""
 
-    subjects: int
-    trials: int
+    subjects: Count
+    trials: Count
     video: VideoParams | None = None
 
 
@@ -241,7 +241,7 @@ class TrainingParams:
     missing: Literal["sampled", "matched", "none"]
     missing_max: Below1 = 0.4
     weight_decay: NotNegative = 0.0
-    warmup_steps: Annotated[int, Ge(0)] = 20
+    warmup_steps: Whole = 20
     ema: Below1 = 0.98
     device: Literal["auto", "cpu", "cuda"] = "auto"
     memory_gib: NotNegative = 1.0

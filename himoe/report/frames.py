@@ -262,7 +262,7 @@ def leak_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
 
 def _leak_kind(run: RunResult) -> str:
     if run.metrics["shuffled_labels"]:
-        return chosen.SHUFFLED
+        return "labels shuffled"
     return "leaky split" if run.metrics["protocol"] == "leaky" else "honest split"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from himoe.report import chosen, frames
+from himoe.report import frames
 from himoe.report.block import Block, Picker, finish, inline, picked, shown
 from himoe.report.encodings import (
     Material,
@@ -165,11 +165,12 @@ def leaks(material: Material) -> Block | None:
     runs = [material.results[name] for name in frame["run"]]
     frame = frame.assign(label=frame["label"] + ": " + frame["split"])[["label", "kind", "ccc", "low", "high"]]
     frame = frame.dropna(subset=["ccc"])
-    kinds = ["honest split", "leaky split", chosen.SHUFFLED]
+    kinds = ["honest split", "leaky split", "labels shuffled"]
     colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=kinds, range=["#0072B2", "#D55E00", "#8F8F8F"]),
                        legend=alt.Legend(orient="top", columns=1, symbolLimit=3, labelLimit=260))
     base = alt.Chart(inline(frame, "leaks"))
-    lines = alt.Axis(labelExpr="split(replace(datum.label, ', ', ': '), ': ')", labelBaseline="middle")
+    below = "replace(replace(datum.label, ', ', ': '), ' (floor): ', ': (floor) ')"  # of the method's name
+    lines = alt.Axis(labelExpr=f"split({below}, ': ')", labelBaseline="middle", labelLimit=200)
     rows = sorted_labels("label", "ccc", lines)
     bars = base.mark_bar(height=alt.RelativeBandSize(band=0.6)).encode(
         x=x_axis("ccc", "CCC, mean over dimensions", zero=True), y=rows, color=colour,

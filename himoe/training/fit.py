@@ -24,7 +24,6 @@ from himoe.core.progress import progress
 from himoe.models.batches import SEQUENCES, Assembler, Batch, Normaliser, make_sequences
 from himoe.models.methods import build_method, method_class
 from himoe.models.methods.base import Method, Spec
-from himoe.models.methods.himoe import HiMoE
 from himoe.models.methods.resizable import FittedMethod
 from himoe.prepare.folds import role_rows
 from himoe.prepare.masks import training_mask
@@ -169,8 +168,8 @@ class Material:
         torch.manual_seed(self.seed)
         method = build_method(self.config.run.method, self.spec).to(self.device)
         method.calibrate(self.labels)
-        if self.lags_s is not None and isinstance(method, HiMoE) and method.lags is not None:
-            method.lags.start(self.lags_s)
+        if self.lags_s is not None:
+            method.start_lags(self.lags_s)
         return method
 
 

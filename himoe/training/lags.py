@@ -11,7 +11,6 @@ from torch import Tensor
 
 from himoe.core.params import RunConfig
 from himoe.models.methods import method_class
-from himoe.models.methods.himoe import HiMoE
 from himoe.prepare.lags import LagScan, scan_lags
 from himoe.prepare.windows import WindowArray
 from himoe.training.rundata import RunData
@@ -25,7 +24,7 @@ def start_lags_s(config: RunConfig, data: RunData, rows: np.ndarray) -> Tensor |
     A sensor that says too little of the ratings to be placed begins at 0, and so do all where ratings do not move.
     """
     max_lag_s = config.alignment.max_lag_s
-    if not max_lag_s or not issubclass(method_class(config.run.method), HiMoE):
+    if not max_lag_s or not method_class(config.run.method).learns_lags:
         return None
     found = scan_rows(data, rows, max_lag_s)
     return torch.tensor([found[m].lag_s if found[m].clear else 0.0 for m in config.run.modalities])

@@ -82,7 +82,8 @@ def test_an_audit_holds_leaks_against_honest_runs_of_the_same_data(deap: Materia
 def test_trials_that_move_most_come_first_then_evenly_spaced_ones(tmp_path: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path, "a", seeds=(3, 4, 5))
-    predictions = load_results(["a"], tmp_path / "runs", tmp_path / "metrics")["a"].part("predictions")
+    results = load_results(["a"], tmp_path / "runs", tmp_path / "scores", tmp_path / "metrics")
+    predictions = results["a"].part("predictions")
     moves: dict[str, dict[str, float]] = {}
     for (subject, trial), rows in predictions[predictions["seed"] == 3].groupby(["subject", "trial"]):
         sds = [np.std(part["y_true"], ddof=1) for _, part in rows.groupby("dimension")]

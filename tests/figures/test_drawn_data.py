@@ -308,7 +308,7 @@ def test_losses_are_mean_and_range_of_the_fits_still_running(deap: Material, tmp
     history = pd.read_csv(path)
     history = history[(history["fold"] > 0) | (history["epoch"] < 3)]  # a fold that stops early
     history.to_csv(path, index=False)
-    results = load_results(["bilstm"], tmp_path / "runs", tmp_path / "metrics")
+    results = load_results(["bilstm"], tmp_path / "runs", tmp_path / "scores", tmp_path / "metrics")
     frame = frames.training_frame(results, SETTINGS)
     for epoch, fits in ((2, 8), (3, 6)):
         losses = [row["validation_loss"] for _, row in history.iterrows() if row["epoch"] == epoch]

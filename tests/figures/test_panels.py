@@ -218,7 +218,8 @@ def test_a_missing_file_is_named(deap: Material, tmp_path: Path) -> None:
     source = deap[0]["deap-himoe"].folder
     shutil.copytree(source, tmp_path / "runs" / "deap-himoe")
     (tmp_path / "runs" / "deap-himoe" / "routing.csv").unlink()
-    results = load_results(["deap-himoe"], tmp_path / "runs", source.parent.parent / "metrics")
+    results = load_results(["deap-himoe"], tmp_path / "runs", source.parent.parent / "scores",
+                           source.parent.parent / "metrics")
     with pytest.raises(InputError, match=r"deap-himoe.*routing\.csv"):
         draw("figure4a", results, settings, cost)
 

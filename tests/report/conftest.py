@@ -1,11 +1,9 @@
-"""The page made from small folders, once; a headless browser, where there is one."""
+"""The page made from small folders, once."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,25 +42,6 @@ def made() -> Made:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium without a head, logging its console and its requests."""
-    binary, driver = (shutil.which("chromium") or shutil.which("google-chrome")), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
-
-
-@pytest.fixture(scope="session")
 def page_file(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page on disk."""
     path = tmp_path_factory.mktemp("page") / "index.html"
@@ -87,16 +66,3 @@ def opened(browser: Any, page_file: Path) -> Callable[[int], Any]:
         return browser
 
     return open_at
-
-
-def requests(browser: Any) -> list[str]:
-    """The addresses asked for since the log was last read."""
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [message["params"]["request"]["url"] for message in messages
-            if message["method"] == "Network.requestWillBeSent"]
-
-
-@pytest.fixture
-def asked_for() -> Callable[[Any], list[str]]:
-    """``requests``."""
-    return requests

@@ -61,7 +61,7 @@ def test_with_nothing_but_emotion_everything_can_be_told(world: str) -> None:
 
 
 def test_a_filter_that_cuts_gamma_off_costs() -> None:
-    every, low = (attainable(truth(snr=1.0, subjects=3, trials=3), eeg_high_hz=edge)["EEG"]["ccc"]
+    every, low = (attainable(truth(snr=1.0, subjects=2, trials=2), eeg_high_hz=edge)["EEG"]["ccc"]
                   for edge in (45.0, 30.0))
     assert low < every - 0.005
 

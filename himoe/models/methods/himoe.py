@@ -30,6 +30,8 @@ class HiMoE(Method):
     them, and the contrastive loss (Eq. 1) pairs what happened at one moment rather than what stands at one step.
     """
 
+    learns_lags = True
+
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         model, n_modalities = spec.model, len(spec.modalities)
@@ -44,6 +46,11 @@ class HiMoE(Method):
                                                model.similarity, model.residual) if model.emotion_experts else None)
         self.heads = Heads(model.features, spec.task, spec.model.bounded)
         self.rows = Noise()  # which rows of a large batch take part in the contrastive loss
+
+    def start_lags(self, lags_s: Tensor) -> None:
+        """Begin the learned lags at these (M,), in seconds, where there are any."""
+        if self.lags is not None:
+            self.lags.start(lags_s)
 
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""

@@ -1,0 +1,159 @@
+"""Where predictions go: a table on disk, lines or a picture in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+import pandas as pd
+
+from himoe.core.files import atomic_path
+from himoe.core.tables import CSV, require_table_place
+from himoe.live.engine import Update
+from himoe.live.sensor import SensorLine
+
+BATCH = 256  # rows of a Parquet file that are written at once
+CLEAR_LINE, UP = "\x1b[2K", "\x1b[{}A"
+
+
+class Sink(Protocol):
+    """What takes predictions as they are made."""
+
+    def show(self, update: Update) -> None:
+        """One more."""
+
+    def close(self) -> None:
+        """It was the last one."""
+
+
+def rows_of(update: Update) -> list[dict[str, Any]]:
+    """One row per dimension, with the columns of :meth:`himoe.Fitted.predict`; which sensors were used; latency."""
+    part = update.part
+    used = " ".join(line.modality for line in update.sensors if line.used)
+    return [{"subject": part.subject, "session": part.session, "trial": part.trial, "stimulus": part.stimulus,
+             "window": update.window, "start_s": round(update.start_s, 6), "dimension": dimension,
+             "predicted": one.value, "low": one.low, "high": one.high,
+             "rating": float(part.ratings.get(dimension, np.nan)), "sensors": used,
+             "latency_s": round(update.latency_s, 6)} for dimension, one in update.predicted.items()]
+
+
+class TableFile:
+    """A CSV or Parquet file that grows under a temporary name (:func:`table_file`)."""
+
+    def __init__(self, path: Path, csv: bool) -> None:
+        self.path, self.csv = path, csv
+        self.rows: list[dict[str, Any]] = []
+        self.writer: Any = None
+        self.written = 0
+
+    def show(self, update: Update) -> None:
+        """Append the rows of one prediction."""
+        self.rows += rows_of(update)
+        if self.csv or len(self.rows) >= BATCH:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self.rows:
+            return
+        frame = pd.DataFrame(self.rows)
+        if self.csv:
+            frame.to_csv(self.path, mode="a", index=False, header=self.written == 0)
+        else:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            if self.writer is None:
+                self.writer = pq.ParquetWriter(self.path, table.schema)
+            self.writer.write_table(table.cast(self.writer.schema))
+        self.written += len(self.rows)
+        self.rows = []
+
+    def close(self) -> None:
+        """Write the rest."""
+        self._write()
+        if self.writer is not None:
+            self.writer.close()
+        if not self.written:
+            self.path.write_text("", encoding="utf-8")
+
+
+@contextmanager
+def table_file(path: Path) -> Iterator[TableFile]:
+    """A table at *path*, CSV or Parquet by its ending; it has that name once the block has ended well."""
+    require_table_place(path)
+    with atomic_path(path) as temporary:
+        made = TableFile(temporary, path.suffix == CSV)
+        yield made
+        made.close()
+
+
+def prediction_text(update: Update) -> str:
+    """``12.0 s  valence 5.12 [3.10, 7.15]  arousal ...``"""
+    if not update.predicted:
+        return f"{update.start_s + update.length_s:7.1f} s  no sensor"
+    said = [f"{name} {one.value:.2f}" + (f" [{one.low:.2f}, {one.high:.2f}]" if np.isfinite(one.low) else "")
+            for name, one in update.predicted.items()]
+    return f"{update.start_s + update.length_s:7.1f} s  {'  '.join(said)}"
+
+
+def sensor_text(line: SensorLine) -> str:
+    """``EEG   alive   100 %  delay 0.03 s  good``"""
+    late = f"  {line.late_s:.1f} s late" if line.state == "late" else ""
+    used = "" if line.used or line.state == "absent" else "  not used"
+    notes = "".join(f"  {text}" for text in (line.quality if line.state != "absent" else "", line.note) if text)
+    return f"{line.modality:<5} {line.state:<7} {line.complete:4.0%}  delay {line.delay_s:.2f} s{late}{used}{notes}"
+
+
+class Lines:
+    """A line per prediction; a sensor's line when its state changes; what happened, as it happens."""
+
+    def __init__(self, label: str, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stdout
+        print(label, file=self.stream)
+        self.states: dict[str, tuple[str, bool, str]] = {}
+        self.trial: tuple[str, str] | None = None
+
+    def show(self, update: Update) -> None:
+        """Print."""
+        out = [*update.events]
+        if self.trial not in (None, (update.part.subject, update.part.trial)) or (
+                self.trial is None and update.part.set_name):
+            out.append(f"{update.part.subject}, trial {update.part.trial}")
+        self.trial = (update.part.subject, update.part.trial)
+        out.append(prediction_text(update))
+        for line in update.sensors:
+            state = (line.state, line.used, line.note)
+            if self.states.get(line.modality) != state:
+                self.states[line.modality] = state
+                out.append(f"           {sensor_text(line)}")
+        print("\n".join(out), file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+class Screen:
+    """The newest prediction and every sensor's line, painted over the ones before, on a terminal."""
+
+    def __init__(self, label: str, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stdout
+        print(label, file=self.stream)
+        self.height = 0
+
+    def show(self, update: Update) -> None:
+        """Paint."""
+        events = "".join(f"{CLEAR_LINE}{event}\n" for event in update.events)
+        lines = [prediction_text(update), *(sensor_text(line) for line in update.sensors)]
+        back = UP.format(self.height) if self.height else ""
+        painted = "".join(f"{CLEAR_LINE}{line}\n" for line in lines)
+        self.stream.write(f"{back}{events}{painted}")
+        self.stream.flush()
+        self.height = len(lines)
+
+    def close(self) -> None:
+        """The last picture stays."""

@@ -1,0 +1,184 @@
+"""A fitted model, one window at a time: what it saw before is its context, what comes later is not there.
+
+Legend: T windows of a sequence, M modalities, C channels, W samples, D dimensions, G people that the model knows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from himoe.core.errors import bad_input
+from himoe.models.batches import Assembler, Normaliser
+from himoe.prepare.feature_shards import SMALLEST_SD, feature_array
+from himoe.prepare.windows import ModalityShape, ShardMeta, WindowStore
+from himoe.training.conformal import bounds
+from himoe.training.description import Description, ModalityForm
+from himoe.training.fitted import Fitted
+from himoe.training.stepping import predict_newest
+
+PRIOR_WINDOWS = 10  # a stranger's statistics start as everybody's, which weigh as much as so many windows
+
+
+class Moments:
+    """Mean and spread (C,) of what a stranger has sent so far, starting from *mean* and *spread* of everybody."""
+
+    def __init__(self, mean: np.ndarray, spread: np.ndarray) -> None:
+        self.count = np.full(len(mean), float(PRIOR_WINDOWS))
+        self.sum = self.count * mean
+        self.squares = self.count * (spread.astype(np.float64) ** 2 + mean.astype(np.float64) ** 2)
+
+    def add(self, values: np.ndarray) -> None:
+        """Count one window (C, W): its mean and its mean square."""
+        known = np.isfinite(values)
+        some = np.maximum(known.sum(axis=1), 1)
+        there = known.any(axis=1)
+        clean = np.where(known, values, 0.0).astype(np.float64)
+        self.count += there
+        self.sum += clean.sum(axis=1) / some
+        self.squares += (clean**2).sum(axis=1) / some
+
+    def get(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD (C,); the SD of what does not vary is 1."""
+        mean = self.sum / self.count
+        spread = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0.0))
+        return mean, np.where(spread > SMALLEST_SD, spread, 1.0)
+
+
+class Predictor:
+    """Predicts for one person, window after window.
+
+    Parameters
+    ----------
+    model : Fitted
+    person : int or None
+        Place in ``model.description.people``; None = somebody the model does not know, who is scaled as
+        ``description.normalise`` says: by everybody's statistics (``training``), or by own windows so far (``person``),
+        which start from everybody's.
+    """
+
+    def __init__(self, model: Fitted, person: int | None = None) -> None:
+        self.form: Description = model.description
+        self.method = model.method
+        self.stranger = person is None and self.form.normalise == "person"
+        last = len(self.form.people)  # the row of everybody
+        self.code = person if person is not None else last + 1 if self.stranger else last
+        extra = {m: np.concatenate([v, v[-1:]]) for m, v in model.normaliser.mean.items()}
+        self.scale = Normaliser(extra, {m: np.concatenate([v, v[-1:]]) for m, v in model.normaliser.spread.items()})
+        self.moments = {m: Moments(v[-1], model.normaliser.spread[m][-1]) for m, v in model.normaliser.mean.items()}
+        # Features as deviations from the person's own mean: nobody else's says where that lies.
+        self.own = {m: Moments(np.zeros(v.shape[1]), np.zeros(v.shape[1])) for m, v in model.normaliser.mean.items()}
+        for one in self.own.values():
+            one.count[:] = 0
+        self.places = [k for k in range(self.form.trained_people, last) if k == person]
+        self.clear()
+        self.meta = ShardMeta("live", {}, {
+            m: {"channels": list(s.ch_names), "samples": s.samples, "sfreq_hz": s.sfreq_hz, "unit": ""}
+            for m, s in self.form.shapes.items()}, self.form.dimensions, self.form.scale, self.form.thresholds,
+            self.form.length_s, self.form.step_s, "trial")
+
+    def clear(self) -> None:
+        """Forget the context, not the person: the next window is the first one of another trial."""
+        self.seen: deque[tuple[dict[str, np.ndarray], np.ndarray]] = deque(maxlen=self.form.sequence_length)
+
+    def step(self, windows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Predict for the next window.
+
+        Parameters
+        ----------
+        windows : {modality: array (C, W) float32}
+            In the model's order of channels, rate and unit; NaN = not there. What is too incomplete for the model, and
+            what is left out, is absent.
+
+        Returns
+        -------
+        (predicted, low, high), each (D,), or None
+            As :meth:`himoe.Fitted.predict` has them; None if no sensor is there, which leaves no trace.
+        """
+        present = np.array([m in windows and np.isfinite(windows[m]).mean() >= self.form.min_completeness
+                            for m in self.form.modalities])
+        if not present.any():
+            return None
+        read = {m: self._read(m, form, windows[m] if here else None)
+                for (m, form), here in zip(self.form.modalities.items(), present, strict=True)}
+        self._learn(read, present)
+        self.seen.append((read, present))
+        values = self._predict()
+        low, high = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
+        absent = np.array([np.count_nonzero(~present)])
+        for d, name in enumerate(self.form.dimensions):
+            if name in self.form.intervals:
+                low[[d]], high[[d]] = bounds(values[[d]], absent, self.form.intervals[name], self.form.scale)
+        return values, low, high
+
+    def _read(self, modality: str, form: ModalityForm, window: np.ndarray | None) -> np.ndarray:
+        """A window, or its features, as the model reads it; NaN where the modality is absent."""
+        shape = self.form.shapes[modality]
+        if window is None:
+            return np.full((shape.channels, shape.samples), np.nan, np.float32)
+        if not form.features:
+            return window
+        raw = ModalityShape(len(form.channels), form.samples, form.sfreq_hz, form.channels)
+        return feature_array(modality, window[None], raw, np.array([True]))[0]
+
+    def _learn(self, read: Mapping[str, np.ndarray], present: np.ndarray) -> None:
+        """Count the window in the person's own statistics."""
+        for (name, form), here in zip(self.form.modalities.items(), present, strict=True):
+            if not here:
+                continue
+            values = read[name]
+            if form.features and self.form.features_normalise == "person":
+                self.own[name].add(values)
+                values = self._deviation(name, values)
+            if self.stranger:
+                self.moments[name].add(values)
+                mean, spread = self.moments[name].get()
+                self.scale.mean[name][-1] = mean
+                if not form.features:  # features keep everybody's spread
+                    self.scale.spread[name][-1] = spread
+
+    def _deviation(self, name: str, values: np.ndarray) -> np.ndarray:
+        mean, spread = self.own[name].get() if self.own[name].count.all() else (0.0, 1.0)
+        return ((values - np.reshape(mean, (-1, 1))) / np.reshape(spread, (-1, 1))).astype(np.float32)
+
+    def _predict(self) -> np.ndarray:
+        """The prediction (D,) for the newest window in its context."""
+        count = len(self.seen)
+        arrays = {}
+        for name, form in self.form.modalities.items():
+            values = np.stack([read[name] for read, _ in self.seen])
+            own = form.features and self.form.features_normalise == "person"
+            arrays[name] = np.stack([self._deviation(name, one) for one in values]) if own else values
+        present = np.stack([here for _, here in self.seen])
+        labels = np.full((count, len(self.form.dimensions)), np.nan)
+        person = np.full(count, self.code, dtype=np.int64)
+        stimulus = np.full(count, len(self.form.stimuli), dtype=np.int64)
+        assembler = Assembler(WindowStore(pd.DataFrame(), arrays, self.meta), self.scale, labels, present, person,
+                              stimulus)
+        values = predict_newest(self.method, assembler)[None]
+        for place in self.places:
+            values = self.form.calibrations[place - self.form.trained_people].apply(values, self.form.scale)
+        return values[0]
+
+
+def person_code(form: Description, name: str | None, set_name: str | None = None) -> int | None:
+    """A known person's place in ``form.people``; None for a stranger.
+
+    With *set_name* a name counts only in that data set; without it a name that is not known is refused.
+
+    Raises
+    ------
+    InputError
+        If no *set_name* is given and nobody is called that.
+    """
+    if name is None:
+        return None
+    if set_name is not None:
+        return form.codes(set_name).get(name)
+    if name not in form.people:
+        raise bad_input("person", repr(name), f"one of {' '.join(form.people[:20])}, or nobody",
+                        "leave the person out for somebody whom the model does not know")
+    return len(form.people) - 1 - form.people[::-1].index(name)
