@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 import toysets
-from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
+from textbook import score_of
 from toysets import Scored, encode_tensors, make_config, make_data, make_store, model_of, with_face
 
 from himoe.core.errors import InputError
@@ -52,25 +51,6 @@ def trained() -> Trained:
 def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0, fitted: RunData | None = None) -> Scored:
     """Every model of a run scored under ``MISSING``, joined."""
     return toysets.score(config, data, models, rate, MISSING, fitted)
-
-
-def independent_ccc(y: np.ndarray, p: np.ndarray) -> float:
-    slope = pearsonr(y, p).statistic * 2 * y.std() * p.std()
-    return float(slope / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
-
-
-INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "ccc": independent_ccc, "pcc": lambda y, p: float(pearsonr(y, p).statistic), "mae": mean_absolute_error,
-    "accuracy": lambda y, p: accuracy_score(y, p > 0.5), "f1": lambda y, p: f1_score(y, p > 0.5),
-}
-
-
-def score_of(metric: str, y: np.ndarray, p: np.ndarray, trials: np.ndarray) -> float:
-    """A metric by other code; *trials* (n,) for the one that looks inside trials."""
-    if metric != "ccc_within":
-        return INDEPENDENT[metric](y, p)
-    centred = pd.DataFrame({"y": y, "p": p}) - pd.DataFrame({"y": y, "p": p}).groupby(trials).transform("mean")
-    return independent_ccc(*centred.to_numpy().T)
 
 
 @pytest.mark.parametrize(("task", "metrics"), [("regression", {"ccc", "pcc", "mae", "ccc_within"}),
@@ -119,14 +99,6 @@ def test_three_classes_are_scored_as_other_code_does(method: str, shuffled: bool
     assert set(result.combinations["metric"]) == (set() if method == "mean_subject" else {"accuracy", "f1_macro"})
 
 
-def test_every_rate_is_there_and_rate_zero_once(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    sweep = score(config, data, models, 0.0).sweep
-    assert not sweep.duplicated(KEYS).any()
-    seeds = sweep.groupby("missing_rate")["mask_seed"].unique().map(sorted).to_dict()
-    assert seeds == {0.0: [3], 0.2: [3, 5], 0.4: [3, 5]}
-
-
 def test_predictions_are_those_at_the_missing_rate(trained: Trained) -> None:
     config, data, models = trained(seeds=(0, 1))
     at_zero = score(config, data, models, 0.0).predictions
@@ -160,18 +132,6 @@ def test_predictions_at_the_highest_rate_are_those_of_its_first_mask(trained: Tr
     assert (found.predictions_missing["y_pred"] != found.predictions["y_pred"]).mean() > 0.3
 
 
-def test_without_a_sweep_there_are_no_predictions_at_a_highest_rate(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    assert toysets.score(config, data, models, 0.2, MissingParams((0.0,), (3,))).predictions_missing.empty
-
-
-def test_a_rate_outside_the_sweep_is_added(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    result = score(config, data, models, 0.33)
-    assert sorted(result.sweep["missing_rate"].unique()) == [0.0, 0.2, 0.33, 0.4]
-    assert len(result.predictions) == 2 * 2 * 120 * 2  # mask seeds, seeds, windows, dimensions
-
-
 def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, list[np.ndarray]] = {}
     for method in ("himoe", "late_fusion"):
@@ -192,6 +152,7 @@ def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.
     np.testing.assert_array_equal(seen["himoe"][1][~(draws < 0.2).all(1)], ~lost[~(draws < 0.2).all(1)])
 
 
+@pytest.mark.slow
 def test_matched_models_are_scored_at_their_own_rate(trained: Trained) -> None:
     config, data, models = trained(missing="matched", rates=(0.0, 0.2, 0.4), epochs=1)
     assert sorted(task.rate for task in models) == [0.0, 0.0, 0.2, 0.2, 0.4, 0.4]
@@ -209,16 +170,6 @@ def test_matched_models_are_scored_at_their_own_rate(trained: Trained) -> None:
         assert value.item() == pytest.approx(error, abs=1e-9)
     assert set(result.predictions["missing_rate"]) == {0.2}
     assert score(config, data, models, 0.33).predictions.empty  # no model was trained for it
-
-
-def test_matched_combinations_are_those_of_the_models_for_rate_zero(trained: Trained) -> None:
-    config, data, models = trained(missing="matched", rates=(0.0, 0.2, 0.4), epochs=1)
-    whole = score(config, data, models)
-    zero = score(config, data, {task: tensors for task, tensors in models.items() if task.rate == 0})
-    pd.testing.assert_frame_equal(whole.combinations, zero.combinations, check_exact=True)
-    pd.testing.assert_frame_equal(whole.routing, zero.routing, check_exact=True)
-    assert set(whole.predictions["missing_rate"]) == {0.0}
-    assert len(whole.combinations) > 0
 
 
 def test_combinations_of_modalities() -> None:
@@ -272,6 +223,7 @@ def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch
     return predicted[rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "task"), [("himoe", "regression"), ("bilstm", "classification"),
                                               ("features_gbdt", "regression")])
 def test_combinations_are_scores_of_what_is_left(trained: Trained, method: str, task: str) -> None:
@@ -348,17 +300,6 @@ def test_windows_without_a_rating_count_in_no_score(trained: Trained) -> None:
         assert rows[seed, fold, "valence"] == pytest.approx(mean_absolute_error(valence["y_true"], valence["y_pred"]))
 
 
-def test_joined_routing_is_the_mean_over_models(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    keys = ["combination", "modality", "expert"]
-    parts = [score(config, data, {task: tensors}).routing.set_index(keys)["weight"] for task, tensors in models.items()]
-    whole = score(config, data, models).routing.set_index(keys)["weight"]
-    for key, weight in whole.items():
-        assert weight == pytest.approx(np.mean([part[key] for part in parts]))
-    assert len(parts) == 4
-    assert max(abs(a[key] - b[key]) for a, b in itertools.combinations(parts, 2) for key in whole.index) > 1e-4
-
-
 # --- action units ---------------------------------------------------------------------------------------------------
 
 HIDDEN = (3, 4, 11, 50)  # rows whose window has no FACE
@@ -409,12 +350,3 @@ def test_without_a_face_there_are_no_action_units_but_their_columns(trained: Tra
     result = score(config, data, models).action_units
     assert result.empty
     assert list(result.columns) == ["run", "seed", "fold", "subject", "trial", "window", "action_unit", "activation"]
-
-
-def test_matched_action_units_are_those_of_the_models_for_rate_zero() -> None:
-    config, data, models = face_run(missing="matched", rates=(0.0, 0.4))
-    zero = {task: tensors for task, tensors in models.items() if task.rate == 0}
-    assert 0 < len(zero) < len(models)
-    units = score(config, data, models).action_units
-    pd.testing.assert_frame_equal(units, score(config, data, zero).action_units, check_exact=True)
-    assert len(units) == (60 - len(HIDDEN)) * 12

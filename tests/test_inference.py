@@ -90,22 +90,6 @@ def test_a_mask_cannot_bring_back_what_was_never_there() -> None:
     np.testing.assert_array_equal(everything, encoded.predict(present))
 
 
-def test_flattened_outputs_are_the_predictions_of_the_rows() -> None:
-    config = make_config()
-    data = make_data(config, make_store(4, 6, 5))
-    _, encoded = fitted(config, data)
-    outputs = encoded.outputs(data.present)
-    flat = encoded.flatten(outputs)
-    np.testing.assert_array_equal(flat, encoded.predict(data.present))
-    at = {int(row): values for row, values in zip(encoded.rows, flat, strict=True)}
-    assert len(outputs) == len(encoded.places) == 1
-    for i, sequence in enumerate(encoded.places[0]):
-        for t, row in enumerate(sequence):
-            if row >= 0:
-                np.testing.assert_array_equal(outputs[0].prediction[i, t].double().numpy(), at[int(row)])
-    assert (encoded.places[0] < 0).sum() == 12 * 3  # 12 trials of 5 windows in sequences of 4
-
-
 @pytest.mark.parametrize("method", ["himoe", "mean"])
 def test_a_fold_without_any_signal_predicts_nothing(method: str) -> None:
     """A person held out who has none of the run's modalities."""

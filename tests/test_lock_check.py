@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pipeline_helpers import ROOT, run_ok
+from pipeline_helpers import run_ok
 
 from pipeline.lock_check import dvc_md5, lock_problems
-from pipeline.overlay import look_up
 
 LISTS = {"train-mean": "aa  himoe/models/methods/mean.py\n", "tables": "bb  pipeline/tables.py\n"}
 
@@ -66,11 +64,6 @@ def test_a_change_in_code_that_no_list_names_is_found_by_the_stage_that_makes_th
     assert lock_problems(LISTS, folder, NAMES, code={"himoe": "0.dir"}) == []
     for code in ({"himoe": "9.dir"}, {"himoe": None}, {"pipeline": "0.dir"}):
         assert lock_problems(LISTS, folder, NAMES, code=code) == ["code: himoe: the code changed since it ran"]
-
-
-def test_a_list_that_is_no_more_is_found(folder: Path) -> None:
-    assert lock_problems({"tables": LISTS["tables"]}, folder, NAMES) == [
-        "train@a: code/train-mean.txt: the code changed since it ran"]
 
 
 def test_a_stage_that_ran_without_a_code_list_is_found(folder: Path) -> None:
@@ -140,19 +133,3 @@ def test_digests_are_those_of_dvc(tmp_path: Path) -> None:
     (tmp_path / "made" / "b" / "__pycache__" / "c.pyc").write_bytes(b"0")
     assert dvc_md5(tmp_path / "made") != (made := recorded_of(tmp_path, "made"))
     assert dvc_md5(tmp_path / "made", lambda path: "__pycache__" not in path.parts) == made
-
-
-def test_a_dotted_key_is_looked_up() -> None:
-    assert look_up({"a": {"b": [1, 2]}}, "a.b") == [1, 2]
-    assert look_up({"a": {"b": 1}}, "a.b.c") is None
-
-
-def test_the_check_names_no_outputs_that_git_does_not_keep() -> None:
-    """Its list of committed folders is what git tracks of the outputs."""
-    from pipeline.lock_check import COMMITTED
-
-    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    for folder in COMMITTED:
-        assert f"/{folder}" not in ignored
-        tracked = subprocess.run(["git", "check-ignore", f"{folder}x"], cwd=ROOT, capture_output=True, check=False)
-        assert tracked.returncode == 1

@@ -240,15 +240,6 @@ def test_rates_and_bands_are_those_that_the_sensor_can_hold(rate_hz: float, wind
     assert bool(said) == (chosen["EDA"].band_hz[1] != usual.band_hz[1])
 
 
-def test_a_band_that_does_not_fit_names_its_table_in_the_parameters(tmp_path: Path) -> None:
-    folder = write_wristbands(tmp_path / "wristbands", PEOPLE[:1], seconds=8)
-    params = read_study(ROOT / "params.yaml", ROOT)[1]
-    params["sets"] = {"wrist": {"source": "local", "path": str(folder), "layout": None, "redistribute": True}}
-    params["main"]["set"], params["runs"] = "wrist", {}
-    with pytest.raises(InputError, match=r"params\.yaml: preprocess\.usual, subject anna, (EDA|TEMP): band_hz"):
-        prepare(tmp_path / "work", params)
-
-
 def test_changed_and_new_files_are_brought_in_again(tmp_path: Path) -> None:
     folder, work = write_wristbands(tmp_path / "wristbands", PEOPLE[:1], seconds=8), tmp_path / "work"
     raw = work / "data" / "raw" / "wrist"
@@ -411,6 +402,7 @@ def by_hand(work: Path, person: str, trial: str, fold: int, seed: int) -> np.nda
     return np.concatenate(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["trial", "loso"])
 def test_who_has_no_rating_is_predicted_as_by_hand_whatever_the_name(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:

@@ -10,10 +10,11 @@ import pytest
 from toysets import make_config, make_data, make_store, rows_of
 
 import himoe
-from himoe.core.params import RunConfig, RunParams
+from himoe.core.params import RunConfig, RunParams, SplitParams
 from himoe.models.batches import WindowStore
+from himoe.prepare.folds import make_folds
 from himoe.prepare.windowset import Windows
-from himoe.training.fit import fit_task
+from himoe.training.fit import fit_task, fit_tasks
 from himoe.training.making import make_model
 from himoe.training.model import Model, encode_fold
 from himoe.training.people import person_codes
@@ -78,6 +79,17 @@ def test_people_who_validate_are_scaled_as_the_tested_ones_will_be() -> None:
         assert np.allclose(*losses, rtol=1e-4) == (normalise == "person")
 
 
+def test_folds_that_know_different_numbers_of_people_have_a_map_for_each_of_theirs() -> None:
+    store = make_store(7, 4, 4)
+    config = make_config(protocol="loso", model={"person_map": True})
+    data = make_data(config, store, folds=make_folds(store.index, "loso", SplitParams(3, 0.25, 3), 0))
+    tasks = [FoldTask(fold, 0) for fold in range(3)]
+    maps = [len(found.tensors["people.maps_GMFF"]) for found in fit_tasks(config, data, tasks)]
+    trained = [store.index["subject"].iloc[rows_of(data, "train", task.fold)].nunique() for task in tasks]
+    assert maps == trained
+    assert len(set(maps)) > 1
+
+
 def test_codes_of_strangers_follow_everybodys() -> None:
     names = np.array(["b", "x", "a", "w", "x"])
     assert person_codes(names, {"a": 0, "b": 2}, 3, "person").tolist() == [2, 5, 0, 4, 5]
@@ -85,5 +97,5 @@ def test_codes_of_strangers_follow_everybodys() -> None:
 
 
 def test_another_policy_is_refused() -> None:
-    with pytest.raises(himoe.InputError, match=r"runs.normalise: found 'own', expected person or training"):
+    with pytest.raises(himoe.InputError, match=r"RunParams: normalise: found 'own', expected person or training"):
         RunParams("deap", "loso", "himoe", ("EEG",), normalise="own")

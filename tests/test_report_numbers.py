@@ -19,6 +19,7 @@ from pipeline_helpers import ROOT
 from report_folders import SETTINGS, shared_reports
 from scipy.stats import linregress, pearsonr, wilcoxon
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, mean_absolute_error
+from textbook import ccc
 
 from himoe.core.params import ReportParams, parse
 from himoe.core.yaml_files import read_yaml
@@ -31,11 +32,6 @@ ATOL = 2e-6  # metrics files hold six decimals
 SAMPLE = 15  # runs whose predictions are read
 HEADS = {"regression": ("CCC", "PCC", "MAE"), "classification": ("ACC", "F1"),
          "classification, 3 classes": ("ACC", "F1 macro")}
-
-
-def ccc(y: np.ndarray, p: np.ndarray) -> float:
-    """Lin's concordance from its definition."""
-    return float(2 * np.cov(y, p, ddof=0)[0, 1] / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
 
 
 def called(p: np.ndarray) -> np.ndarray:

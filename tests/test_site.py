@@ -66,20 +66,6 @@ def test_every_page_of_docs_is_in_the_navigation() -> None:
     assert [name for name in listed if not name.startswith("api/") and not (ROOT / name).is_file()] == []
 
 
-def test_references_of_docstrings_become_links() -> None:
-    html = site.on_page_content("<p>As :meth:<code>himoe.Fitted.predict</code>, :class:<code>Fitted</code>.</p>")
-    assert html == ('<p>As <autoref identifier="himoe.Fitted.predict" optional><code>himoe.Fitted.predict</code>'
-                    '</autoref>, <autoref identifier="Fitted" optional><code>Fitted</code></autoref>.</p>')
-
-
-def test_a_parameter_has_an_entry_of_its_own() -> None:
-    """The site gives all names of one entry the first one's default."""
-    modules = {ROOT / "himoe" / f"{module.replace('.', '/')}.py" for module in himoe.PUBLIC.values()}
-    shared = re.compile(r"^ {4,}\w+(?:, \w+)+ : .*$|^ {4,}\w+(?:, \w+){2,}$", re.M)
-    assert {path.name: shared.findall(path.read_text(encoding="utf-8")) for path in modules
-            if shared.search(path.read_text(encoding="utf-8"))} == {}
-
-
 def test_every_public_name_stands_on_one_page_of_the_library() -> None:
     text = "".join(text for _, text in site.library_pages())
     names = re.findall(r"^::: (\S+)$", text, re.M)

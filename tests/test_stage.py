@@ -99,7 +99,7 @@ def leaves(values: Any) -> int:
     return sum(map(leaves, values.values())) if isinstance(values, dict) and values else 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_stage_of_the_project_gets_what_dvc_gives(project: Path) -> None:
     """What DVC's own parameter dependency of each stage reads; for some also the public call, which takes a second."""
     for name in ("dvc.yaml", "params.yaml"):
@@ -216,16 +216,12 @@ def test_settings_are_all_that_decides_a_run(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (lambda p: p["profiles"]["embedded"]["training"].update(epochs=0), ("training.epochs", "0", "1 or more")),
     (lambda p: p["profiles"]["embedded"]["training"]["search"].update(epochs="two"),
      ("profiles.embedded.training.search.epochs", "'two'", "a whole number, 5 or more")),
-    (lambda p: p["missing"].update(rates=[0.0, 1.0]), ("missing.rates", "1.0", "[0, 1)")),
     (lambda p: p["windows"].update(step_s=5.0), ("windows.step_s", "5.0", "length_s")),
     (lambda p: p["reference"]["model"].update(depth=3), ("reference.model", "'depth'", "eeg_depth")),
-    (lambda p: p["reference"]["model"].update(face_adjacency="friends"), ("face_adjacency", "'friends'", "emfacs")),
     (lambda p: p["model"].update(dropout=1.5), ("params.yaml: model.dropout", "1.5")),
     (lambda p: p["runs"]["deap-mean"].update(variant="x", model={"width": 3}), ("runs.deap-mean.model", "'width'")),
-    (lambda p: p["reference"]["alignment"].update(temperature=0.0), ("alignment.temperature", "0.0", "above 0")),
     (lambda p: p.pop("missing"), ("params.yaml", "'missing'")),
     (lambda p: p["reference"].pop("model"), ("params.yaml: reference", "['alignment']", "model and alignment")),
     (lambda p: p["reference"].update(modle={}), ("params.yaml: reference", "'modle'", "model and alignment")),
@@ -259,13 +255,14 @@ def filmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         def features(self, crops: np.ndarray) -> np.ndarray:
             return crops.mean((1, 2, 3), dtype=np.float32)[:, None].repeat(1280, axis=1)
 
-    project = enter(tmp_path / "project", monkeypatch, lambda p: p["sets"]["deap"].update(layout="dat"))
+    project = enter(tmp_path / "project", monkeypatch)
     simulate_deap(project / FACE[1], SimulationParams(1, 3, 0, video=VideoParams(1.0, 240, 192)), "dat")
     monkeypatch.setattr(extract, "FrameNetwork", Brightness)
     monkeypatch.setenv("HIMOE_JOBS", "1")
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("filmed")
 def test_a_killed_face_stage_reads_only_the_videos_that_were_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
@@ -339,24 +336,16 @@ def test_a_set_without_videos_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
         "faces.json": '{\n  "videos": {}\n}\n'}
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"fps_hz": 0}, ("face.fps_hz", "found 0,", "above 0")),
-    ({"fps": 2}, ("profiles.embedded.face", "'fps'", "fps_hz")),
-    ({"weights": "path"}, ("face.path", "None")), ({"detector": "hog"}, ("face.detector", "'hog'", "haar or centre")),
-])
-def test_a_bad_face_parameter_is_refused_before_any_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                          change: dict[str, Any], words: tuple[str, ...]) -> None:
-    enter(tmp_path / "project", monkeypatch, lambda p: p["profiles"]["embedded"]["face"].update(change))
-    with pytest.raises(InputError) as error:
+def test_a_bad_face_parameter_is_refused_before_any_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter(tmp_path / "project", monkeypatch, lambda p: p["profiles"]["embedded"]["face"].update(fps_hz=0))
+    with pytest.raises(InputError, match=r"params\.yaml.*face\.fps_hz: found 0, expected .*above 0"):
         face(*FACE)
-    assert all(word in str(error.value) for word in ("params.yaml", *words)), error.value
     assert not Path("data").exists()
 
 
-@pytest.mark.parametrize("path", [ROOT / "dvc.yaml", ROOT / "params.yaml", *sorted(ROOT.glob("reports/*/params.yaml"))],
-                         ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_the_fast_parser_reads_what_the_plain_one_reads(path: Path) -> None:
+def test_the_fast_parser_reads_what_the_plain_one_reads() -> None:
     """DVC and the stages use libyaml where it is there; ruamel.yaml's own parser knows all of YAML 1.2."""
     assert cyaml.CParser is not None
-    plain = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    assert repr(read_yaml(path)) == repr(plain)  # types and order too
+    for path in (ROOT / "dvc.yaml", ROOT / "params.yaml", *ROOT.glob("reports/*/params.yaml")):
+        plain = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        assert repr(read_yaml(path)) == repr(plain), path  # types and order too

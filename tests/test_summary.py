@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import pearsonr
+import textbook
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from himoe.core.params import BootstrapParams
@@ -30,24 +28,10 @@ INFO: dict[str, Any] = {
 HISTORY = pd.DataFrame({"epoch": 0, "validation_loss": 0.5, "best": True, "fold": [0, 1], "seed": 0})
 
 
-def ccc(y: np.ndarray, p: np.ndarray) -> float:
-    """Lin 1989, by Pearson's r."""
-    r = pearsonr(y, p).statistic
-    return float(2 * r * y.std() * p.std() / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
-
-
-INDEPENDENT = {
-    "ccc": ccc, "pcc": lambda y, p: float(pearsonr(y, p).statistic), "mae": mean_absolute_error,
-    "accuracy": lambda y, p: accuracy_score(y, p > 0.5), "f1": lambda y, p: f1_score(y, p > 0.5),
-}
-
-
 def score_of(metric: str, part: pd.DataFrame) -> float:
     """A score of some rows of one dimension, each window once."""
-    values = part[["y_true", "y_pred"]]
-    if metric == "ccc_within":
-        values = values - part.groupby(["subject", "trial"])[["y_true", "y_pred"]].transform("mean")
-    return float(INDEPENDENT[metric.removesuffix("_within")](values["y_true"].to_numpy(), values["y_pred"].to_numpy()))
+    y, p = part[["y_true", "y_pred"]].to_numpy().T
+    return textbook.score_of(metric, y, p, (part["subject"] + part["trial"]).to_numpy())
 
 
 OF_THREE = {"accuracy": accuracy_score, "f1_macro": lambda y, p: f1_score(y, p, average="macro")}
@@ -117,7 +101,7 @@ def test_scores_are_pooled_and_stand_beside_mean_and_sd_over_folds_and_seeds(tas
             assert flat[f"{name}_low"] < flat[name] < flat[f"{name}_high"]
     names = {f"{m}{d}{end}" for m in METRICS[task] for d in ("", *(f"_{d}" for d in DIMENSIONS))
              for end in ("", "_low", "_high", "_folds", "_sd")}
-    assert {key for key in flat if key.split("_")[0] in INDEPENDENT} == names
+    assert {key for key in flat if key.split("_")[0] in textbook.SCORES} == names
 
 
 def test_three_classes() -> None:
@@ -168,11 +152,12 @@ def test_ceilings_convergence_and_front_ends() -> None:
     """Of run.json and of the losses, null where they say nothing; a front end only where the run has that network."""
     keys = ("attainable_ccc", "attainable_ccc_within", "converged", "unconverged_models", "models", "eeg_encoder",
             "signal_encoder")
+    sweep, predictions = sweep_of(), predictions_at(0.0)
 
     def read(history: pd.DataFrame | None = None, **changes: Any) -> list[Any]:
         said = {**INFO, "shuffle_labels": False, **changes}
-        flat = run_metrics(said, HISTORY if history is None else history, sweep_of(),
-                           predictions_at(0.0), 0.0, BOOTSTRAP)
+        losses = HISTORY if history is None else history
+        flat = run_metrics(said, losses, sweep, predictions, 0.0, BootstrapParams(2, 0))
         return [flat[key] for key in keys]
 
     front = {"eeg_encoder": "bands", "signal_encoder": "features"}
@@ -215,14 +200,6 @@ def test_the_interval_resamples_people_then_trials_of_what_is_printed(task: str,
     assert pooled_interval(predictions, metric, BootstrapParams(25, 1))[1:] != (low, high)
 
 
-def test_predictions_need_no_mask_seed() -> None:
-    """What training writes, at rate 0."""
-    predictions = predictions_at(0.0)
-    without = predictions.drop(columns="mask_seed")
-    for metric in METRICS["regression"]:
-        assert pooled_interval(without, metric, BOOTSTRAP) == pooled_interval(predictions, metric, BOOTSTRAP)
-
-
 def test_rows_without_a_rating_count_in_no_score() -> None:
     predictions = predictions_at(0.0)
     windows = predictions["subject"] + predictions["trial"] + predictions["window"].astype(str)
@@ -261,11 +238,6 @@ def test_a_fold_without_scores_is_left_out() -> None:
     assert part["ccc"] == whole["ccc"]
 
 
-def test_it_needs_no_torch() -> None:
-    code = "import sys, himoe.scoring.summary; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_whole_trials_are_scored_by_the_mean_of_their_windows_each_once() -> None:
     """Trials of 1 to 5 windows with one rating each; two seeds, two mask seeds."""
     frame = predictions_at(0.4)
@@ -281,7 +253,7 @@ def test_whole_trials_are_scored_by_the_mean_of_their_windows_each_once() -> Non
             scores = []
             for _, part in rows.groupby(["seed", "mask_seed"]):
                 trials = part.groupby(["subject", "trial"])[["y_true", "y_pred"]].mean()
-                scores.append(INDEPENDENT[metric](trials["y_true"].to_numpy(), trials["y_pred"].to_numpy()))
+                scores.append(textbook.SCORES[metric](trials["y_true"].to_numpy(), trials["y_pred"].to_numpy()))
             values[str(dimension)] = np.mean(scores)
             assert found[f"trial_{metric}_{dimension}"] == pytest.approx(values[str(dimension)], abs=1e-6)
         assert found[f"trial_{metric}"] == pytest.approx(np.mean(list(values.values())), abs=1e-6)

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from pipeline_helpers import environment
 from test_docs_commands import library_example
-from toysets import make_store
+from toysets import make_windows
 
 import himoe
 from himoe.core.checksums import SUMS, write_sums
@@ -36,8 +36,7 @@ raw_eda = mne.io.RawArray(np.full((1, 20 * 16), 2e-6), mne.create_info(["GSR"], 
 @pytest.fixture(scope="module")
 def people() -> Windows:
     """Four people, eight trials each, whose names sort as s00 < s01 < s02 < s03."""
-    store = make_store(4, 8, 5)
-    return Windows(store.index, dict(store.arrays), store.meta)
+    return make_windows(4, 8, 5)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from himoe.models.batches import Task, WindowStore, codes, label_matrix, shuffle
 from himoe.prepare.feature_shards import feature_array, feature_meta, write_features
 from himoe.prepare.folds import make_folds, role_rows
 from himoe.prepare.windows import ShardMeta, shard_paths, write_shard
+from himoe.prepare.windowset import Windows
 from himoe.scoring.sweep import score_run
 from himoe.training.inference import EncodedFold
 from himoe.training.making import describe
@@ -71,6 +72,12 @@ def make_store(subjects: int = 4, trials: int = 6, windows: int = 5, seed: int =
     eda = 0.1 * rng.standard_normal((len(index), 1, 16)) + (index["arousal"].to_numpy() - 5)[:, None, None]
     index = index.assign(completeness_EEG=np.float32(1), completeness_EDA=np.float32(1))
     return WindowStore(index, {"EEG": eeg.astype(np.float32), "EDA": eda.astype(np.float32)}, make_meta())
+
+
+def make_windows(subjects: int, trials: int, windows: int) -> Windows:
+    """The same windows as the public class that estimators are fitted on."""
+    store = make_store(subjects, trials, windows)
+    return Windows(store.index, dict(store.arrays), store.meta)
 
 
 def with_face(store: WindowStore, hidden: Sequence[int] = ()) -> WindowStore:

@@ -23,8 +23,11 @@ from himoe.prepare.windowset import Windows, folds
 from himoe.scoring.frames import score
 from himoe.scoring.tables import scores_text
 from himoe.training.conformal import LEVEL
+from himoe.training.description import Description
 from himoe.training.estimators import Estimator
 from himoe.training.fitted import CARD, Fitted, require_model_place
+
+MUCH = 0.1  # below the level: a share of ratings inside that the reader is warned of
 
 
 @dataclass(frozen=True)
@@ -150,9 +153,18 @@ def said(data: Data, windows: Windows, outcome: Outcome) -> list[str]:
              f"sensors:  {', '.join(f'{name} at {one.sfreq_hz:g} Hz' for name, one in form.items())}"]
     lines += [f"not used, without a rating: {' '.join(unrated)}"] if unrated else []
     lines += [f"held out: {outcome.held_out}", "", scores_text(outcome.scores), ""]
-    level, widths = outcome.model.description.level, outcome.model.description.intervals
-    if any(np.isinf(width).any() for width in widths.values()):
-        lines += ["Intervals are the whole scale, because too few trials validate: rate more trials.", ""]
-    elif widths and level < LEVEL:
-        lines += [f"Intervals aim at {100 * level:.0f} %: fewer than {ENOUGH} trials validate. Rate more trials.", ""]
+    return lines + said_of_intervals(outcome.model.description, outcome.scores)
+
+
+def said_of_intervals(form: Description, scores: pd.DataFrame) -> list[str]:
+    """What intervals cannot promise, and whether what was held out lay inside them less often than they aim at."""
+    lines, level = [], f"{100 * form.level:.0f} %"
+    if any(np.isinf(width).any() for width in form.intervals.values()):
+        lines = ["Intervals are the whole scale, because too few trials validate: rate more trials.", ""]
+    elif form.intervals and form.level < LEVEL:
+        lines = [f"Intervals aim at {level}: fewer than {ENOUGH} trials validate. Rate more trials.", ""]
+    inside = scores[(scores["metric"] == "coverage") & (scores["dimension"] == "mean")]["value"]
+    if len(inside) and float(inside.iloc[0]) < form.level - MUCH:
+        lines += [f"Of what was held out only {100 * float(inside.iloc[0]):.0f} % lay inside its interval: "
+                  f"{level} are promised for new trials of the people fitted on, not for new people.", ""]
     return lines

@@ -112,7 +112,8 @@ def _sentence(cls: type, error: Any, place: object, key: str) -> InputError:
     if reason is not None:  # a sentence of its own
         return InputError(f"{where}: {reason}")
     if kind in ("too_short", "too_long"):
-        return bad_input(where, f"a list of {len(found)}", declared.expected(), "correct the list")
+        several = f"{len(found)} keys" if isinstance(found, Mapping) else f"a list of {len(found)}"
+        return bad_input(where, several, declared.expected(), "correct it")
     return bad_input(where, shown(found), declared.expected(kind) or error["msg"], declared.todo(found))
 
 

@@ -115,9 +115,10 @@ class Form:
     def __post_init__(self) -> None:
         for name in ("dimensions", "default_off"):
             names = getattr(self, name)
-            check(len(set(names)) == len(names), name, names, "every name once")
+            check(len(set(names)) == len(names), name, " ".join(names), "every name once")
         check(self.scale[0] < self.scale[1], "scale", list(self.scale), "lowest below highest")
-        check(set(self.default_off) <= set(self.modalities), "default_off", self.default_off, "modalities of this file")
+        check(set(self.default_off) <= set(self.modalities), "default_off", " ".join(self.default_off),
+              "modalities of this file")
         _check_choice("separator", self.separator, tuple(SEPARATORS))
 
 

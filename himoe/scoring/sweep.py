@@ -16,6 +16,7 @@ from himoe.core.checksums import checked
 from himoe.core.errors import bad_input
 from himoe.core.files import write_csv
 from himoe.core.intervals import ends
+from himoe.prepare.folds import trial_codes
 from himoe.scoring.metrics import METRICS, class_count, task_metrics
 
 SWEEP_COLUMNS = ["run", "missing_rate", "mask_seed", "seed", "fold", "dimension", "metric", "value"]
@@ -78,8 +79,7 @@ def as_matrix(info: Mapping[str, Any], row: Mapping[Any, Any], column: str, fold
 
 def fold_of(rows: pd.DataFrame, dimensions: Sequence[str]) -> Fold:
     """The rows of ``tested`` of one fold, in their order."""
-    trials = rows.groupby(["subject", "trial"], sort=False).ngroup().to_numpy()
-    return Fold(rows[list(dimensions)].to_numpy(np.float64), trials, rows["complete"].to_numpy(bool))
+    return Fold(rows[list(dimensions)].to_numpy(np.float64), trial_codes(rows), rows["complete"].to_numpy(bool))
 
 
 def scores_of(info: Mapping[str, Any], fold: Fold, predicted: np.ndarray) -> list[Row]:

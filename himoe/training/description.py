@@ -5,11 +5,14 @@ Legend: M modalities, D dimensions.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
+
+import numpy as np
 
 from himoe import __version__
 from himoe.core.errors import bad_input
@@ -131,6 +134,18 @@ class Description:
     def as_json(self) -> dict[str, Any]:
         """As plain values, with the format's number and the library's version."""
         return {"format": FORMAT, "himoe": __version__, **asdict(self)}
+
+
+def content_digest(arrays: Mapping[str, Any], labels: np.ndarray, rows: np.ndarray | None = None) -> str:
+    """SHA-256 of what a model was fitted on: every modality's windows (n, ...) and their labels; None = all rows."""
+    found = hashlib.sha256()
+    for name, array in arrays.items():
+        found.update(name.encode())
+        chosen = np.arange(len(array)) if rows is None else rows
+        for block in np.array_split(chosen, max(1, len(chosen) // 512)):  # arrays may lie on disk
+            found.update(np.ascontiguousarray(array[block]).tobytes())
+    found.update(np.ascontiguousarray(labels if rows is None else labels[rows]).tobytes())
+    return found.hexdigest()
 
 
 def read_description(folder: Path) -> Description:

@@ -5,7 +5,6 @@ Legend: n windows, M modalities, D dimensions, G people.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -15,10 +14,11 @@ import torch
 
 from himoe.core.params import FilterParams, RunConfig
 from himoe.core.parsing import parse
+from himoe.prepare.folds import trial_codes
 from himoe.prepare.masks import evaluation_draws, keep_at_most
 from himoe.prepare.windows import PERSON_UNIT
 from himoe.training.conformal import LEVEL, half_widths, level_of
-from himoe.training.description import Description, ModalityForm
+from himoe.training.description import Description, ModalityForm, content_digest
 from himoe.training.fit import FitResult, labelled_rows
 from himoe.training.model import Model, encode_fold, from_tensors
 from himoe.training.people import names_of
@@ -48,7 +48,7 @@ def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
              "protocol": config.run.protocol, "labels": meta.label_source,
              "people": int(index["subject"].iloc[train].nunique()),
              "trials": len(index.iloc[train][["subject", "trial"]].drop_duplicates()), "windows": len(train),
-             "digest": digest(data, train)}
+             "digest": content_digest(data.store.arrays, data.labels, train)}
     return Description(
         method=config.run.method, model=config.model, alignment=config.alignment, kind=data.task.kind,
         dimensions=data.task.dimensions, scale=data.task.scale, thresholds=data.task.thresholds, modalities=forms,
@@ -64,17 +64,6 @@ def _form(entry: Mapping[str, Any], features: tuple[str, ...], chosen: Mapping[s
                         features, parse(FilterParams, chosen, "windows", "filters") if chosen else None)
 
 
-def digest(data: RunData, rows: np.ndarray) -> str:
-    """SHA-256 of the training rows: what the model read of them, and their labels."""
-    found = hashlib.sha256()
-    for name, array in data.store.arrays.items():
-        found.update(name.encode())
-        for block in np.array_split(rows, max(1, len(rows) // 512)):
-            found.update(np.ascontiguousarray(array[block]).tobytes())
-    found.update(np.ascontiguousarray(data.labels[rows]).tobytes())
-    return found.hexdigest()
-
-
 @torch.no_grad()
 def calibrated(model: Model, data: RunData, task: FoldTask) -> Model:
     """The model with half widths by dimension and number of absent modalities, from the task's validation rows.
@@ -87,7 +76,7 @@ def calibrated(model: Model, data: RunData, task: FoldTask) -> Model:
     if len(rows) == 0:
         return model
     draws = evaluation_draws(data.store.index, modalities, CALIBRATION_SEED)
-    trials = data.store.index.groupby(["subject", "trial"], sort=False).ngroup().to_numpy()[rows]
+    trials = trial_codes(data.store.index)[rows]
     errors, absent = [], []
     for kept in range(len(modalities), 0, -1):
         present = keep_at_most(data.present, draws, kept)
