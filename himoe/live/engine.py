@@ -240,8 +240,10 @@ def stream(model: Fitted, source: Source | Iterable[Chunk], sfreq_hz: Mapping[st
         Stamps (N,) in s on one clock, samples (C, N) in the model's units.
     sfreq_hz : {modality: float}
         Rates in Hz; needed for an iterator.
-    ch_names, units : mappings, optional
+    ch_names : mapping, optional
         By modality, for an iterator. Without names the channels are taken to be the model's, in its order.
+    units : mapping, optional
+        By modality, for an iterator.
     person : str, optional
         Somebody whom the model knows (``model.description.people``); else a stranger, or who the recording says.
     wait_s : float, optional
