@@ -14,7 +14,7 @@ HKU956_PATH = $(or $(HKU956),$(HIMOE_HKU956_PATH))
 WESAD_PATH = $(or $(WESAD),$(HIMOE_WESAD_PATH))
 WITHOUT_CLIPS = $(and $(WESAD_PATH),$(if $(CEAP360VR_PATH)$(HKU956_PATH),,alone))
 
-.PHONY: help install repro report demo extended cohorts personal real test test-quick docs site lint lock-check clean
+.PHONY: help install repro report demo extended cohorts personal asynchrony real test test-quick test-nightly docs site lint lock-check clean
 
 help:                     ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ extended: $(STAMP)        ## every other run and the front ends, into reports/ex
 personal: $(STAMP)        ## what adapting to one new person gains, on simulated people, into reports/personal
 	python -m pipeline.personal reports/personal
 
+asynchrony: $(STAMP)      ## sensors out of step: what it costs, and lags found, on simulated people, into reports/asynchrony
+	python -m pipeline.asynchrony reports/asynchrony
+
 cohorts: $(STAMP)         ## the main comparison on three simulated cohorts, into reports/cohorts
 	python -m pipeline.cohorts reports/cohorts
 
@@ -48,7 +51,10 @@ test: $(DEV)              ## the test suite
 	python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-quick: $(DEV)        ## the tests that are not marked slow, and the ten slowest of them
-	python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow" --durations=10
+	python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow and not nightly" --durations=10
+
+test-nightly: $(DEV)      ## what a release needs besides: the tests that `make test` leaves out
+	python -m pytest -n auto --maxprocesses 8 --dist loadfile -m nightly
 
 docs: $(STAMP)            ## run the commands of README and docs, and paste what they print
 	python -m pipeline.docs

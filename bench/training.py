@@ -21,10 +21,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
-import yaml
 from torch import Tensor, nn
 
 from himoe.core.params import AlignmentParams, ModelParams, TrainingParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.datasets import get_dataset
 from himoe.models.batches import Batch, ModalityShape, Task
 from himoe.models.methods.base import Spec, emotion_loss
@@ -40,19 +40,20 @@ Net = Any  # HiMoE or PlainHiMoE
 
 def default_spec(dropout: float | None = None) -> tuple[Spec, TrainingParams]:
     """The default model on DEAP's windows (EEGNet and CNNs as front ends), and the default schedule."""
-    params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    params = read_yaml(PARAMS)
     dataset, length_s = get_dataset("deap"), params["windows"]["length_s"]
     usual = params["preprocess"]["usual"]  # sensors; FACE has no filter
     rates = {m: usual[m]["sfreq_hz"] for m in dataset.modalities if m in usual}
     shapes = {m: ModalityShape(len(dataset.modalities[m].names), round(length_s * rate), float(rate))
               for m, rate in rates.items()}
     model = parse(ModelParams, {**params["reference"]["model"], "eeg_encoder": "eegnet", "signal_encoder": "cnn"},
-                  "reference.model")
+                  PARAMS, "reference.model")
     if dropout is not None:
         model = dataclasses.replace(model, dropout=dropout)
     task = Task("regression", dataset.dimensions, dataset.scale, dataset.thresholds)
-    spec = Spec(shapes, task, model, parse(AlignmentParams, params["reference"]["alignment"], "reference.alignment"))
-    return spec, parse(TrainingParams, params["profiles"]["embedded"]["training"], "training")
+    alignment = parse(AlignmentParams, params["reference"]["alignment"], PARAMS, "reference.alignment")
+    training = parse(TrainingParams, params["profiles"]["embedded"]["training"], PARAMS, "profiles.embedded.training")
+    return Spec(shapes, task, model, alignment), training
 
 
 def random_batch(spec: Spec, sequences: int, steps: int, generator: torch.Generator) -> Batch:

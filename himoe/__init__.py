@@ -16,10 +16,12 @@ __version__ = "0.1.0"
 PUBLIC = {
     "InputError": "core.errors", "Data": "prepare.loading", "load": "prepare.loading",
     "make_windows": "prepare.loading", "Windows": "prepare.windowset", "folds": "prepare.windowset",
+    "Asynchrony": "prepare.asynchrony", "SensorTiming": "prepare.asynchrony",
     "score": "scoring.frames", "Fitted": "training.fitted", "load_model": "training.fitted",
     "stream": "live.engine",
     **dict.fromkeys(("HiMoE", "LateFusion", "BiLSTM", "TACOFormer", "IANet", "MFSTRNN", "CAFNet", "Husformer",
-                     "FeaturesGBDT", "FeaturesRidge", "Mean"), "training.estimators"),
+                     "MulT", "FuseMoE", "FlexMoE", "MoMKE", "FeaturesGBDT", "FeaturesRidge", "Mean"),
+                    "training.estimators"),
 }
 
 

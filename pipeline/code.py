@@ -19,10 +19,12 @@ from pipeline.stage import main
 PACKAGES = ("himoe", "pipeline")
 SCRIPTS = ("plan", "settings", "download", "face", "preprocess", "window", "features", "split", "evaluate", "quality",
            "tables", "figures", "report")
-WITH_ONE_METHOD = ("train", "evaluate_main")
+WITH_ONE_METHOD = ("train", "main_run")
 WITH_EVERY_METHOD = ("cost",)
 READERS = ("files", "PackageLoader")  # functions whose first argument names a package with files to read
-STARTER = "pipeline.warm"  # how a stage's process starts, not what the stage does: no reason to run a stage again
+# How a stage's process starts, and what is said of it at its end: no output depends on them, so that they are no reason
+# to run a stage again.
+LEFT_OUT = ("pipeline.warm", "pipeline.finished")
 
 
 def code(out: str) -> None:
@@ -95,7 +97,8 @@ def imported_names(source: str) -> tuple[str, ...]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name.split(".")[0] in PACKAGES and not f"{name}.".startswith(f"{STARTER}."))
+    return tuple(name for name in names if name.split(".")[0] in PACKAGES
+                 and not any(f"{name}.".startswith(f"{other}.") for other in LEFT_OUT))
 
 
 @cache

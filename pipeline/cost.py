@@ -21,8 +21,8 @@ from himoe.prepare.windows import folder_meta
 from himoe.scoring.results import COST_COLUMNS
 from himoe.training.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
 from himoe.training.rundata import read_as_features
-from pipeline.runs import resolve_method
-from pipeline.stage import main
+from pipeline.runs import read_method
+from pipeline.stage import PARAMS, main
 
 SEQUENCES = 32
 FRONT = "front_"
@@ -30,17 +30,15 @@ FRONT = "front_"
 
 def cost(windows: str, features: str, settings: str, out: str) -> None:
     """Measure the runs in *settings* as :func:`chosen_runs` says; write *out*."""
-    files = [read_json(path) for path in sorted(Path(settings).glob("*.json"))]
-    params, profile = files[0], files[0]["profile"]
-    runs = {name: line for file in files for name, line in file["runs"].items()}
-    training = parse(TrainingParams, params["profiles"][profile]["training"], f"profiles.{profile}.training")
-    chosen = chosen_runs(runs)
+    files = {path.stem: read_json(path) for path in sorted(Path(settings).glob("*.json"))}
+    chosen = chosen_runs({name: file["run"] for name, file in files.items()})
     fronts = {key[:3] for key in chosen if key[3]}
     rows = []
-    for key, (name, values) in progress(chosen.items(), "cost", "method", len(chosen)):
+    for key, (name, _) in progress(chosen.items(), "cost", "method", len(chosen)):
         method, modality_set, data_set, variant = key
         folder = Path(windows) / data_set
-        run, model, alignment = resolve_method(f"runs.{name}", values, params["reference"], folder)
+        run, model, alignment = read_method(name, files[name], folder)
+        training = parse(TrainingParams, files[name]["training"], PARAMS, "training")
         meta, made = folder_meta(folder), folder_meta(Path(features) / data_set)
         as_features = read_as_features(run, model)
         spec = Spec({m: (made if m in as_features else meta).shape(m) for m in run.modalities},

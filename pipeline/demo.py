@@ -20,7 +20,7 @@ from himoe.core.params import ReportParams, parse
 from himoe.report.figures import draw, save
 from himoe.scoring.results import load_comparisons, load_results, provenance
 from pipeline.overlay import read_study
-from pipeline.stage import main
+from pipeline.stage import PARAMS, main
 from pipeline.study import STUDIES, copy_code
 
 PLACE = Path("reports/demo")
@@ -40,7 +40,8 @@ STEPS = (
     ("folds, whole trials held out", "split", (SET, WINDOWS, FOLDS, f"settings/protocols/{SET}.txt")),
     ("settings", "settings", ("settings/lines.json", "settings/runs")),
 )
-LAST = ("scores and tests", "evaluate", ("runs", "settings/lines.json", "metrics/runs", "metrics/comparisons.csv"))
+LAST = ("scores and tests", "evaluate", ("runs", "settings/lines.json", "scores", "metrics/runs",
+                                         "metrics/comparisons.csv"))
 
 
 def demo() -> None:
@@ -59,7 +60,8 @@ def demo() -> None:
             started = time.monotonic()
             getattr(import_module(f"pipeline.{script}"), script)(*arguments)
             print(f"{time.monotonic() - started:5.1f} s  {said}", flush=True)
-        print(f"\n{outcome(list(params['runs']), root / PLACE, parse(ReportParams, params['report'], 'report'))}")
+        chosen = parse(ReportParams, params["report"], PARAMS, "report")
+        print(f"\n{outcome(list(params['runs']), root / PLACE, chosen)}")
     print(f"Predictions beside the ratings: {PLACE / PICTURE}.png. All files: {work}. Everything: make repro.")
 
 
@@ -76,7 +78,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 def outcome(names: list[str], place: Path, settings: ReportParams) -> str:
     """Draw the picture into the folder *place*; the scores of the runs *names* as text."""
-    results = load_results(names, Path("runs"), Path("metrics"))
+    results = load_results(names, Path("runs"), Path("scores"), Path("metrics"))
     figure = draw(PICTURE, results, settings, pd.DataFrame())
     if figure is not None:
         save(figure, place / PICTURE)

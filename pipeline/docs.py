@@ -4,7 +4,8 @@ Every fenced block of commands stands below a comment that says how it is kept t
 
 - ``<!-- run: PLACE -->``: run here, in a place that ``PLACES`` prepares. In a ``console`` block each line
   ``$ command`` is followed by what it printed, of which ``PLACE, last N lines`` keeps the end; ``bash`` and
-  ``python`` blocks are run and stay as they are.
+  ``python`` blocks are run and stay as they are, but those of ``run: example``: they run in order in one namespace,
+  in an empty folder, and what each prints is pasted as a ``text`` block below it (``pipeline/docs_python.py``).
 - ``<!-- tested: tests/FILE.py::TEST -->``: that test reads the page and runs the block.
 - ``<!-- log: NAME, first N and last M lines -->``: from the log of a long run:
   ``python -m pipeline.docs NAME LOGFILE``.
@@ -28,6 +29,7 @@ from himoe.core.errors import InputError
 from himoe.core.files import require_file, write_text
 from pipeline import docs_example
 from pipeline.docs_example import call
+from pipeline.docs_python import EXAMPLE, run_example
 from pipeline.stage import main
 
 PLACES: dict[str, Callable[[Path, Path], Path]] = {
@@ -59,8 +61,8 @@ class Block:
 
 
 def pages(root: Path) -> list[Path]:
-    """README and the pages in docs."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    """README, the pages in docs and the examples."""
+    return [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted((root / "docs/examples").glob("*.md"))]
 
 
 def blocks(text: str) -> Iterator[tuple[re.Match[str], Block]]:
@@ -87,8 +89,12 @@ def run_page(root: Path, page: Path, text: str, place: Path) -> str:
     """*text* with the output of its ``console`` blocks as it is now; every block marked ``run`` is run."""
     shutil.rmtree(place / "data", ignore_errors=True)  # a study is never written over: each page begins anew
     ready: dict[str, Path] = {}
+    if any(block.what == EXAMPLE for _, block in blocks(text)):
+        folder = place / EXAMPLE / page.stem
+        folder.mkdir(parents=True)
+        text = run_example(page.name, text, folder)
     for found, block in blocks(text):
-        if block.kind != "run":
+        if block.kind != "run" or block.what == EXAMPLE:
             continue
         name = LAST.sub("", block.what)
         if name not in PLACES:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ruamel.yaml import YAML
 
 from himoe.core.errors import InputError
 from himoe.core.files import write_json
+from himoe.core.yaml_files import parse_yaml
 from himoe.simulate.generate import simulate_deap
 from himoe.simulate.request import SimulationParams
 from pipeline.overlay import read_study
@@ -45,7 +45,7 @@ def recordings(root: Path, place: Path) -> Path:
     folder = place / "data" / "recordings"
     page = (root / OWN_DATA).read_text(encoding="utf-8")
     description = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
-    signals = YAML(typ="safe").load(description)["modalities"]
+    signals = parse_yaml(description, OWN_DATA)["modalities"]
     rng, ratings = np.random.default_rng(0), []
     for subject in PEOPLE:
         (folder / subject).mkdir(parents=True)

@@ -12,13 +12,13 @@ from himoe.datasets.fetch import obtain_download, obtain_local, source_path, wri
 from himoe.datasets.links import FOLLOW
 from himoe.simulate.generate import SimulationParams
 from himoe.simulate.registry import SIMULATORS
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 
 def download(name: str, out: str) -> None:
     """Fill *out* with the raw files of data set *name* and their provenance.json."""
     params = stage_params(f"download@{name}")
-    source = parse(SourceParams, params["sets"][name], f"sets.{name}")
+    source = parse(SourceParams, params["sets"][name], PARAMS, f"sets.{name}")
     profile = params["profile"]
     options = source.options
     path = source_path(name, source.path) if source.source == "local" else None
@@ -27,8 +27,9 @@ def download(name: str, out: str) -> None:
     with atomic_path(Path(out)) as folder:
         if source.source == "simulate":
             require_simulator(name)
-            size = parse(SizeParams, params["profiles"][profile]["size"].get(name), f"profiles.{profile}.size.{name}")
-            knobs = parse(SimulateParams, params["simulate"], "simulate")
+            size = parse(SizeParams, params["profiles"][profile]["size"].get(name), PARAMS,
+                         f"profiles.{profile}.size.{name}")
+            knobs = parse(SimulateParams, params["simulate"], PARAMS, "simulate")
             simulate(name, folder, SimulationParams(size.subjects, size.trials, knobs.seed, knobs.snr,
                                                    size.video, knobs.world), options)
         elif path is not None:

@@ -8,7 +8,7 @@ from himoe.core.files import atomic_path, remove, write_json
 from himoe.core.params import FaceParams, SourceParams, parse
 from himoe.datasets import get_dataset
 from himoe.datasets.links import FOLLOW
-from pipeline.stage import SCRATCH, jobs, main, stage_params
+from pipeline.stage import PARAMS, SCRATCH, jobs, main, stage_params
 
 
 def face(name: str, raw: str, out: str) -> None:
@@ -18,8 +18,8 @@ def face(name: str, raw: str, out: str) -> None:
     """
     params = stage_params(f"face@{name}")
     profile = params["profile"]
-    settings = parse(FaceParams, params["profiles"][profile]["face"], f"profiles.{profile}.face")
-    source = parse(SourceParams, params["sets"][name], f"sets.{name}")
+    settings = parse(FaceParams, params["profiles"][profile]["face"], PARAMS, f"profiles.{profile}.face")
+    source = parse(SourceParams, params["sets"][name], PARAMS, f"sets.{name}")
     videos = face_videos(name, Path(raw), source)
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)

@@ -11,13 +11,13 @@ from himoe.core.workers import map_forked
 from himoe.prepare.feature_shards import FeatureParams, write_features
 from himoe.prepare.unrated import unrated_paths
 from himoe.prepare.windows import shard_paths
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 
 def features(name: str, windows: str, out: str) -> None:
     """Write the feature shards of data set *name* from the window shards in *windows* into *out*."""
     root = Path(windows)
-    params = parse(FeatureParams, stage_params(f"features@{name}")["features"], "features")
+    params = parse(FeatureParams, stage_params(f"features@{name}")["features"], PARAMS, "features")
     people: dict[str, list[Path]] = {}
     for path in (*shard_paths(root), *unrated_paths(root)):
         people.setdefault(path.stem, []).append(path.relative_to(root))

@@ -8,6 +8,7 @@ from typing import Any
 from himoe.core.errors import bad_input
 from himoe.core.params import FilterParams, parse
 from himoe.core.recordings import check_modality
+from pipeline.stage import PARAMS
 
 
 def table_name(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) -> str:
@@ -24,4 +25,5 @@ def table_name(tables: Mapping[str, Any], choice: Mapping[str, str], name: str) 
 
 def filter_table(values: Mapping[str, Any], table: str) -> dict[str, FilterParams]:
     """Rates and bands by modality, as the table of that name holds them."""
-    return {check_modality(m): parse(FilterParams, entry, f"preprocess.{table}.{m}") for m, entry in values.items()}
+    return {check_modality(m): parse(FilterParams, entry, PARAMS, f"preprocess.{table}.{m}")
+            for m, entry in values.items()}

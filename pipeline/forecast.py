@@ -21,10 +21,11 @@ from typing import Any
 from himoe.core.errors import InputError
 from himoe.core.files import sha256
 from himoe.core.progress import duration_text
+from himoe.core.yaml_files import read_yaml
 from pipeline.lock_check import dvc_md5
 from pipeline.overlay import look_up
 from pipeline.seconds import Speed, expected, probe, read_seconds
-from pipeline.stage import fill, jobs, read_yaml
+from pipeline.stage import fill, jobs
 
 CACHE = Path(".dvc/cache/files/md5")
 SMALL = 2**20  # bytes of a file that is compared by content
@@ -54,7 +55,7 @@ def read_stages() -> list[Stage]:
     params, found = read_yaml(Path("params.yaml")), []
     for name, body in read_yaml(Path("dvc.yaml"))["stages"].items():
         if "foreach" not in body:
-            found.append(_stage(name, body, params, params["main"]["method"] if name == "train_main" else ""))
+            found.append(_stage(name, body, params, ""))
             continue
         for key, item in look_up(params, body["foreach"].strip("${}")).items():
             method = item.get("method", "") if isinstance(item, Mapping) else ""

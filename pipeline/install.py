@@ -29,7 +29,7 @@ REACH_S = 5.0
 # Modules that bring in what the stages and `dvc` use, in groups of about equal size that are compiled side by side.
 WARM = (("dvc.cli", "dvc.repo.reproduce", "dvc.commands.repro", "dvc_data.index", "mne", "edfio", "neurokit2",
          "sklearn.ensemble", "sklearn.linear_model", "requests", "pooch"),
-        ("pipeline.train", "pipeline.face", "pipeline.evaluate_main", "pipeline.download", "pipeline.cost",
+        ("pipeline.train", "pipeline.face", "pipeline.main_run", "pipeline.download", "pipeline.cost",
          "pipeline.report", "pipeline.quality", "pipeline.figures", "matplotlib.backends.backend_agg",
          "matplotlib.backends.backend_svg", "joblib"))
 

@@ -8,18 +8,19 @@ names. A file without that block is complete, and is taken as it stands.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from himoe.core.errors import bad_input
-from himoe.core.params import parse
-from pipeline.stage import read_yaml
+from himoe.core.parsing import checked, parse
+from himoe.core.yaml_files import read_yaml
 
 RESULTS = ("reports/tables", "reports/figures", "reports/index.html", "reports/quality.html", "reports/quality",
            "metrics")
 
 
+@checked
 @dataclass(frozen=True)
 class StudyParams:
     """The block ``study``.
@@ -33,7 +34,7 @@ class StudyParams:
     replace: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     results: tuple[str, ...] = RESULTS
-    cohorts: tuple[int, ...] = field(default=())
+    cohorts: tuple[int, ...] = ()
     summary: bool = False
 
 
@@ -50,7 +51,7 @@ def read_study(path: Path, root: Path) -> tuple[StudyParams, dict[str, Any]]:
     changes = read_yaml(path)
     if "study" not in changes:
         return StudyParams(), changes
-    study = parse(StudyParams, changes.pop("study"), f"study (of {path})")
+    study = parse(StudyParams, changes.pop("study"), path, "study")
     for key in study.replace:
         if not isinstance(look_up(changes, key), Mapping):
             raise bad_input(f"{path}: study.replace", f"{key!r}, which is no mapping there", "a mapping of this file",

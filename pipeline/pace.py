@@ -46,7 +46,7 @@ def position(stage: str, seconds: float) -> tuple[str, str]:
 
 def is_training(stage: str) -> bool:
     """Whether a stage trains a run."""
-    return stage.partition("@")[0] in ("train", "train_main")
+    return stage.partition("@")[0] == "train"
 
 
 def time_left(expected: Mapping[str, float], taken: Mapping[str, float]) -> float:

@@ -19,7 +19,7 @@ from himoe.core.files import atomic_path, write_json, write_text
 from himoe.core.params import RunParams, parse
 from pipeline.code import defines_method
 from pipeline.filters import filter_table, table_name
-from pipeline.stage import main, stage_params
+from pipeline.stage import PARAMS, main, stage_params
 
 
 def plan(out: str, filters: str, runs: str) -> None:
@@ -60,7 +60,7 @@ def check_rate(rate: Any) -> float:
 
 def check_run(where: str, values: Mapping[str, Any], sets: list[str], methods: list[str]) -> RunParams:
     """A run's line, its names among those there are (its modalities are checked against the data later)."""
-    run = parse(RunParams, {**values, "modalities": ["EEG"]}, where)
+    run = parse(RunParams, {**values, "modalities": ["EEG"]}, PARAMS, where)
     for key, found, known in (("set", run.set, sets), ("method", run.method, methods)):
         if found not in known:
             raise bad_input(f"params.yaml: {where}.{key}", repr(found), f"one of {', '.join(known)}",

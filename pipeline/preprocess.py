@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from himoe.core.files import atomic_path, read_json
 from himoe.core.params import FilterParams, SourceParams, parse
 from himoe.core.progress import progress
 from himoe.core.recordings import Recording
+from himoe.core.workers import map_forked
 from himoe.datasets import get_dataset
 from himoe.datasets.base import notes_of, require_no_doubt
 from himoe.datasets.fetch import read_provenance
@@ -28,7 +28,7 @@ from himoe.prepare.signals import band_notes, preprocess_session, reference_note
 from himoe.simulate.attainable import WINDOWS, attainable
 from himoe.simulate.request import TRUTH_FILE
 from pipeline.filters import filter_table
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def preprocess(name: str, raw: str, faces: str, filters: str, out: str) -> None:
     *filters* is the file of rates and bands that the stage ``plan`` wrote for the set.
     """
     params = stage_params(f"preprocess@{name}")
-    source = parse(SourceParams, params["sets"][name], f"sets.{name}")
+    source = parse(SourceParams, params["sets"][name], PARAMS, f"sets.{name}")
     options = source.options | FOLLOW  # what the download stage has let in, some of it as links
     chosen = read_json(Path(filters))
     table = filter_table(chosen["filters"], chosen["table"])
@@ -62,8 +62,7 @@ def preprocess(name: str, raw: str, faces: str, filters: str, out: str) -> None:
     about = read_about(Path(faces))
     with atomic_path(Path(out)) as folder:
         work = Work(name, root, options, chosen["table"], table, Path(faces), folder)
-        done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(
-            delayed(_subject)(work, subject, about) for subject in subjects)
+        done = map_forked(_subject, (work, about), subjects, jobs())
         parts = list(progress(done, f"preprocess {name}", "subject", len(subjects)))
         parts.sort(key=lambda part: part.written["subject"])
         description = merge_descriptions(part.written for part in parts)
@@ -106,8 +105,9 @@ class Part:
     notes: list[str]
 
 
-def _subject(work: Work, subject: str, about: FaceAbout | None) -> Part:
+def _subject(shared: tuple[Work, FaceAbout | None], subject: str) -> Part:
     """Clean one subject's recordings."""
+    work, about = shared
     facts: list[dict[str, Any]] = []
     notes: list[str] = []
     quality = SubjectQuality(subject)

@@ -18,12 +18,12 @@ from himoe.report.figures.style import save
 from himoe.report.quality import Picture, SetQuality, build_quality_page, picture_caption
 from himoe.report.quality_pictures import set_figure, side_svgs
 from himoe.scoring.results import check_provenance
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 
 def quality(signals: str, windows: str, table: str, page: str, figures: str) -> None:
     """Describe every set in the folders *signals* and *windows*: CSV *table*, HTML *page*, pictures in *figures*."""
-    params = parse(WindowParams, stage_params("quality")["windows"], "windows")
+    params = parse(WindowParams, stage_params("quality")["windows"], PARAMS, "windows")
     names = sorted(path.parent.name for path in require_folder(Path(signals)).glob("*/set.json"))
     if not names:
         raise InputError(f"{signals}: found no set.json, expected one a data set; run the preprocess stage.")

@@ -16,9 +16,9 @@ PACKAGES = ("himoe", "torch", "numpy", "pandas", "pyarrow", "scipy", "scikit-lea
             "altair", "vl-convert-python", "matplotlib")
 
 
-def report(runs: str, metrics: str, page: str, readme: str, figures: str = "") -> None:
-    """Write *page* (HTML) and *readme* from the folders *runs* and *metrics*; the readme shows those in *figures*."""
-    found = load_evaluated("report", Path(runs), Path(metrics))
+def report(runs: str, scores: str, metrics: str, page: str, readme: str, figures: str = "") -> None:
+    """Write *page* (HTML) and *readme* from *runs*, *scores* and *metrics*; the readme shows those in *figures*."""
+    found = load_evaluated("report", Path(runs), Path(scores), Path(metrics))
     built = {name: build_table(name, found.results, found.comparisons, found.cost, found.settings) for name in TABLES}
     tables = {name: table for name, table in built.items() if table is not None}
     versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}

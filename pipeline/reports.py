@@ -10,7 +10,7 @@ import pandas as pd
 from himoe.core.errors import InputError
 from himoe.core.params import ReportParams, parse
 from himoe.scoring.results import RunResult, load_comparisons, load_cost, load_results
-from pipeline.stage import stage_params
+from pipeline.stage import PARAMS, stage_params
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class Evaluated:
     settings: ReportParams
 
 
-def load_evaluated(stage: str, runs: Path, metrics: Path) -> Evaluated:
-    """Read the folders *runs* and *metrics*: the runs are those that the evaluate stage wrote last."""
-    settings = parse(ReportParams, stage_params(stage)["report"], "report")
+def load_evaluated(stage: str, runs: Path, scores: Path, metrics: Path) -> Evaluated:
+    """Read the folders *runs*, *scores* and *metrics*: the runs are those that the evaluate stage wrote last."""
+    settings = parse(ReportParams, stage_params(stage)["report"], PARAMS, "report")
     names = sorted(path.stem for path in (metrics / "runs").glob("*.json"))
     if not names:
         raise InputError(f"{metrics / 'runs'}: found no run, expected one file per run; run the evaluate stage.")
-    return Evaluated(load_results(names, runs, metrics), load_comparisons(metrics), load_cost(metrics), settings)
+    results = load_results(names, runs, scores, metrics)
+    return Evaluated(results, load_comparisons(metrics), load_cost(metrics), settings)

@@ -1,18 +1,19 @@
-"""How a run's parameters come together: what ``train`` and ``evaluate_main`` share."""
+"""A run from its file of settings: what ``train``, ``main_run`` and ``cost`` share."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+import himoe
 from himoe.core.checksums import checked
 from himoe.core.errors import InputError, bad_input
-from himoe.core.files import read_json
+from himoe.core.files import read_json, sha256
 from himoe.core.params import (
     AlignmentParams,
     MissingParams,
@@ -26,48 +27,53 @@ from himoe.core.params import (
 from himoe.core.recordings import expand_modalities
 from himoe.prepare.folds import ROLES, content_digests, require_honest
 from himoe.prepare.windows import folder_meta
-from himoe.training.rundata import RunData, load_run_data
-from pipeline.stage import SCRATCH, stage_params
+from himoe.training.rundata import RunData, feature_modalities, load_run_data
+from pipeline.stage import PARAMS, SCRATCH
 
 
-def run_config(stage: str, name: str, windows: Path, settings: Path | None = None) -> tuple[RunConfig, dict[str, Any]]:
-    """The resolved configuration of a run on the shards in *windows*, and its parameters.
-
-    ``main`` follows the top-level ``model`` and ``alignment`` and has the stage's parameters; every other run follows
-    ``reference`` and has what stands in its file *settings* (stage ``settings``).
-    """
-    params = read_json(settings) if settings else stage_params(stage)
-    where = "main" if name == "main" else f"runs.{name}"
-    values = params["main"] if name == "main" else params["runs"][name]
-    base: Mapping[str, Any] = params if name == "main" else params["reference"]
-    profile = params["profile"]
-    training = parse(TrainingParams, params["profiles"][profile]["training"], f"profiles.{profile}.training")
-    run, model, alignment = resolve_method(where, values, base, windows)
-    if run.seeds:
-        training = replace(training, seeds=run.seeds)
-    missing = parse(MissingParams, params["missing"], "missing")
-    return RunConfig(name, run, model, alignment, training, params["seed"], missing, values["modalities"]), params
+def run_config(name: str, windows: Path, settings: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """The configuration of a run on the shards in *windows*, and its file *settings* (stage ``settings``)."""
+    values = read_json(settings)
+    run, model, alignment = read_method(name, values, windows)
+    training = parse(TrainingParams, values["training"], PARAMS, "training")
+    missing = parse(MissingParams, values["missing"], PARAMS, "missing")
+    config = RunConfig(name, run, model, alignment, training, values["seed"], missing, values["run"]["modalities"])
+    return config, values
 
 
-def resolve_method(where: str, values: Mapping[str, Any], base: Mapping[str, Any],
-                   windows: Path) -> tuple[RunParams, ModelParams, AlignmentParams]:
-    """The run whose line is *values*, its modalities those of the shards in *windows*, and its method's parameters.
-
-    *base* holds ``model`` and ``alignment``, which the line may override; *where* names the line in params.yaml.
-    """
-    chosen = values.get("modalities", "")
+def read_method(name: str, values: Mapping[str, Any],
+                windows: Path) -> tuple[RunParams, ModelParams, AlignmentParams]:
+    """The run of a file of settings, its modalities those of the shards in *windows*, and its method's parameters."""
+    where = name if name == "main" else f"runs.{name}"
+    chosen = values["run"].get("modalities", "")
     if not isinstance(chosen, str):
         raise bad_input(f"params.yaml: {where}.modalities", repr(chosen), "names joined by +, such as EEG+PPS",
                         "write it as one text")
     modalities = expand_modalities(chosen, folder_meta(windows).modalities)
-    run = parse(RunParams, {**values, "modalities": list(modalities)}, where)
-    model = parse(ModelParams, {**base["model"], **run.model}, f"{where}.model")
-    return run, model, parse(AlignmentParams, {**base["alignment"], **run.alignment}, f"{where}.alignment")
+    run = parse(RunParams, {**values["run"], "modalities": list(modalities)}, PARAMS, where)
+    return (run, parse(ModelParams, values["model"], PARAMS, f"{where}.model"),
+            parse(AlignmentParams, values["alignment"], PARAMS, f"{where}.alignment"))
+
+
+def inputs_of(config: RunConfig, windows: str, features: str, folds: str) -> dict[str, str]:
+    """Digests of what a run is made from: the shards that it reads, its fold table, the library."""
+    n_made, n_modalities = len(feature_modalities(config)), len(config.run.modalities)
+    read = [folder for folder, count in ((windows, n_modalities - n_made), (features, n_made)) if count]
+    return {**{folder: folder_digest(Path(folder), "*.parquet") for folder in read}, "folds": sha256(Path(folds)),
+            "code": folder_digest(Path(himoe.__file__).parent, "**/*.py")}
+
+
+def folder_digest(folder: Path, pattern: str) -> str:
+    """A digest of the names and bytes of the matching files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob(pattern)):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, features: str, folds: str) -> RunData:
     """Open the run's windows, or their features, and its fold table; refuse a fold table that leaks."""
-    settings = parse(WindowParams, params["windows"], "windows")
+    settings = parse(WindowParams, params["windows"], PARAMS, "windows")
     table = read_folds(Path(folds))
     data = load_run_data(config, Path(windows), Path(features), table, settings.min_completeness,
                          SCRATCH / "maps" / config.name)

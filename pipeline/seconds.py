@@ -7,7 +7,6 @@ seconds are from DVC's line that it runs to DVC's next line, and so DVC's part i
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import Any, NamedTuple
 
 from himoe.core.errors import bad_input
 from himoe.core.files import read_json, write_json
-from pipeline.stage import SCRATCH, jobs, main, read_yaml
+from himoe.core.workers import map_forked
+from himoe.core.yaml_files import read_yaml
+from pipeline.stage import SCRATCH, jobs, main
 
 TABLE = Path(__file__).resolve().parents[1] / "bench" / "seconds.json"  # no stage depends on that folder
 TAKEN = SCRATCH / "seconds.json"
@@ -34,16 +35,12 @@ class Speed(NamedTuple):
 
 def probe(workers: int, rounds: int = ROUNDS, round_s: float = ROUND_S) -> Speed:
     """How fast this machine is now, on as many processes as the stages use."""
-    if workers == 1 or "fork" not in multiprocessing.get_all_start_methods():
-        found = [_work((rounds, round_s))]
-    else:
-        with multiprocessing.get_context("fork").Pool(workers) as pool:
-            found = pool.map(_work, [(rounds, round_s)] * workers, chunksize=1)
+    found = list(map_forked(_work, (rounds, round_s), range(workers), workers))
     speeds = [sum(together) for together in zip(*found, strict=True)]
     return Speed(min(speeds), median(speeds), max(speeds))
 
 
-def _work(job: tuple[int, float]) -> list[float]:
+def _work(job: tuple[int, float], _: int) -> list[float]:
     """Units of work per second in each round: a spectrum of windows, a small product, the way back."""
     import numpy as np
 
@@ -95,7 +92,7 @@ def table(taken: Mapping[str, float], params: Mapping[str, Any], stages: Iterabl
         if name not in taken:
             raise bad_input(TAKEN, f"no seconds of {name}", "all stages", "run `make clean` and `make repro` first")
         kind, _, item = name.partition("@")
-        run = params["main"] if kind == "train_main" else params["runs"][item] if kind == "train" else {}
+        run = params["runs"][item] if kind == "train" else {}
         found[name] = {"seconds": taken[name], "method": run.get("method", "")}
     return found
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from himoe import PUBLIC
 
-START = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md")
+START = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "docs/examples/*.md")
 LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(([^)\s]+)\)")
 TARGET = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 ROLE = re.compile(r":(?:func|meth|class|mod|attr|data|exc):<code>([\w.]+)</code>")
@@ -30,6 +30,7 @@ SEARCH_FROM_DISK = """if (location.protocol === "file:") {
 PAGES = {
     "prepare.loading": ("data", "Data", ""),
     "prepare.windowset": ("windows", "Windows and folds", ""),
+    "prepare.asynchrony": ("asynchrony", "Sensors out of step", ""),
     "training.estimators": ("methods", "Methods", "himoe.training.estimators.Estimator"),
     "training.fitted": ("fitted", "Fitted models", ""),
     "live.engine": ("live", "Live predictions", ""),

@@ -15,7 +15,7 @@ from himoe.core.params import PROTOCOLS, SplitParams, parse
 from himoe.prepare.folds import ROLES, make_folds, require_honest
 from himoe.prepare.unrated import describe_unrated
 from himoe.prepare.windows import read_shard
-from pipeline.stage import main, stage_params
+from pipeline.stage import PARAMS, main, stage_params
 
 
 def split(name: str, windows: str, out: str, plan: str = "") -> None:
@@ -26,7 +26,7 @@ def split(name: str, windows: str, out: str, plan: str = "") -> None:
     """
     params = stage_params(f"split@{name}")
     profile = params["profile"]
-    settings = parse(SplitParams, params["profiles"][profile]["split"], f"profiles.{profile}.split")
+    settings = parse(SplitParams, params["profiles"][profile]["split"], PARAMS, f"profiles.{profile}.split")
     index = pd.concat([read_shard(path, ())[0] for path in sorted(Path(windows).glob("*.parquet"))],
                       ignore_index=True)
     with atomic_path(Path(out)) as folder:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
-
 from himoe.core.errors import InputError
+from himoe.core.yaml_files import read_yaml
 
 TODO = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room on the disk and run again")
+PARAMS = "params.yaml"
 SCRATCH = Path(".himoe")  # finished folds of a run under way, memory maps; never an output
 
 
@@ -23,7 +23,7 @@ def stage_params(stage: str) -> dict[str, Any]:
 
     The same as ``dvc.api.params_show(stages=stage)``, which takes seconds because it resolves every stage.
     """
-    params = read_yaml(Path("params.yaml"))
+    params = read_yaml(Path(PARAMS))
     stages = read_yaml(Path("dvc.yaml")).get("stages", {})
     name, _, item = stage.partition("@")
     if name not in stages:
@@ -71,25 +71,6 @@ def look_up(values: Mapping[str, Any], key: str, where: str) -> Any:
             raise InputError(f"{where}: found no key {key!r}, expected a value; add it to params.yaml.")
         found = found[part]
     return found
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file as DVC reads it: YAML 1.2, where ``1e-3`` is a number and ``on`` is text.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or is not a mapping.
-    """
-    try:
-        value = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read ({reason}); run the stage with dvc repro, or correct the file."
-                         ) from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: found {type(value).__name__}, expected a mapping of keys; correct the file.")
-    return value
 
 
 def jobs() -> int:

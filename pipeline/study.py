@@ -19,10 +19,11 @@ from typing import Any
 
 from himoe.core.errors import InputError
 from himoe.core.files import atomic_path, remove, require_file, sha256, write_json
+from himoe.core.yaml_files import read_yaml
 from himoe.datasets import get_dataset
 from himoe.datasets.fetch import PROVENANCE, belonging, source_path
 from pipeline.overlay import look_up, read_study
-from pipeline.stage import SCRATCH, main, read_yaml
+from pipeline.stage import SCRATCH, main
 from pipeline.warm import REPRO
 
 STUDIES = SCRATCH / "studies"  # the working copies

@@ -11,24 +11,25 @@ import pandas as pd
 from himoe.core.files import write_text
 from himoe.core.params import ReportParams, parse
 from himoe.core.recordings import DIMENSIONS
+from himoe.report.chosen import HELD_OUT
 from himoe.report.figures import draw, save
 from himoe.scoring.results import RunResult, load_results, provenance
+from pipeline.stage import PARAMS
 from pipeline.unrated import write_unrated
 
 PICTURE, FILE = "figure2", "predictions"  # predictions beside ratings, and how it is called here
-HELD_OUT = {"trial": "whole trials", "session": "days", "loso": "people", "stimulus": "clips",
-            "sequential": "later trials", "leaky": "nothing (leaky)"}
 
 
 def write_page(work: Path, target: Path, params: Mapping[str, Any]) -> str:
     """Write README.md and its picture into *target*, from the working copy *work*; the scores as text."""
-    results = load_results(list(params["runs"]), work / "runs", work / "metrics")
-    figure = draw(PICTURE, results, parse(ReportParams, params["report"], "report"), pd.DataFrame())
+    results = load_results(list(params["runs"]), work / "runs", work / "scores", work / "metrics")
+    figure = draw(PICTURE, results, parse(ReportParams, params["report"], PARAMS, "report"), pd.DataFrame())
     if figure is not None:
         save(figure, target / FILE)
     runs = list(results.values())
     first, scores = runs[0], score_table(runs)
-    held_out = ", ".join(dict.fromkeys(HELD_OUT[str(run.metrics["protocol"])] for run in runs))
+    held_out = ", ".join(dict.fromkeys(
+        HELD_OUT[str(run.metrics["protocol"])].removesuffix(" held out") for run in runs))
     text = [f"# {first.data}",
             f"{first.metrics['n_people']} people, {first.metrics['n_trials']} rated trials, "
             f"{first.metrics['n_windows']} windows of {first.info['length_s']:g} s; {first.metrics['modalities']}; "

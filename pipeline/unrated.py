@@ -32,7 +32,7 @@ def write_unrated(work: Path, target: Path, params: Mapping[str, Any]) -> list[s
     name = next((name for name, line in params["runs"].items() if line == main), None)
     if name is None or main.get("task", "regression") != "regression":
         return [f"Nothing predicts those without a rating ({who}): no line of `runs` is `main`'s and a regression."]
-    config, _ = run_config("", name, folders["windows"], work / "settings" / "runs" / f"{name}.json")
+    config, _ = run_config(name, folders["windows"], work / "settings" / "runs" / f"{name}.json")
     scratch = work / SCRATCH / "maps" / "unrated"
     tasks = run_tasks(config, read_folds(folders["folds"] / f"{config.run.protocol}.csv"))
     found = predict_unrated(config, tasks, folders["windows"], work / "runs" / name, scratch)

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
-
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import atomic_path, write_json
 from himoe.core.params import WindowParams, parse
 from himoe.core.progress import progress
+from himoe.core.workers import map_forked
 from himoe.prepare.recording_files import read_description, read_recordings
 from himoe.prepare.unrated import UNRATED, rated_rows
 from himoe.prepare.windows import ShardMeta, samples_of, window_starts, window_table, write_shard
-from pipeline.stage import jobs, main, stage_params
+from pipeline.stage import PARAMS, jobs, main, stage_params
 
 LEFT_OUT = "left_out.json"
 NAMED = 5  # trials in a warning
@@ -25,14 +24,13 @@ log = logging.getLogger(__name__)
 
 def window(name: str, signals: str, out: str) -> None:
     """Write the shards of data set *name* from the folder *signals* into *out*; trials without a label apart."""
-    params = parse(WindowParams, stage_params(f"window@{name}")["windows"], "windows")
+    params = parse(WindowParams, stage_params(f"window@{name}")["windows"], PARAMS, "windows")
     root = Path(signals)
     description = read_description(root)
     meta = shard_meta(description, params)
     with atomic_path(Path(out)) as folder:
         subjects = description["subjects"]
-        work = (delayed(_subject)(root, subject, folder, meta, params) for subject in subjects)
-        done = Parallel(n_jobs=jobs(), return_as="generator_unordered")(work)
+        done = map_forked(_subject, (root, folder, meta, params), subjects, jobs())
         short = dict(sorted(progress(done, f"window {name}", "subject", len(subjects))))
         short = {subject: trials for subject, trials in short.items() if trials}
         if not any(folder.glob("*.parquet")):
@@ -70,9 +68,9 @@ def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
     )
 
 
-def _subject(root: Path, subject: str, folder: Path, meta: ShardMeta, params: WindowParams
-             ) -> tuple[str, dict[str, float]]:
+def _subject(shared: tuple[Path, Path, ShardMeta, WindowParams], subject: str) -> tuple[str, dict[str, float]]:
     """Write a subject's shards, of rated and of other trials; gives trials too short for one, and their lengths."""
+    root, folder, meta, params = shared
     recordings = read_recordings(root, subject)
     short = {one.trial: one.duration_s for one in recordings
              if not len(window_starts(one.duration_s, params, f"subject {subject} trial {one.trial}"))}

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from himoe.core.files import write_json
-from pipeline.stage import read_yaml
+from himoe.core.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = read_yaml(ROOT / "params.yaml")  # read once: a file that is edited while tests run must not split a project
@@ -24,11 +24,11 @@ STAGE_TIMEOUT_S = 1500  # for what hangs: a loaded machine is slow, not wrong
 def tiny_params() -> dict[str, Any]:
     """The project's params.yaml, cut to two simulated people, four filmed trials, two folds, one epoch, four runs."""
     params = copy.deepcopy(PARAMS)
-    params["sets"] = {"deap": {"source": "simulate", "path": None, "layout": "bdf", "redistribute": False}}
+    params["sets"] = {"deap": {"source": "simulate", "path": None, "layout": "dat", "redistribute": False}}
     profile = params["profiles"]["embedded"]
     profile["size"] = {"deap": {"subjects": 2, "trials": 4,
-                                "video": {"fps_hz": 4, "width_px": 240, "height_px": 192}}}
-    profile["face"].update(fps_hz=1, size_px=32, weights="random")
+                                "video": {"fps_hz": 1, "width_px": 240, "height_px": 192}}}
+    profile["face"].update(fps_hz=0.5, size_px=32, weights="random")
     profile["split"] = {"folds": 2, "validation": 0.3, "people": None}
     profile["training"].update(epochs=1, seeds=[0], missing="sampled")
     profile["training"]["search"]["learning_rate"] = [0.003, 0.01]

@@ -20,7 +20,7 @@ import pandas as pd
 
 from himoe.core.params import BootstrapParams, ReportParams
 from himoe.scoring.metrics import METRICS, task_metrics
-from himoe.scoring.results import COST_COLUMNS, RunResult, load_comparisons, load_cost, load_results
+from himoe.scoring.results import COST_COLUMNS, SCORED, RunResult, load_comparisons, load_cost, load_results
 from himoe.scoring.statistics import compare
 from himoe.scoring.summary import run_metrics
 
@@ -30,6 +30,7 @@ RATES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 MASK_SEEDS = (0, 1, 2)
 CLOSED_FORM = ("features_ridge", "features_gbdt", "mean", "mean_subject", "mean_stimulus")
 EPOCHS = 8
+LEVELS = (0.9, 0.875, 0.8)  # that intervals of models of people held out aim at
 SUBJECTS, FOLDS, WINDOWS, TRIALS = 3, 4, 5, 6
 MODALITIES: dict[str, dict[str, tuple[str, ...]]] = {
     "deap": {"EEG+PPS": ("EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP"),
@@ -56,13 +57,13 @@ MODEL = {"emotion_experts": 8, "modality_experts": 4, "soft_routing": True, "res
          "signal_encoder": "cnn"}
 DEFAULTS: dict[str, Any] = {"set": "deap", "protocol": "trial", "task": "regression", "method": "himoe",
                             "modalities": "EEG+PPS", "variant": "", "model": {}, "alignment": {},
-                            "shuffle_labels": False, "classes": 2}
+                            "shuffle_labels": False, "classes": 2, "normalise": "person"}
 
 
 def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tuple[int, ...] = (0, 1),
               simulated: bool = True, facts: bool = True, missing: str = "sampled", unconverged: int = 0,
               metrics: dict[str, Any] | None = None, **attributes: Any) -> None:
-    """Write ``folder/runs/<name>/`` and ``folder/metrics/runs/<name>.json``.
+    """Write ``folder/runs/<name>/``, ``folder/scores/<name>/`` and ``folder/metrics/runs/<name>.json``.
 
     *attributes* are those of a run in params.yaml (``DEFAULTS`` holds the rest). *skill* in 0..1 is how close
     predictions come to the truth (default: by method); *metrics* overrides fields of the metrics file; *unconverged*
@@ -75,23 +76,30 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     predictions = make_predictions(name, run, _skill(run, rng) if skill is None else skill, seeds, rng)
     sweep = make_sweep(name, run, predictions, rng)
-    info = make_info(name, run, seeds, simulated, facts, missing, unconverged)
+    info = make_info(name, run, seeds, simulated, facts, missing)
     target = folder / "runs" / name
     target.mkdir(parents=True)
     (folder / "metrics" / "runs").mkdir(parents=True, exist_ok=True)
     predictions.to_parquet(target / "predictions.parquet", index=False)
     make_missing(predictions, rng).to_parquet(target / "predictions_missing.parquet", index=False)
+    for place, seed in enumerate(seeds):  # what the tables read of its models
+        (target / f"fold-00_seed-{seed}").mkdir()
+        level = LEVELS[place] if run["protocol"] == "loso" else LEVELS[0]
+        _write_json(target / f"fold-00_seed-{seed}" / "config.json", {"level": level})
     tables = {"sweep": with_intervals(sweep, run), "history": make_history(run, predictions, rng),
               "search": make_search(run, seeds, rng),
               "combinations": make_combinations(name, run, info["modalities"], sweep, rng),
               "routing": make_routing(name, run, info["modalities"], rng)}
     if "FACE" in info["modalities"] and run["method"] not in CLOSED_FORM:
         make_action_units(predictions, rng).to_parquet(target / "action_units.parquet", index=False)
+    (folder / "scores" / name).mkdir(parents=True)
     for part, frame in tables.items():
-        frame.to_csv(target / f"{part}.csv", index=False)
+        frame.to_csv((folder / "scores" / name if part in SCORED else target) / f"{part}.csv", index=False)
     _write_json(target / "run.json", info)
-    _write_json(folder / "metrics" / "runs" / f"{name}.json",
-                run_metrics(info, sweep, predictions, 0.0, BOOTSTRAP) | (metrics or {}))
+    closed = run["method"] in CLOSED_FORM
+    ended = {"converged": None if closed else unconverged == 0, "unconverged_models": unconverged}
+    _write_json(folder / "metrics" / "runs" / f"{name}.json", run_metrics(
+        info, tables["history"], sweep, predictions, 0.0, BOOTSTRAP) | ended | (metrics or {}))
 
 
 Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
@@ -115,7 +123,7 @@ def write_reports(tmp_path: Path) -> Reports:
 
 def finish_reports(folder: Path, names: list[str]) -> Reports:
     """Write comparisons.csv and cost.csv of the runs that stand in *folder*, and read everything back."""
-    results = load_results(names, folder / "runs", folder / "metrics")
+    results = load_results(names, folder / "runs", folder / "scores", folder / "metrics")
     compare(results, BOOTSTRAP).to_csv(folder / "metrics" / "comparisons.csv", index=False)
     make_cost(results).to_csv(folder / "metrics" / "cost.csv", index=False)
     return results, load_comparisons(folder / "metrics"), load_cost(folder / "metrics")
@@ -333,7 +341,7 @@ def make_action_units(predictions: pd.DataFrame, rng: np.random.Generator) -> pd
 
 
 def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated: bool, facts: bool,
-              missing: str, unconverged: int) -> dict[str, Any]:
+              missing: str) -> dict[str, Any]:
     """run.json."""
     label = LABELS.get(run["set"], run["set"])
     modalities = MODALITIES.get(run["set"], {}).get(run["modalities"], tuple(run["modalities"].split("+")))
@@ -342,7 +350,7 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
     return {
         "run": name, "method": run["method"], "set": run["set"], "protocol": run["protocol"], "task": run["task"],
         "modalities": list(modalities), "modality_set": run["modalities"], "variant": run["variant"],
-        "shuffle_labels": run["shuffle_labels"], "model": MODEL | run["model"],
+        "shuffle_labels": run["shuffle_labels"], "normalise": run["normalise"], "model": MODEL | run["model"],
         "alignment": {"weight": 0.1} | run["alignment"],
         "training": {"epochs": EPOCHS, "batch_sequences": 16, "missing": missing, "seeds": list(seeds),
                      "search": {"trials": 3}},
@@ -353,8 +361,7 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
         "scale": list(SCALES.get(run["set"], (1.0, 9.0))),
         "thresholds": list(THRESHOLDS.get(run["set"], (5.0,))),
         "classes": run["classes"] if run["task"] == "classification" else None, "length_s": 4.0, "step_s": 2.0,
-        "parameters": None if closed else size, "models": 0 if closed else _folds(run) * len(seeds),
-        "converged": None if closed else unconverged == 0, "unconverged_models": unconverged,
+        "parameters": None if closed else size,
         "attainable": ATTAINABLE.get(run["set"]) if simulated and run["task"] == "regression" else None,
         "facts": make_facts(run["set"], modalities) if facts else None,
         "face": FACE_LABEL if "FACE" in modalities else None, "bands": list(BANDS.get(run["set"], ())),

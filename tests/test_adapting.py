@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toysets import make_store
+from toysets import make_windows
 
 import himoe
 from himoe.prepare.windowset import Windows
@@ -32,8 +32,7 @@ STRANGER = "s04"
 @pytest.fixture(scope="module")
 def people() -> Windows:
     """Five people, nine trials each, three windows a trial; the toys' EDA follows arousal, their EEG valence."""
-    store = make_store(5, 9, 3)
-    return Windows(store.index, dict(store.arrays), store.meta)
+    return make_windows(5, 9, 3)
 
 
 @pytest.fixture(scope="module")

@@ -90,37 +90,52 @@ def test_aligner_matches_its_formula() -> None:
     torch.manual_seed(0)
     aligner = LagAligner(modalities=3, max_lag_s=5.0, step_s=2.0).double()
     with torch.no_grad():
-        aligner.logits_MG.normal_()
+        aligner.logits_MG.normal_(std=0.05)
     present = torch.rand(2, 7, 3) < 0.6
     present[1, 5:] = False  # padding
     codes = torch.where(present[..., None], torch.randn(2, 7, 3, 4, dtype=torch.float64), 0.0)
-    got = aligner(codes, present)
-    share = torch.softmax(aligner.logits_MG, -1)
+    valid = torch.ones(2, 7, dtype=torch.bool)
+    valid[1, 5:] = False
+    got, there = aligner(codes, present, valid)
+    share = torch.softmax(20.0 * aligner.logits_MG, -1)
     for b in range(2):
         for t in range(7):
             for m in range(3):
                 expected, total = torch.zeros(4, dtype=torch.float64), 0.0
                 for g, lag in enumerate(range(-2, 3)):
-                    if present[b, t, m] and 0 <= t + lag < 7 and present[b, t + lag, m]:
+                    if valid[b, t] and 0 <= t + lag < 7 and present[b, t + lag, m]:
                         expected = expected + share[m, g] * codes[b, t + lag, m]
                         total = total + share[m, g]
-                expected = expected / total if present[b, t, m] else expected
-                torch.testing.assert_close(got[b, t, m], expected)
+                assert bool(there[b, t, m]) == (total >= 0.5)
+                torch.testing.assert_close(got[b, t, m], expected / total if total >= 0.5 else 0 * expected)
+    assert 0 < there.sum() < there.numel() - 6
     lags_s = [sum(share[m, g].item() * lag * 2.0 for g, lag in enumerate(range(-2, 3))) for m in range(3)]
     assert aligner.lags_s().tolist() == pytest.approx(lags_s)
 
 
-def test_aligner_finds_a_known_delay() -> None:
+def test_aligner_starts_where_it_is_told_and_undoes_a_delay() -> None:
+    """A code that says its own time: after a lag of 3 s, at 2 s per step, step t holds what was seen at t + 1.5."""
+    aligner = LagAligner(2, max_lag_s=6.0, step_s=2.0)
+    aligner.start(torch.tensor([3.0, -20.0]))  # the second is beyond reach
+    assert aligner.lags_s().tolist() == pytest.approx([3.0, -6.0], abs=0.8)
+    assert float(aligner.lags_s()[0]) == pytest.approx(3.0, abs=0.05)
+    time = torch.arange(24.0)[None, :, None, None].expand(1, 24, 2, 1)
+    got, there = aligner(time, torch.ones(1, 24, 2, dtype=torch.bool), torch.ones(1, 24, dtype=torch.bool))
+    assert got[0, 4:20, 0, 0].tolist() == pytest.approx((torch.arange(4.0, 20.0) + 1.5).tolist(), abs=0.05)
+    assert there[0, :, 0].tolist() == [True] * 23 + [False]  # at the end there is nothing to come
+
+
+def test_aligner_learns_a_known_delay() -> None:
     """Modality 1 repeats modality 0 two steps later; aligning them contrastively must find +2 against 0."""
     torch.manual_seed(0)
     source = torch.randn(3, 30, 5)
     codes = torch.stack([source[:, 3:-3], source[:, 1:-5]], 2)
-    present = torch.ones(3, 24, 2, dtype=torch.bool)
+    present, valid = torch.ones(3, 24, 2, dtype=torch.bool), torch.ones(3, 24, dtype=torch.bool)
     aligner = LagAligner(2, max_lag_s=6.0, step_s=2.0)
-    optimiser = torch.optim.Adam(aligner.parameters(), 0.2)
+    optimiser = torch.optim.Adam(aligner.parameters(), 0.01)
     for _ in range(50):
         optimiser.zero_grad()
-        nt_xent(aligner(codes, present), present, 0.2).backward()
+        nt_xent(*aligner(codes, present, valid), 0.2).backward()
         optimiser.step()
     lags_s = aligner.lags_s()
     assert float(lags_s[1] - lags_s[0]) == pytest.approx(4.0, abs=0.4)

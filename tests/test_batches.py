@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toysets import make_index
+from toysets import make_index, make_store
 
 from himoe.models.batches import (
     CLIP,
@@ -28,8 +26,8 @@ TASK = Task("regression", ("valence", "arousal"), (1.0, 9.0), (5.0,))
 
 
 @pytest.fixture
-def store(shard_folder: Callable[..., Path], tmp_path: Path) -> WindowStore:
-    return WindowStore.open(shard_folder(), ("EEG", "EDA"), 1.0, tmp_path)
+def store() -> WindowStore:
+    return make_store()
 
 
 def test_sequences_hold_consecutive_windows_of_one_trial() -> None:

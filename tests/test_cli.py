@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -12,12 +11,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from inspection_sets import dreamer_person, write_dat_set
+from inspection_sets import write_dat_set
 
-from himoe import __version__, cli
+from himoe import __version__
 from himoe.cli import main
 from himoe.core import progress as told
-from himoe.simulate import layouts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -85,12 +83,6 @@ def test_check_tells_harmless_gaps_from_errors(dat_set: Path, capsys: pytest.Cap
     assert out.splitlines()[-1].startswith("DEAP (simulated): 1 error, ")
 
 
-def test_check_in_several_processes_says_the_same(dat_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    damage(dat_set)
-    one, two = (run(capsys, "check", dat_set, "--dataset", "deap", "--jobs", jobs) for jobs in (1, 2))
-    assert one == two
-
-
 def test_a_log_gets_lines_of_progress_and_the_output_none(dat_set: Path, capsys: pytest.CaptureFixture[str],
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     plain = run(capsys, "check", dat_set, "--dataset", "deap", "--json")
@@ -105,45 +97,13 @@ def test_a_log_gets_lines_of_progress_and_the_output_none(dat_set: Path, capsys:
 def test_a_terminal_gets_a_bar_and_a_pipe_beside_it_the_findings_alone(dat_set: Path) -> None:
     terminal, end = os.openpty()
     done = subprocess.run([sys.executable, "-m", "himoe.cli", "check", str(dat_set), "--dataset", "deap", "--json"],
-                          cwd=ROOT, stdout=subprocess.PIPE, stderr=end, timeout=60, check=True)
+                          cwd=ROOT, stdout=subprocess.PIPE, stderr=end, timeout=600, check=True)
     os.set_blocking(terminal, False)  # nothing shown is an error, not a wait without end
     shown = os.read(terminal, 10_000).decode()  # before its other end is closed
     os.close(end)
     os.close(terminal)
     assert json.loads(done.stdout)["set"] == "deap"
     assert re.search(r"read deap: +0%\|.*\| 0/3 ", shown)
-
-
-@pytest.mark.parametrize("command", ["inspect", "check", "study"])
-def test_every_core_reads_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    used: list[int] = []
-    monkeypatch.setattr(cli, "cores", lambda: 7)
-
-    def note_jobs(options: argparse.Namespace) -> int:
-        used.append(options.jobs)
-        return 0
-
-    monkeypatch.setattr(cli, "COMMANDS", {command: note_jobs})
-    words = {"inspect": ["x"], "check": ["x", "--dataset", "deap"], "study": ["new", "x"]}[command]
-    for more in ([], ["--jobs", "3"]):
-        assert main([command, *words, *more]) == 0
-    assert used == [7, 3]
-    monkeypatch.undo()
-    assert cli.cores() >= 1
-
-
-def test_check_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    layouts.write_dreamer(tmp_path, [dreamer_person(1)])
-    code, out, _ = run(capsys, "check", tmp_path, "--dataset", "dreamer", "--json")
-    report = json.loads(out)
-    assert (code, report["wrong"], report["counts"]) == (0, False, {"error": 0, "missing": 1, "note": 0})
-    assert report["findings"][0]["level"] == "missing"
-
-
-def test_check_of_a_folder_without_the_set_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "check", tmp_path, "--dataset", "dreamer")
-    assert code == 1
-    assert out.splitlines()[-1] == "DREAMER: 1 error, 0 missing, 0 notes"
 
 
 @pytest.mark.parametrize("arguments, sentence", [
@@ -180,13 +140,14 @@ def test_version_and_entry_point(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_neither_command_loads_torch_and_a_closed_pipe_is_no_error(dat_set: Path) -> None:
     script = ("import sys; from himoe.cli import main; path = sys.argv[1]\n"
+              "assert not {'pydantic', 'scipy.stats'} & set(sys.modules)  # --help does not wait for them\n"
               "codes = [main(['inspect', path, '--all']), main(['check', path, '--dataset', 'deap'])]\n"
               "print(codes, sorted({'torch', 'torchvision', 'mne'} & set(sys.modules)), file=sys.stderr)")
     done = subprocess.run([sys.executable, "-c", script, str(dat_set)], cwd=ROOT, text=True, capture_output=True,
-                          timeout=60, check=True)
+                          timeout=600, check=True)
     assert done.stderr.strip() == "[0, 0] []"
     command = f"{sys.executable} -m himoe.cli check {dat_set} --dataset deap | head -1"
     piped = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, text=True, capture_output=True,
-                           timeout=60, check=False)
+                           timeout=600, check=False)
     assert (piped.returncode, piped.stderr) == (0, "")
     assert piped.stdout.count("\n") == 1

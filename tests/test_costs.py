@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,11 +14,11 @@ from himoe.models.batches import Batch, ModalityShape, Task
 from himoe.models.encoders.eegnet import fast_length, filter_same
 from himoe.models.methods import build_method, method_class, method_names
 from himoe.models.methods.base import Method, Output, Spec, count_parameters
+from himoe.training import costs
 from himoe.training.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
 from pipeline.cost import chosen_runs
 
 SHAPES = {"EEG": ModalityShape(5, 64, 32.0), "EDA": ModalityShape(1, 16, 4.0), "PPG": ModalityShape(2, 80, 20.0)}
-NETWORKS = [name for name in method_names() if method_class(name).gradient]
 CLOSED_FORM = [name for name in method_names() if not method_class(name).gradient]
 WINDOWS = 2 * 3  # of the probes' batch
 
@@ -109,19 +108,6 @@ def test_spectral_filter() -> None:
     assert counted(lambda: filter_same(x, taps)) == pytest.approx(flops / 2, abs=WINDOWS)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_networks_cost_more_with_more_features(name: str) -> None:
-    sizes, products = [], []
-    for features in (4, 8, 16):
-        spec = make_spec(features)
-        method = build_method(name, spec)
-        sizes.append(count_parameters(method))
-        products.append(multiply_adds(method, random_batch(spec, 2, 3)))
-    assert all(isinstance(number, int) and number > 0 for number in sizes + products)
-    assert sizes == sorted(set(sizes))
-    assert products == sorted(set(products))
-
-
 @pytest.mark.parametrize("name", CLOSED_FORM)
 def test_closed_forms_have_no_count(name: str) -> None:
     method = build_method(name, make_spec())
@@ -167,43 +153,20 @@ def test_counting_and_timing_leave_no_trace() -> None:
     assert all(torch.equal(value, state[name]) for name, value in method.state_dict().items())
 
 
-def test_seconds_are_the_median_of_the_repeats() -> None:
+def test_seconds_are_the_median_of_the_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, bool, bool]] = []
-    pauses = iter([0.0, 0.6, 0.03, 0.0])  # the warm-up is not timed; one slow pass does not count
+    pauses, clock = iter([7.0, 600.0, 3.0, 1.0]), [0.0]  # the warm-up is not timed; one slow pass does not count
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: clock[0])
 
     def call() -> None:
         seen.append((torch.get_num_threads(), torch.is_grad_enabled(), probe.training))
-        time.sleep(next(pauses))
+        clock[0] += next(pauses)
 
     probe = Probe(call)
-    seconds = seconds_per_window(probe, random_batch(make_spec(), 2, 3), repeats=3)
+    assert seconds_per_window(probe, random_batch(make_spec(), 2, 3), repeats=3) == 3.0 / WINDOWS
     assert seen == [(1, False, False)] * 4
-    assert 0.03 <= seconds * WINDOWS < 0.2
     with pytest.raises(InputError, match="repeats: found 0"):
         seconds_per_window(probe, random_batch(make_spec(), 2, 3), repeats=0)
-
-
-@pytest.mark.parametrize("kind", ["regression", "classification"])
-def test_random_batch(kind: str) -> None:
-    spec = make_spec(kind=kind)
-    batch = random_batch(spec, 40, 9)
-    assert {name: tuple(x.shape) for name, x in batch.x.items()} == {
-        "EEG": (40, 9, 5, 64), "EDA": (40, 9, 1, 16), "PPG": (40, 9, 2, 80)}
-    for x in batch.x.values():
-        assert abs(float(x.mean())) < 0.05
-        assert abs(float(x.std()) - 1) < 0.05
-    assert batch.present.shape == (40, 9, 3)
-    assert batch.present.all()
-    assert batch.valid.shape == (40, 9)
-    assert batch.valid.all()
-    assert batch.y.shape == (40, 9, 4)
-    assert (set(batch.y.unique().tolist()) == {0.0, 1.0}) == (kind == "classification")
-    assert batch.subject.shape == batch.stimulus.shape == (40,)
-    assert torch.equal(batch.x["PPG"], random_batch(spec, 40, 9).x["PPG"])
-    assert not torch.equal(batch.x["PPG"], random_batch(spec, 40, 9, seed=1).x["PPG"])
-    for size in ((0, 3), (2, 0)):
-        with pytest.raises(InputError, match="at least 1 of 1"):
-            random_batch(spec, *size)
 
 
 def test_seconds_per_step_are_of_a_pass_there_and_back_in_training_mode() -> None:

@@ -11,6 +11,7 @@ from pipeline_helpers import ROOT
 from himoe.core.errors import InputError
 from pipeline import docs
 from pipeline.docs import KINDS, PLACES, Block, blocks, pages
+from pipeline.docs_python import EXAMPLE
 
 NAMES = [path.relative_to(ROOT).as_posix() for path in pages(ROOT)]
 COMMAND = re.compile(r"^(\$ |(make|dvc|himoe|git|python|pip|source|sha256sum) )", re.MULTILINE)
@@ -32,7 +33,7 @@ def unaccounted(block: Block) -> str:
     if block.language not in RUNNABLE:
         return "commands in a block of another language" if COMMAND.search(block.text) and not block.language else ""
     if block.kind == "run":
-        return "" if docs.LAST.sub("", block.what) in PLACES else f"no place {block.what!r}"
+        return "" if docs.LAST.sub("", block.what) in (*PLACES, EXAMPLE) else f"no place {block.what!r}"
     if block.kind == "tested":
         path, _, test = block.what.partition("::")
         there = (ROOT / path).is_file() and f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")

@@ -12,13 +12,12 @@ from dvc.utils.hydra import apply_overrides
 from pipeline_helpers import ROOT, commit, new_clone, run_ok
 
 from himoe.core.files import read_json
+from himoe.core.yaml_files import read_yaml
 from himoe.simulate.generate import simulate_deap
 from himoe.simulate.registry import SIMULATORS
 from himoe.simulate.request import SimulationParams
 from pipeline.docs import blocks
-from pipeline.stage import read_yaml
 
-pytestmark = pytest.mark.slow
 README, EXPERIMENTS, DATASETS = ((ROOT / name).read_text(encoding="utf-8")
                                  for name in ("README.md", "docs/experiments.md", "docs/datasets.md"))
 REAL = re.compile(r"^dvc exp run ((?:-S \S+ )*-S sets\.(\w+)\.path=/data/\w+ (?:-S \S+ ?)*)", re.M)
@@ -36,18 +35,7 @@ def test_a_switch_changes_one_line_of_the_parameters(tmp_path: Path, switches: l
     assert sum(old != new for old, new in zip(before, after, strict=True)) == 1
 
 
-def test_the_experiments_give_the_same_in_every_order() -> None:
-    """A switch stays in the file, so each command sets what another one changes."""
-    section = EXPERIMENTS.split("\n## Experiments\n")[1].split("\n## ")[0]
-    commands = [dict(word.split("=") for word in line.split(" -S ")[1:])
-                for line in re.findall(r"^(?:\$ )?dvc exp run .+", section, re.M)]
-    assert len(commands) == 3
-    assert {frozenset(command) for command in commands} == {frozenset({"missing_rate", "model.emotion_experts"})}
-    committed = read_yaml(ROOT / "params.yaml")
-    assert {key: float(value) for key, value in commands[-1].items()} == {
-        "missing_rate": committed["missing_rate"], "model.emotion_experts": committed["model"]["emotion_experts"]}
-
-
+@pytest.mark.nightly
 def test_a_clone_pulls_from_the_address_that_the_page_has_one_commit(tmp_path: Path) -> None:
     project, remote = new_clone(tmp_path / "project"), tmp_path / "remote"
     run_ok(project, "dvc", "repro", "-q", "code")
@@ -75,6 +63,7 @@ def write_licensed(data: Path) -> None:
     shutil.rmtree(data / "dat")
 
 
+@pytest.mark.nightly
 def test_the_commands_for_real_data_run_as_typed_and_push_nothing(tmp_path: Path) -> None:
     """All of both pages, on files in the sets' own layouts; the first as far as an output that DVC keeps."""
     clone, data = new_clone(tmp_path / "project" / "clone"), tmp_path / "data"

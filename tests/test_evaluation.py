@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,16 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import pearsonr
+import toysets
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
-from toysets import encode_tensors, make_config, make_data, make_store, model_of, with_face
+from textbook import score_of
+from toysets import Scored, encode_tensors, make_config, make_data, make_store, model_of, with_face
 
+from himoe.core.errors import InputError
 from himoe.core.params import MissingParams, RunConfig
 from himoe.models.encoders.action_units import AU_NAMES
 from himoe.prepare.masks import evaluation_draws
-from himoe.training import evaluation
-from himoe.training.evaluation import Scores, combinations, join, score_task
+from himoe.scoring.sweep import score_run
+from himoe.training import masked
 from himoe.training.fit import fit_task
+from himoe.training.masked import combinations
 from himoe.training.rundata import FoldTask, RunData, run_tasks
 
 MISSING = MissingParams((0.0, 0.2, 0.4), (3, 5))
@@ -46,29 +48,9 @@ def trained() -> Trained:
     return build
 
 
-def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0) -> Scores:
-    """Every model of a run scored, joined."""
-    return join(score_task(config, data, task, encode_tensors(config, data, task, tensors), MISSING, rate)
-                for task, tensors in models.items())
-
-
-def independent_ccc(y: np.ndarray, p: np.ndarray) -> float:
-    slope = pearsonr(y, p).statistic * 2 * y.std() * p.std()
-    return float(slope / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
-
-
-INDEPENDENT: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "ccc": independent_ccc, "pcc": lambda y, p: float(pearsonr(y, p).statistic), "mae": mean_absolute_error,
-    "accuracy": lambda y, p: accuracy_score(y, p > 0.5), "f1": lambda y, p: f1_score(y, p > 0.5),
-}
-
-
-def score_of(metric: str, y: np.ndarray, p: np.ndarray, trials: np.ndarray) -> float:
-    """A metric by other code; *trials* (n,) for the one that looks inside trials."""
-    if metric != "ccc_within":
-        return INDEPENDENT[metric](y, p)
-    centred = pd.DataFrame({"y": y, "p": p}) - pd.DataFrame({"y": y, "p": p}).groupby(trials).transform("mean")
-    return independent_ccc(*centred.to_numpy().T)
+def score(config: RunConfig, data: RunData, models: Models, rate: float = 0.0, fitted: RunData | None = None) -> Scored:
+    """Every model of a run scored under ``MISSING``, joined."""
+    return toysets.score(config, data, models, rate, MISSING, fitted)
 
 
 @pytest.mark.parametrize(("task", "metrics"), [("regression", {"ccc", "pcc", "mae", "ccc_within"}),
@@ -117,14 +99,6 @@ def test_three_classes_are_scored_as_other_code_does(method: str, shuffled: bool
     assert set(result.combinations["metric"]) == (set() if method == "mean_subject" else {"accuracy", "f1_macro"})
 
 
-def test_every_rate_is_there_and_rate_zero_once(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    sweep = score(config, data, models, 0.0).sweep
-    assert not sweep.duplicated(KEYS).any()
-    seeds = sweep.groupby("missing_rate")["mask_seed"].unique().map(sorted).to_dict()
-    assert seeds == {0.0: [3], 0.2: [3, 5], 0.4: [3, 5]}
-
-
 def test_predictions_are_those_at_the_missing_rate(trained: Trained) -> None:
     config, data, models = trained(seeds=(0, 1))
     at_zero = score(config, data, models, 0.0).predictions
@@ -158,27 +132,13 @@ def test_predictions_at_the_highest_rate_are_those_of_its_first_mask(trained: Tr
     assert (found.predictions_missing["y_pred"] != found.predictions["y_pred"]).mean() > 0.3
 
 
-def test_without_a_sweep_there_are_no_predictions_at_a_highest_rate(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    for task, tensors in models.items():
-        encoded = encode_tensors(config, data, task, tensors)
-        assert score_task(config, data, task, encoded, MissingParams((0.0,), (3,)), 0.2).predictions_missing.empty
-
-
-def test_a_rate_outside_the_sweep_is_added(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    result = score(config, data, models, 0.33)
-    assert sorted(result.sweep["missing_rate"].unique()) == [0.0, 0.2, 0.33, 0.4]
-    assert len(result.predictions) == 2 * 2 * 120 * 2  # mask seeds, seeds, windows, dimensions
-
-
 def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, list[np.ndarray]] = {}
     for method in ("himoe", "late_fusion"):
         config, data, models = trained(method=method)
         masks: list[np.ndarray] = []
-        real = evaluation.EncodedFold.predict
-        monkeypatch.setattr(evaluation.EncodedFold, "predict",
+        real = masked.EncodedFold.predict
+        monkeypatch.setattr(masked.EncodedFold, "predict",
                             lambda self, kept, masks=masks, real=real: (masks.append(kept), real(self, kept))[1])
         score(config, data, models, 0.0)
         monkeypatch.undo()
@@ -192,6 +152,7 @@ def test_every_method_sees_the_same_masks(trained: Trained, monkeypatch: pytest.
     np.testing.assert_array_equal(seen["himoe"][1][~(draws < 0.2).all(1)], ~lost[~(draws < 0.2).all(1)])
 
 
+@pytest.mark.slow
 def test_matched_models_are_scored_at_their_own_rate(trained: Trained) -> None:
     config, data, models = trained(missing="matched", rates=(0.0, 0.2, 0.4), epochs=1)
     assert sorted(task.rate for task in models) == [0.0, 0.0, 0.2, 0.2, 0.4, 0.4]
@@ -209,16 +170,6 @@ def test_matched_models_are_scored_at_their_own_rate(trained: Trained) -> None:
         assert value.item() == pytest.approx(error, abs=1e-9)
     assert set(result.predictions["missing_rate"]) == {0.2}
     assert score(config, data, models, 0.33).predictions.empty  # no model was trained for it
-
-
-def test_matched_combinations_are_those_of_the_models_for_rate_zero(trained: Trained) -> None:
-    config, data, models = trained(missing="matched", rates=(0.0, 0.2, 0.4), epochs=1)
-    whole = score(config, data, models)
-    zero = score(config, data, {task: tensors for task, tensors in models.items() if task.rate == 0})
-    pd.testing.assert_frame_equal(whole.combinations, zero.combinations, check_exact=True)
-    pd.testing.assert_frame_equal(whole.routing, zero.routing, check_exact=True)
-    assert set(whole.predictions["missing_rate"]) == {0.0}
-    assert len(whole.combinations) > 0
 
 
 def test_combinations_of_modalities() -> None:
@@ -261,7 +212,8 @@ def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch
     for modality in modalities:
         present[:, ("EEG", "EDA").index(modality)] = True
     arrays = {m: a if m in modalities else np.full_like(a, np.nan) for m, a in data.store.arrays.items()}
-    assembler = replace(data, present=present, store=replace(data.store, arrays=arrays)).assembler(normaliser)
+    masked = replace(data, present=present, store=replace(data.store, arrays=arrays))
+    assembler = masked.assembler(normaliser, data.subject)
     predicted = np.full((len(data.store.index), 2), np.nan)
     for _, group in data.store.index.iloc[rows].groupby(["subject", "trial"]):
         trial = group.sort_values("window").index.to_numpy()
@@ -271,6 +223,7 @@ def predict_with_only(config: RunConfig, data: RunData, tensors: dict[str, torch
     return predicted[rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "task"), [("himoe", "regression"), ("bilstm", "classification"),
                                               ("features_gbdt", "regression")])
 def test_combinations_are_scores_of_what_is_left(trained: Trained, method: str, task: str) -> None:
@@ -318,12 +271,20 @@ def test_a_fold_that_lacks_modalities_altogether(trained: Trained, lost: str) ->
     present = data.present.copy()
     present[np.ix_(data.store.index["subject"].isin(test), [True, lost == "all"])] = False
     some = replace(data, present=present)
-    result = score(config, some, models)
+    result = score(config, some, models, fitted=data)
     assert set(result.combinations["fold"]) == {0, 2, 3}
     tested = result.predictions[result.predictions["fold"] == task.fold]
     assert len(tested) == (0 if lost == "all" else 2 * 30)  # dimensions, windows of the one person
     values = result.sweep.loc[result.sweep["fold"] == task.fold, "value"]
     assert values.isna().all() if lost == "all" else values.notna().all()
+
+
+def test_masks_of_other_windows_are_refused(trained: Trained) -> None:
+    config, data, models = trained()
+    said = score(config, data, models)
+    with pytest.raises(InputError, match=r"toy-run: masked\.parquet: predicted of fold 1: found 120 numbers"):
+        score_run({"run": "toy-run", "task": "regression", "dimensions": ["valence", "arousal"], "scale": [1, 9]},
+                  said.tested.drop(index=said.tested.index[-1]), said.masked)
 
 
 def test_windows_without_a_rating_count_in_no_score(trained: Trained) -> None:
@@ -337,17 +298,6 @@ def test_windows_without_a_rating_count_in_no_score(trained: Trained) -> None:
         valence = part[(part["dimension"] == "valence") & part["y_true"].notna()]
         assert 0 < len(valence) < part["dimension"].eq("valence").sum()
         assert rows[seed, fold, "valence"] == pytest.approx(mean_absolute_error(valence["y_true"], valence["y_pred"]))
-
-
-def test_joined_routing_is_the_mean_over_models(trained: Trained) -> None:
-    config, data, models = trained(seeds=(0, 1))
-    keys = ["combination", "modality", "expert"]
-    parts = [score(config, data, {task: tensors}).routing.set_index(keys)["weight"] for task, tensors in models.items()]
-    whole = score(config, data, models).routing.set_index(keys)["weight"]
-    for key, weight in whole.items():
-        assert weight == pytest.approx(np.mean([part[key] for part in parts]))
-    assert len(parts) == 4
-    assert max(abs(a[key] - b[key]) for a, b in itertools.combinations(parts, 2) for key in whole.index) > 1e-4
 
 
 # --- action units ---------------------------------------------------------------------------------------------------
@@ -400,12 +350,3 @@ def test_without_a_face_there_are_no_action_units_but_their_columns(trained: Tra
     result = score(config, data, models).action_units
     assert result.empty
     assert list(result.columns) == ["run", "seed", "fold", "subject", "trial", "window", "action_unit", "activation"]
-
-
-def test_matched_action_units_are_those_of_the_models_for_rate_zero() -> None:
-    config, data, models = face_run(missing="matched", rates=(0.0, 0.4))
-    zero = {task: tensors for task, tensors in models.items() if task.rate == 0}
-    assert 0 < len(zero) < len(models)
-    units = score(config, data, models).action_units
-    pd.testing.assert_frame_equal(units, score(config, data, zero).action_units, check_exact=True)
-    assert len(units) == (60 - len(HIDDEN)) * 12

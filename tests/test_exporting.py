@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toysets import make_store
+from toysets import make_windows
 
 import himoe
 from himoe.models.batches import Assembler, Batch
@@ -26,8 +26,7 @@ ESTIMATORS = {"himoe": himoe.HiMoE, "late_fusion": himoe.LateFusion, "tacoformer
 
 @pytest.fixture(scope="module")
 def people() -> Windows:
-    store = make_store(3, 7, 5)
-    return Windows(store.index, dict(store.arrays), store.meta)
+    return make_windows(3, 7, 5)
 
 
 @pytest.fixture

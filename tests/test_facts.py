@@ -32,17 +32,6 @@ def sessions() -> list[Session]:
     ]
 
 
-def test_one_session_is_described_as_read() -> None:
-    facts = session_facts(sessions()[0])
-    assert (facts["subject"], facts["trials"], facts["annotated"]) == ("a", 2, False)
-    assert facts["modalities"] == {"EEG": {"channels": 5, "sfreq_hz": 128.0, "unit": "uV"},
-                                   "EDA": {"channels": 1, "sfreq_hz": 8.0, "unit": "uS"}}
-    assert facts["length_s"] == [60.0, 63.5]
-    assert facts["visits"] == ["1"]
-    assert facts["ratings"]["valence"] == [3.0, 7.5]
-    assert np.isnan(facts["ratings"]["dominance"]).all()  # not asked for
-
-
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_a_set_is_counted_over_its_sessions_in_any_order(order: tuple[int, ...]) -> None:
     parts = [session_facts(sessions()[k]) for k in order]

@@ -140,4 +140,4 @@ def test_within_the_person_a_level_and_a_scale_of_the_person_leave_no_trace(tmp_
 
 def test_another_word_is_refused() -> None:
     with pytest.raises(InputError, match=r"features.normalise.*'people'.*none or person"):
-        parse(FeatureParams, {"normalise": "people"}, "features")
+        parse(FeatureParams, {"normalise": "people"}, "params.yaml", "features")

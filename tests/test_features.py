@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from scipy import signal, stats
@@ -50,15 +48,6 @@ def test_periodogram_is_the_mean_of_scipys_over_sine_tapers(samples: int) -> Non
     expected = [signal.periodogram(data, 50.0, window=taper, detrend="constant") for taper in tapers]
     np.testing.assert_allclose(frequency, expected[0][0])
     np.testing.assert_allclose(power, np.mean([p for _, p in expected], 0), rtol=1e-9, atol=1e-15)
-
-
-def test_band_powers_vary_less_than_with_one_hann_taper() -> None:
-    data = np.random.default_rng(0).normal(size=(400, 2, 256))
-    own = column("EEG", data, "alpha_1", 64.0)
-    frequency, power = signal.periodogram(data[:, 1], 64.0, window="hann", detrend="constant")
-    hann = np.log(power[:, (frequency >= 8) & (frequency < 13)].mean(1))
-    assert own.std() < 0.85 * hann.std()
-    assert own.mean() == pytest.approx(np.log(2 / 64), abs=0.05)  # white noise: variance / (rate / 2)
 
 
 @pytest.mark.parametrize("colour", [0.0, 1.0])
@@ -278,14 +267,3 @@ def test_bad_input(modality: str, shape: tuple[int, ...], rate_hz: float, word: 
         window_features(modality, np.zeros(shape), rate_hz)
     with pytest.raises(InputError, match="names"):
         window_features("EEG", np.zeros((2, 3, 4)), 4.0, ["Fz"])
-
-
-def test_a_deap_window_takes_about_a_millisecond() -> None:
-    rng = np.random.default_rng(0)
-    channels = {"EEG": 32, "EOG": 2, "EMG": 2, "EDA": 1, "RSP": 1, "PPG": 1, "TEMP": 1}
-    data = {m: rng.normal(size=(200, c, 512)) for m, c in channels.items()}
-    window_features("PPG", data["PPG"][:1], RATE_HZ)  # first import
-    start = time.process_time()
-    for modality, windows in data.items():
-        window_features(modality, windows, RATE_HZ)
-    assert (time.process_time() - start) / 200 < 5e-3  # several times the usual: a shared machine is not a stopwatch

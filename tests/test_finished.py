@@ -12,10 +12,10 @@ from toysets import make_config, make_data, make_store
 
 from himoe.core.files import write_json
 from himoe.core.params import BootstrapParams
-from himoe.scoring.summary import summary
 from himoe.training.running import train_run
 from pipeline import pace
-from pipeline.finished import pooled, run_line, tell
+from pipeline.evaluate import evaluate_run
+from pipeline.finished import run_line, tell
 
 INPUTS = {"windows": "a", "folds": "b", "code": "c"}
 
@@ -30,10 +30,8 @@ def finished_run(folder: Path, **changes: Any) -> Path:
                                                       ("classification", "accuracy", "accuracy")])
 def test_the_line_has_the_score_that_the_metrics_will_have(task: str, metric: str, name: str, tmp_path: Path) -> None:
     out = finished_run(tmp_path, task=task)
-    predictions, sweep = pd.read_parquet(out / "predictions.parquet"), pd.read_csv(out / "sweep.csv")
-    flat = summary(task, sweep[sweep["missing_rate"] == 0], predictions, BootstrapParams(draws=2, seed=0, level=0.95,
-                                                                                       swaps=2, effect=0.05))
-    assert pooled(predictions, metric) == pytest.approx(flat[metric], abs=1e-6)
+    flat = evaluate_run(out, tmp_path / "scores", 0.0, BootstrapParams(draws=2, seed=0, level=0.95, swaps=2,
+                                                                       effect=0.05), "")
     history = pd.read_csv(out / "history.csv")
     best = history[history["best"]]
     found = re.fullmatch(r"toy-run on (.*), 4 himoe models: 2 epochs, best ([\d.]+); loss ([\d.]+), "
@@ -45,25 +43,22 @@ def test_the_line_has_the_score_that_the_metrics_will_have(task: str, metric: st
         [best["train_loss"].mean(), best["validation_loss"].mean(), flat[metric]], abs=6e-4)
 
 
-def test_a_run_without_epochs_or_scores_says_less(tmp_path: Path) -> None:
-    out = finished_run(tmp_path, method="mean")
-    assert ": fitted in one go; loss " in run_line(out)
-    (out / "predictions.parquet").unlink()  # as in the run `main`, which a stage of its own scores
-    assert "test" not in run_line(out)
+def test_a_run_without_epochs_says_less(tmp_path: Path) -> None:
+    assert ": fitted in one go; loss " in run_line(finished_run(tmp_path, method="mean"))
 
 
 @pytest.fixture
 def under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``make repro`` with two runs between a stage before and a stage after."""
     monkeypatch.chdir(tmp_path)
-    pace.begin({"download@deap": 10.0, "train_main": 40.0, "train@a": 100.0, "tables": 60.0})
+    pace.begin({"download@deap": 10.0, "train@main": 40.0, "train@a": 100.0, "tables": 60.0})
 
 
 @pytest.mark.usefixtures("under_way")
 def test_runs_are_counted_and_the_time_left_follows_the_pace() -> None:
     # 40 s were forecast and 100 s were taken: twice as slow, weighed with 20 s of forecast
-    assert pace.position("train_main", 100.0) == ("run 1 of 2: ", "; about 5 min left")
-    assert pace.time_left({"train_main": 40.0, "train@a": 100.0, "tables": 60.0}, {"train_main": 100.0}) == 320.0
+    assert pace.position("train@main", 100.0) == ("run 1 of 2: ", "; about 5 min left")
+    assert pace.time_left({"train@main": 40.0, "train@a": 100.0, "tables": 60.0}, {"train@main": 100.0}) == 320.0
     assert pace.position("train@a", 100.0) == ("run 2 of 2: ", "; about 82 s left")
 
 
@@ -71,11 +66,11 @@ def test_runs_are_counted_and_the_time_left_follows_the_pace() -> None:
 def test_a_stage_that_is_not_expected_or_no_longer_under_way_has_no_place() -> None:
     assert pace.position("train@other", 1.0) == ("", "")
     pace.end()
-    assert pace.position("train_main", 1.0) == ("", "")
-    write_json(pace.STATE, {"process": 2**22 + 1, "expected": {"train_main": 1.0}, "taken": {}})  # was killed
-    assert pace.position("train_main", 1.0) == ("", "")
+    assert pace.position("train@main", 1.0) == ("", "")
+    write_json(pace.STATE, {"process": 2**22 + 1, "expected": {"train@main": 1.0}, "taken": {}})  # was killed
+    assert pace.position("train@main", 1.0) == ("", "")
     pace.STATE.write_text("{", encoding="utf-8")
-    assert pace.position("train_main", 1.0) == ("", "")
+    assert pace.position("train@main", 1.0) == ("", "")
 
 
 def test_the_whole_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,13 +78,14 @@ def folds(folder: Path) -> tuple[Path, Read]:
 def run_file(name: str) -> Callable[[Path], tuple[Path, Read]]:
     def make(folder: Path) -> tuple[Path, Read]:
         write_run(folder, "a")
-        write_sums(folder / "runs" / "a")
+        place = folder / ("scores" if name == "sweep.csv" else "runs") / "a"
+        write_sums(place)
 
         def read() -> Any:
-            result = load_results(["a"], folder / "runs", folder / "metrics")["a"]
+            result = load_results(["a"], folder / "runs", folder / "scores", folder / "metrics")["a"]
             return result.info, result.part("predictions"), result.part("sweep")
 
-        return folder / "runs" / "a" / name, read
+        return place / name, read
 
     return make
 

@@ -79,12 +79,6 @@ def test_one_day_cannot_be_split_by_days() -> None:
         make_folds(windows().assign(session="1"), "session", SplitParams(2, 0.2), 0)
 
 
-def test_the_auditor_sees_a_day_on_both_sides() -> None:
-    index = windows()
-    assert any("session in test and in training" in problem
-               for problem in audit_folds(index, make_folds(index, "trial", SplitParams(3, 0.2), 0), "session"))
-
-
 def test_seeds_change_folds_and_repeat_them() -> None:
     one, again, two = (make_folds(windows(), "trial", SplitParams(3, 0.2), seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(one, again)
@@ -145,11 +139,12 @@ def test_the_auditor_finds(change: str, message: str) -> None:
     assert any(message in problem for problem in problems), problems
 
 
-def test_a_person_on_both_sides_is_found_under_loso() -> None:
+def test_a_person_a_clip_and_a_day_on_both_sides_are_found() -> None:
     index = windows()
     table = make_folds(index, "trial", SplitParams(3, 0.2), 0)
     assert any("subject in test and in training" in p for p in audit_folds(index, table, "loso"))
     assert any("stimulus in test and in training" in p for p in audit_folds(index, table, "stimulus"))
+    assert any("session in test and in training" in p for p in audit_folds(index, table, "session"))
 
 
 def test_absent_windows_are_no_twins() -> None:

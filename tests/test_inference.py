@@ -42,7 +42,7 @@ def test_encode_once_equals_a_full_forward_with_the_mask(method: str, task: str)
 
     whole_model = model_of(config, data, TASK, tensors)
     model, normaliser = whole_model.method, whole_model.normaliser
-    whole = replace(data, present=kept).assembler(normaliser)  # the modalities are missing from the start
+    whole = replace(data, present=kept).assembler(normaliser, data.subject)  # the modalities are missing from the start
     index = data.store.index
     for (subject, trial), group in index.iloc[rows].groupby(["subject", "trial"]):
         mine = group.sort_values("window").index.to_numpy()
@@ -88,22 +88,6 @@ def test_a_mask_cannot_bring_back_what_was_never_there() -> None:
     _, encoded = fitted(config, replace(data, present=present))
     everything = encoded.predict(np.ones_like(present))
     np.testing.assert_array_equal(everything, encoded.predict(present))
-
-
-def test_flattened_outputs_are_the_predictions_of_the_rows() -> None:
-    config = make_config()
-    data = make_data(config, make_store(4, 6, 5))
-    _, encoded = fitted(config, data)
-    outputs = encoded.outputs(data.present)
-    flat = encoded.flatten(outputs)
-    np.testing.assert_array_equal(flat, encoded.predict(data.present))
-    at = {int(row): values for row, values in zip(encoded.rows, flat, strict=True)}
-    assert len(outputs) == len(encoded.places) == 1
-    for i, sequence in enumerate(encoded.places[0]):
-        for t, row in enumerate(sequence):
-            if row >= 0:
-                np.testing.assert_array_equal(outputs[0].prediction[i, t].double().numpy(), at[int(row)])
-    assert (encoded.places[0] < 0).sum() == 12 * 3  # 12 trials of 5 windows in sequences of 4
 
 
 @pytest.mark.parametrize("method", ["himoe", "mean"])

@@ -18,9 +18,8 @@ from himoe.core.errors import InputError
 from himoe.core.params import SplitParams
 from himoe.core.recordings import Recording, Signal
 from himoe.datasets import deap
-from himoe.inspection.locate import locate, place_of
+from himoe.inspection.locate import locate
 from himoe.inspection.look import inspect_path
-from himoe.inspection.render import report_text
 from himoe.inspection.survey import signal_facts
 from himoe.prepare.folds import make_folds
 from himoe.prepare.recording_files import write_description, write_recordings
@@ -157,12 +156,6 @@ def test_a_folder_that_is_nothing_known(tmp_path: Path) -> None:
         inspect_path(tmp_path / "absent")
 
 
-def test_a_named_set_that_is_not_there_keeps_the_path(tmp_path: Path) -> None:
-    assert place_of(tmp_path, "dreamer").root == tmp_path
-    with pytest.raises(InputError, match="found 'nothing', expected one of deap dreamer"):
-        place_of(tmp_path, "nothing")
-
-
 # Single files
 
 def test_a_bdf_file_and_its_subject(tmp_path: Path) -> None:
@@ -222,12 +215,6 @@ def test_damaged_files_give_one_sentence(tmp_path: Path, ending: str, content: b
     with pytest.raises(InputError, match=f"one{ending}.*expected") as caught:
         inspect_path(path)
     assert "\n" not in str(caught.value)
-
-
-def test_a_file_of_another_kind(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
-    with pytest.raises(InputError, match=r"the ending '\.txt', expected one of \.bdf"):
-        inspect_path(tmp_path / "notes.txt")
 
 
 def test_a_damaged_file_in_its_place_is_still_identified(tmp_path: Path) -> None:
@@ -308,13 +295,3 @@ def test_signal_facts_against_a_slow_loop() -> None:
     data[0, 0] += 1
     assert facts.digest != signal_facts(Signal(data, 8.0, tuple("abcde"), "uV")).digest
     assert signal_facts(Signal(data[1:3], 8.0, ("b", "c"), "uV")).digest is None
-
-
-def test_text_is_aligned_and_counts_what_it_leaves_out() -> None:
-    report = {"what": "a thing", "longer name": 0.125, "nothing": [], "unknown": None, "flag": True,
-              "rows": [{"name": "EEG", "sfreq_hz": 512.0}, {"name": "B", "sfreq_hz": None}],
-              "sentences": [f"sentence {k}" for k in range(11)]}
-    assert report_text(report).splitlines() == [
-        "what         a thing", "longer name  0.125", "flag         yes", "",
-        "rows", "  name  sfreq_hz", "  EEG        512", "  B            -", "",
-        "sentences (11)", *(f"  sentence {k}" for k in range(8)), "  ... and 3 more (--json lists all)"]

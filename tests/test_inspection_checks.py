@@ -37,14 +37,6 @@ def write_dat(root: Path, change: Callable[[np.ndarray], object], number: int = 
     layouts.write_deap_dat(root, number, data, labels)
 
 
-def test_a_whole_set_has_only_its_absent_files(tmp_path: Path) -> None:
-    write_dat_set(tmp_path)
-    assert dat_findings(tmp_path) == []
-    absent = check_place(Place(tmp_path, replace(deap.DATASET, videos=None), ("dat",)))
-    assert {finding.level for finding in absent} == {"missing"}
-    assert len(absent) == 29
-
-
 def test_both_layouts_are_checked(tmp_path: Path) -> None:
     write_bdf_set(tmp_path, (4,))
     write_dat_set(tmp_path, (4,))

@@ -51,11 +51,6 @@ def test_a_gpu_is_what_nvidia_smi_lists(tmp_path: Path, monkeypatch: pytest.Monk
     assert install.has_gpu() is expected
 
 
-def test_the_requirements_are_those_of_pyproject() -> None:
-    found = install.requirements(ROOT / "pyproject.toml")
-    assert [line.partition(">")[0] for line in found] == ["torch", "torchvision"]
-
-
 # --- the index ----------------------------------------------------------------------------------------------------
 
 class Index(BaseHTTPRequestHandler):
@@ -146,12 +141,3 @@ def test_it_needs_nothing_that_is_not_there_before_it_ran() -> None:
     assert loaded <= set(sys.stdlib_module_names) | {"pipeline"}
     for name in (module for names in install.WARM for module in names):
         assert importlib.util.find_spec(name) is not None, name
-
-
-def test_make_help_lists_every_command() -> None:
-    command = ["make", "--no-print-directory", "help"]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
-    listed = {line.split()[1] for line in done.stdout.splitlines()}
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY:"))
-    assert listed == set(phony.split()[1:])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pipeline_helpers import ROOT, run_ok
+from pipeline_helpers import run_ok
 
 from pipeline.lock_check import dvc_md5, lock_problems
-from pipeline.overlay import look_up
 
 LISTS = {"train-mean": "aa  himoe/models/methods/mean.py\n", "tables": "bb  pipeline/tables.py\n"}
 
@@ -62,9 +60,10 @@ def test_changed_code_is_found_by_the_stages_that_read_its_list(folder: Path) ->
     assert lock_problems(changed, folder, NAMES) == ["train@a: code/train-mean.txt: the code changed since it ran"]
 
 
-def test_a_list_that_is_no_more_is_found(folder: Path) -> None:
-    assert lock_problems({"tables": LISTS["tables"]}, folder, NAMES) == [
-        "train@a: code/train-mean.txt: the code changed since it ran"]
+def test_a_change_in_code_that_no_list_names_is_found_by_the_stage_that_makes_the_lists(folder: Path) -> None:
+    assert lock_problems(LISTS, folder, NAMES, code={"himoe": "0.dir"}) == []
+    for code in ({"himoe": "9.dir"}, {"himoe": None}, {"pipeline": "0.dir"}):
+        assert lock_problems(LISTS, folder, NAMES, code=code) == ["code: himoe: the code changed since it ran"]
 
 
 def test_a_stage_that_ran_without_a_code_list_is_found(folder: Path) -> None:
@@ -114,6 +113,11 @@ def test_a_changed_or_lost_output_is_found(folder: Path, gone: bool) -> None:
     assert lock_problems(LISTS, folder) == []
 
 
+def recorded_of(folder: Path, name: str) -> str:
+    """DVC's digest of what it has added."""
+    return str(yaml.safe_load((folder / f"{name}.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"])
+
+
 def test_digests_are_those_of_dvc(tmp_path: Path) -> None:
     """A file and a folder with a folder in it, added by DVC itself."""
     (tmp_path / "made" / "b").mkdir(parents=True)
@@ -123,22 +127,9 @@ def test_digests_are_those_of_dvc(tmp_path: Path) -> None:
     run_ok(tmp_path, "dvc", "init", "-q", "--no-scm")
     run_ok(tmp_path, "dvc", "add", "-q", "made", "one.txt")
     for name in ("made", "one.txt"):
-        recorded = yaml.safe_load((tmp_path / f"{name}.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"]
-        assert dvc_md5(tmp_path / name) == recorded
+        assert dvc_md5(tmp_path / name) == recorded_of(tmp_path, name)
     assert dvc_md5(tmp_path / "none") is None
-
-
-def test_a_dotted_key_is_looked_up() -> None:
-    assert look_up({"a": {"b": [1, 2]}}, "a.b") == [1, 2]
-    assert look_up({"a": {"b": 1}}, "a.b.c") is None
-
-
-def test_the_check_names_no_outputs_that_git_does_not_keep() -> None:
-    """Its list of committed folders is what git tracks of the outputs."""
-    from pipeline.lock_check import COMMITTED
-
-    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    for folder in COMMITTED:
-        assert f"/{folder}" not in ignored
-        tracked = subprocess.run(["git", "check-ignore", f"{folder}x"], cwd=ROOT, capture_output=True, check=False)
-        assert tracked.returncode == 1
+    (tmp_path / "made" / "b" / "__pycache__").mkdir()
+    (tmp_path / "made" / "b" / "__pycache__" / "c.pyc").write_bytes(b"0")
+    assert dvc_md5(tmp_path / "made") != (made := recorded_of(tmp_path, "made"))
+    assert dvc_md5(tmp_path / "made", lambda path: "__pycache__" not in path.parts) == made

@@ -103,18 +103,6 @@ def test_more_classes_are_sklearns(rows: list[tuple[int, int]]) -> None:
     assert metrics.f1_macro(y, y) == 1
 
 
-def test_metrics_of_a_task() -> None:
-    assert metrics.task_metrics("regression", None) == ("ccc", "pcc", "mae", "ccc_within")
-    assert metrics.task_metrics("classification") == metrics.task_metrics("classification", 2) == ("accuracy", "f1")
-    assert metrics.task_metrics("classification", 3) == ("accuracy", "f1_macro")
-    assert metrics.class_count({"task": "regression", "classes": None}) is None
-    assert metrics.class_count({"task": "classification"}) == 2
-    assert metrics.class_count({"task": "classification", "classes": 3}) == 3
-    assert metrics.task_label({"task": "classification", "classes": 2}) == "classification"
-    assert metrics.task_label({"task": "classification", "classes": 3}) == "classification, 3 classes"
-    assert metrics.task_label({"task": "regression"}) == "regression"
-
-
 def test_constant_input() -> None:
     y, flat = np.array([1.1, 2.3, 4.7]), np.full(3, 5.1)
     assert metrics.ccc(y, flat) == 0
@@ -226,8 +214,3 @@ def test_bound_is_met_at_the_edges() -> None:
     assert np.all(np.diff(bound, 2) < 1e-9)  # concave
     free = np.sqrt(x / (1 + np.sqrt(1 - x**2)))  # the bound of a single result
     assert np.all(bound >= free - 1e-12)
-
-
-def test_bound_passes_undefined_scores() -> None:
-    assert mse_bound_problem(None, 0.3, (1, 9)) is None
-    assert mse_bound_problem(0.5, math.nan, (1, 9)) is None

@@ -7,18 +7,10 @@ from importlib import resources
 
 import pytest
 
-from himoe.core.errors import InputError
 from himoe.scoring.paper import (
-    COLUMNS,
     CONTRADICTIONS,
-    DATASET_COLUMNS,
-    METHOD_LABELS,
-    SET_LABELS,
     PaperValue,
-    load_paper_datasets,
-    load_paper_results,
     paper_fact,
-    paper_rows,
     paper_value,
 )
 
@@ -59,35 +51,6 @@ def test_cells_of_the_printed_tables(cell: tuple, expected: PaperValue | None) -
 ])
 def test_facts_of_the_printed_tables(cell: tuple, expected: str | None) -> None:
     assert paper_fact(*cell) == expected
-
-
-def test_facts_name_their_source_once() -> None:
-    frame = load_paper_datasets()
-    assert tuple(frame.columns) == DATASET_COLUMNS
-    assert len(frame) == 6 * 6 + 5  # six columns of six facts, and five facts from the appendix
-    assert not frame.duplicated(["table", "dataset", "fact"]).any()
-    assert frame.isna().sum().sum() == 0
-    in_tables = frame[frame["source"].str.startswith("Table ")]
-    assert (in_tables["source"].str[6].astype(int) == in_tables["table"]).all()
-    assert in_tables.groupby(["table", "dataset"]).size().tolist() == [6] * 6
-    assert set(frame["dataset"]) <= set(SET_LABELS)
-
-
-def test_rows_keep_the_papers_order() -> None:
-    assert list(paper_rows(6)["method"].unique()) == [
-        "himoe-no_emotion_experts", "himoe-no_alignment", "himoe-no_soft_routing", "himoe"]
-    assert set(paper_rows(2, "dreamer")["modalities"]) == {"EEG+PPS", "EEG+EOG+EMG+EDA"}
-    with pytest.raises(InputError, match="found 7, expected one of 2 3 4 5 6 8 9 10"):
-        paper_rows(7)
-
-
-def test_results_are_a_copy_with_labels_for_all() -> None:
-    frame = load_paper_results()
-    assert tuple(frame.columns) == COLUMNS
-    assert set(frame["method"]) <= set(METHOD_LABELS)
-    assert set(frame["dataset"]) <= set(SET_LABELS)
-    frame.loc[:, "value"] = 0.0
-    assert load_paper_results()["value"].min() > 0.3
 
 
 def test_contradictions_are_in_the_numbers() -> None:

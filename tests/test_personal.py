@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from toysets import make_store
+from toysets import make_store, make_windows
 
 import himoe
 from himoe.report.tables.personal import readme
@@ -22,8 +22,7 @@ ABOUT = {"label": "DEAP (simulated)", "seed": 5, "looked_at": (1, 2), "people": 
 @pytest.fixture(scope="module")
 def person() -> himoe.Windows:
     """One person, seven trials of three windows."""
-    store = make_store(1, 7, 3)
-    return himoe.Windows(store.index, dict(store.arrays), store.meta)
+    return make_windows(1, 7, 3)
 
 
 def test_every_trial_is_tested_once_and_never_among_those_it_is_tested_by(person: himoe.Windows) -> None:

@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,6 @@ from pipeline_helpers import (
     new_project,
     run,
     run_ok,
-    stage,
     tiny_params,
     tiny_run,
     write_params,
@@ -32,15 +30,15 @@ from pipeline_helpers import (
 import himoe
 from himoe.core.checksums import SUMS, write_sums
 from himoe.core.files import read_json
+from himoe.core.yaml_files import read_yaml
 from himoe.models.encoders.action_units import AU_NAMES
 from himoe.prepare.windows import read_shard
 from pipeline.code import code_lists
 from pipeline.lock_check import lock_problems
-from pipeline.stage import read_yaml
 
 PREPARED = {"code", "plan", "download@deap", "face@deap", "preprocess@deap", "window@deap", "features@deap",
             "split@deap", "quality", "settings"}
-MAIN = {"train_main", "evaluate_main"}
+MAIN = {"main_run"}
 TRAINED = {"train@deap-himoe", "train@deap-late_fusion", "train@deap-mean", "train@face-himoe"}
 REPORTED = {"evaluate", "cost", "tables", "figures", "report"}
 STAGES = PREPARED | MAIN | TRAINED | REPORTED
@@ -92,10 +90,12 @@ def test_repro_ends_with_a_report_and_a_second_one_does_nothing(built: tuple[Pat
     assert "up to date" in output
     assert (project / "dvc.lock").read_bytes() == lock
     assert run_ok(project, "git", "status", "--porcelain") == ""
+    assert not any(p.is_file() for p in (project / ".himoe").rglob("*"))  # scratch is gone when all is done
+    assert not any(project.rglob("*.part"))
 
 
 def test_faces_go_from_the_videos_into_the_model_and_the_report(built: tuple[Path, bytes]) -> None:
-    """Four simulated videos of 60 s, a frame a second, of one of the two people: DEAP filmed only the first 22.
+    """Four simulated videos of 60 s, a frame every 2 s, of one of the two people: DEAP filmed only the first 22.
 
     The weights are named wherever they were used.
     """
@@ -103,10 +103,10 @@ def test_faces_go_from_the_videos_into_the_model_and_the_report(built: tuple[Pat
     trials = ["s01/v01", "s01/v02", "s01/v03", "s01/v04"]
     tracks = read_json(project / "data" / "faces" / "deap" / "faces.json")
     assert list(tracks["videos"]) == trials
-    assert all(entry["frames"] == 60 and entry["faces"] > 40 for entry in tracks["videos"].values())
+    assert all(entry["frames"] == 30 and entry["faces"] > 20 for entry in tracks["videos"].values())
     for subject, share in (("s01", 1.0), ("s24", 0.0)):
         index, arrays, _ = read_shard(project / "data" / "windows" / "deap" / f"{subject}.parquet", ("FACE",))
-        assert arrays["FACE"].shape == (4 * 29, 1280, 4)
+        assert arrays["FACE"].shape == (4 * 29, 1280, 2)
         assert (index["completeness_FACE"] >= 0.5).mean() == pytest.approx(share, abs=0.2)
     described = read_json(project / "runs" / "face-himoe" / "run.json")
     assert "EfficientNet-B0, random weights (seed 0)" in described["face"]
@@ -124,26 +124,21 @@ def test_faces_go_from_the_videos_into_the_model_and_the_report(built: tuple[Pat
     assert "random weights" in (project / "reports" / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["deap-himoe", "deap-late_fusion", "deap-mean"])
-def test_a_model_of_a_run_predicts_from_raw_files_what_the_run_did(built: tuple[Path, bytes], name: str) -> None:
+def test_a_model_of_a_run_predicts_from_raw_files_what_the_run_did(built: tuple[Path, bytes]) -> None:
     """What is in ``runs/`` can be loaded, and windows made in memory are those of the stages."""
     project, _ = built
-    model = himoe.load_model(project / "runs" / name / "fold-00_seed-0")
-    data = himoe.load("deap", project / "data" / "raw" / "deap")
-    windows = himoe.make_windows(data, model.description.length_s, model.description.step_s, filters=model.filters)
-    found = model.predict(windows).rename(columns={"predicted": "found"})
-    stored = pd.read_parquet(project / "runs" / name / "predictions.parquet")
-    stored = stored[(stored["fold"] == 0) & (stored["seed"] == 0) & (stored["missing_rate"] == 0)]
-    both = stored.merge(found, on=["subject", "trial", "window", "dimension"], validate="one_to_one")
-    assert len(both) == len(stored) > 0
-    np.testing.assert_allclose(both["found"], both["y_pred"], rtol=1e-4)
-    np.testing.assert_array_equal(both["rating"], both["y_true"])
-
-
-def test_scratch_is_gone_when_all_is_done(built: tuple[Path, bytes]) -> None:
-    project, _ = built
-    assert not any(p.is_file() for p in (project / ".himoe").rglob("*"))
-    assert not any(project.rglob("*.part"))
+    data, windows = himoe.load("deap", project / "data" / "raw" / "deap"), None
+    for name in ("deap-himoe", "deap-mean"):
+        model = himoe.load_model(project / "runs" / name / "fold-00_seed-0")
+        windows = windows or himoe.make_windows(data, model.description.length_s, model.description.step_s,
+                                                filters=model.filters)
+        found = model.predict(windows).rename(columns={"predicted": "found"})
+        stored = pd.read_parquet(project / "runs" / name / "predictions.parquet")
+        stored = stored[(stored["fold"] == 0) & (stored["seed"] == 0) & (stored["missing_rate"] == 0)]
+        both = stored.merge(found, on=["subject", "trial", "window", "dimension"], validate="one_to_one")
+        assert len(both) == len(stored) > 0
+        np.testing.assert_allclose(both["found"], both["y_pred"], rtol=1e-4)
+        np.testing.assert_array_equal(both["rating"], both["y_true"])
 
 
 def test_every_protocol_has_its_fold_table_or_a_reason(built: tuple[Path, bytes]) -> None:
@@ -164,20 +159,12 @@ def test_a_lock_made_here_passes_the_check_until_its_code_or_an_output_changes(p
     assert lock_problems(lists, project, names) == ["evaluate: metrics/runs is not what it wrote"]
 
 
-def test_the_report_has_the_same_bytes_again(project: Path) -> None:
-    outputs = ["reports/index.html", "reports/README.md"]
-    before = [(project / name).read_bytes() for name in outputs]
-    done = stage(project, "report", "runs", "metrics", *outputs, "reports/figures")
-    assert done.returncode == 0, done.stderr
-    assert [(project / name).read_bytes() for name in outputs] == before
-
-
 # --- what a change runs again -------------------------------------------------------------------------------------
 
-def test_missing_rate_runs_only_the_evaluation_of_main(project: Path) -> None:
+def test_missing_rate_runs_only_main(project: Path) -> None:
     before = read_json(project / "metrics" / "main.json")
     write_params(project, {**tiny_params(), "missing_rate": 0.4})
-    assert stages_run(run_ok(project, "dvc", "repro")) == {"plan", "evaluate_main"}
+    assert stages_run(run_ok(project, "dvc", "repro")) == {"plan", "main_run"}
     after = read_json(project / "metrics" / "main.json")
     assert (before["missing_rate"], after["missing_rate"]) == (0.0, 0.4)
     assert after["ccc"] != before["ccc"]
@@ -187,56 +174,33 @@ def test_missing_rate_runs_only_the_evaluation_of_main(project: Path) -> None:
     assert shown["metrics/main.json"]["ccc"]["new"] == after["ccc"]
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"main": {**tiny_run("himoe"), "protocol": "loso"}},
-     ("params.yaml: main and runs", "protocol 'loso', which deap does not allow", "nothing for train",
-      "trial, stimulus, sequential, leaky")),
-    ({"main": tiny_run("himo")}, ("params.yaml: main.method: found 'himo', expected one of bilstm, cafnet",)),
-    ({"missing_rate": 1.5}, ("params.yaml: missing_rate: found 1.5, expected a share in [0, 1)",)),
-])
-def test_what_cannot_be_is_said_before_a_finished_run_is_removed(project: Path, changes: dict[str, Any],
-                                                                 words: tuple[str, ...]) -> None:
+def test_what_cannot_be_is_said_before_a_finished_run_is_removed(project: Path) -> None:
+    """A protocol that the data do not allow; tests/test_refusals.py has the others."""
     before = (project / "main" / "run" / "run.json").read_bytes()
-    write_params(project, {**tiny_params(), **changes})
+    write_params(project, {**tiny_params(), "main": {**tiny_run("himoe"), "protocol": "loso"}})
     done = run(project, "dvc", "repro")
     assert done.returncode != 0
-    assert all(word in done.stdout + done.stderr for word in words), done.stdout + done.stderr
+    for word in ("params.yaml: main and runs", "protocol 'loso', which deap does not allow", "nothing for train",
+                 "trial, stimulus, sequential, leaky"):
+        assert word in done.stdout + done.stderr, done.stdout + done.stderr
     assert (project / "main" / "run" / "run.json").read_bytes() == before
     assert (project / "main" / "evaluation").is_dir()
     assert (project / "metrics" / "main.json").is_file()
 
 
-def test_a_changed_run_runs_alone_with_what_follows(project: Path) -> None:
-    others = {name: (project / "runs" / name / "predictions.parquet").read_bytes()
-              for name in ("deap-himoe", "deap-late_fusion")}
+def test_a_changed_and_a_new_run_run_alone_with_what_follows_and_one_taken_out_leaves(project: Path) -> None:
     params = tiny_params()
+    kept = (project / "runs" / "deap-himoe" / "predictions.parquet").read_bytes()
     params["runs"]["deap-mean"]["modalities"] = "EDA"
-    write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "settings", "train@deap-mean",
-                                                                      "evaluate"}
-    assert stale(project) == REPORTED - {"evaluate"}
-    assert read_json(project / "runs" / "deap-mean" / "run.json")["modality_set"] == "EDA"
-    assert {name: (project / "runs" / name / "predictions.parquet").read_bytes() for name in others} == others
-    assert read_json(project / "metrics" / "runs" / "deap-mean.json")["modality_set"] == "EDA"
-
-
-def test_a_new_run_is_one_line_and_runs_alone_with_what_follows(project: Path) -> None:
-    params = tiny_params()
     params["runs"]["deap-mean_subject"] = tiny_run("mean_subject")
+    del params["runs"]["deap-late_fusion"]
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "settings", "train@deap-mean_subject",
-                                                                      "evaluate"}
-    assert stale(project) == REPORTED - {"evaluate"}
-    assert (project / "metrics" / "runs" / "deap-mean_subject.json").is_file()
-
-
-def test_a_run_taken_out_leaves_the_metrics(project: Path) -> None:
-    params = tiny_params()
-    del params["runs"]["deap-mean"]
-    write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {"plan", "settings", "evaluate"}
-    assert {path.stem for path in (project / "metrics" / "runs").iterdir()} == {"deap-himoe", "deap-late_fusion",
-                                                                                   "face-himoe"}
+    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {
+        "plan", "settings", "train@deap-mean", "train@deap-mean_subject", "evaluate"}
+    assert stale(project) == REPORTED - {"evaluate"} | MAIN
+    assert (project / "runs" / "deap-himoe" / "predictions.parquet").read_bytes() == kept
+    assert read_json(project / "metrics" / "runs" / "deap-mean.json")["modality_set"] == "EDA"
+    assert {path.stem for path in (project / "metrics" / "runs").iterdir()} == set(params["runs"])
 
 
 def test_dvc_compares_a_dozen_numbers_of_main_and_shows_its_score(built: tuple[Path, bytes]) -> None:
@@ -252,9 +216,6 @@ def test_dvc_compares_a_dozen_numbers_of_main_and_shows_its_score(built: tuple[P
     whole = read_json(project / "main" / "evaluation" / "metrics.json")
     assert numbers.items() <= whole.items()
     assert "ccc_valence_low" in whole
-    columns = run_ok(project, "dvc", "exp", "show", "--csv").splitlines()[0].split(",")
-    assert "ccc" in columns
-    assert not [name for name in columns if name.startswith("metrics/runs/")]  # the folder is a dependency
 
 
 # --- other machines, and kills ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from himoe.core import progress as told
-from himoe.core.progress import count_text, duration_text, progress
+from himoe.core.progress import duration_text, progress
 
 
 def test_a_log_gets_a_line_when_enough_time_has_passed(
@@ -23,20 +23,7 @@ def test_short_work_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_without_a_total_no_time_is_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    times = iter([0.0, 31.0])
-    monkeypatch.setattr(told.time, "monotonic", lambda: next(times))
-    list(progress("a", "faces", "video"))
-    assert capsys.readouterr().err == "faces: 1 video in 31 s\n"
-
-
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (95, "2 min"), (60 * 80, "80 min"),
                                                (60 * 90, "1 h 30 min")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
-
-
-def test_counts() -> None:
-    assert count_text(4, 12, "model") == "4 of 12 models"
-    assert count_text(1, 1, "model") == "1 of 1 model"
-    assert count_text(1, None, "file") == "1 file"

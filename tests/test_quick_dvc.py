@@ -72,9 +72,3 @@ def test_a_lock_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(RepresenterError):
         change()
     assert lock.read_text() == "schema: '2.0'\nstages: {}\n"
-
-
-def test_a_dvc_without_that_function_is_left_alone() -> None:
-    other = SimpleNamespace()
-    improve(other)
-    assert vars(other) == {}

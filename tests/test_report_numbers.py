@@ -19,23 +19,19 @@ from pipeline_helpers import ROOT
 from report_folders import SETTINGS, shared_reports
 from scipy.stats import linregress, pearsonr, wilcoxon
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, mean_absolute_error
+from textbook import ccc
 
 from himoe.core.params import ReportParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.report.outcome import BEGIN, readme_block, replace_block
 from himoe.report.tables import TABLES, build_table, to_csv
 from himoe.scoring.paper import METHOD_LABELS, SET_LABELS
 from himoe.scoring.results import load_comparisons, load_cost, load_results
-from pipeline.stage import read_yaml
 
 ATOL = 2e-6  # metrics files hold six decimals
 SAMPLE = 15  # runs whose predictions are read
 HEADS = {"regression": ("CCC", "PCC", "MAE"), "classification": ("ACC", "F1"),
          "classification, 3 classes": ("ACC", "F1 macro")}
-
-
-def ccc(y: np.ndarray, p: np.ndarray) -> float:
-    """Lin's concordance from its definition."""
-    return float(2 * np.cov(y, p, ddof=0)[0, 1] / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
 
 
 def called(p: np.ndarray) -> np.ndarray:
@@ -139,8 +135,8 @@ def test_scores_stand_in_the_metrics_files(project: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "held_out", "heads"), [
-    ("table2", "trials held out", ("CCC", "Within-trial CCC", "PCC", "MAE")), ("table5", "people held out", ()),
-    ("table6", "trials held out", ("CCC", "Within-trial CCC", "PCC", "MAE"))])
+    ("table2", "whole trials held out", ("CCC", "Within-trial CCC", "PCC", "MAE")), ("table5", "people held out", ()),
+    ("table6", "whole trials held out", ("CCC", "Within-trial CCC", "PCC", "MAE"))])
 def test_tables_repeat_the_scores(project: Path, name: str, held_out: str, heads: tuple[str, ...]) -> None:
     scores = table(project, "scores")
     scores = scores[(scores["Held out"] == held_out) & (scores["Task"] == "regression")]
@@ -189,7 +185,7 @@ def test_missing_rates_are_means_of_the_sweep(project: Path, name: str) -> None:
                   "task": "regression", "variant": "", "shuffled_labels": False}
         (run,) = [run for run, m in runs.items() if SET_LABELS[m["set"]] == row["Set"]
                   and all(m[key] == value for key, value in wanted.items())]
-        path = project / "runs" / run / "sweep.csv"
+        path = project / "scores" / run / "sweep.csv"
         if not path.is_file():
             pytest.skip(f"no {path.relative_to(project)} here: run make repro or dvc pull")
         sweep = pd.read_csv(path)
@@ -242,7 +238,7 @@ def test_calibration_is_a_regression_of_truth_on_prediction(project: Path) -> No
     for _, row in printed.iterrows():
         same = scores[(scores["Set"] == row["Set"]) & (scores["Method"] == row["Method"])
                       & (scores["Modalities"] == row["Modalities"]) & (scores["Task"] == row["Task"])
-                      & (scores["Held out"] == "trials held out")]
+                      & (scores["Held out"] == "whole trials held out")]
         if len(same) != 1 or method_of(row["Method"]).startswith("mean"):
             continue
         frame = predictions(project, same["Run"].iloc[0])
@@ -263,7 +259,7 @@ def test_readme_repeats_the_metrics() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     if BEGIN not in text or not all((ROOT / "runs" / name / "run.json").is_file() for name in names):
         pytest.skip("no runs here: run make repro or dvc pull")
-    results = load_results(names, ROOT / "runs", ROOT / "metrics")
+    results = load_results(names, ROOT / "runs", ROOT / "scores", ROOT / "metrics")
     comparisons, cost = load_comparisons(ROOT / "metrics"), load_cost(ROOT / "metrics")
     settings = parse(ReportParams, read_yaml(ROOT / "params.yaml")["report"], "report")
     claims = build_table("claims", results, comparisons, cost, settings)

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from toysets import make_config, make_data, make_index, make_store, write_feature_store, write_store
+from toysets import make_config, make_data, make_store, write_feature_store, write_store
 
 from himoe.core.errors import InputError
 from himoe.core.params import SplitParams
-from himoe.models.methods import method_names
 from himoe.prepare.folds import make_folds
 from himoe.prepare.windows import WindowStore
 from himoe.training.rundata import (
@@ -31,19 +30,6 @@ def folds_of(store: WindowStore, n_folds: int = 3) -> pd.DataFrame:
     return make_folds(store.index, "trial", SplitParams(n_folds, 0.25), 0)
 
 
-@pytest.mark.parametrize(("task", "name"), [
-    (FoldTask(2, 0), "fold-02_seed-0"), (FoldTask(11, 4, 0.3), "fold-11_seed-4_rate-0.30"),
-    (FoldTask(0, 0, 0.0), "fold-00_seed-0_rate-0.00"),
-])
-def test_task_names(task: FoldTask, name: str) -> None:
-    assert task.name == name
-
-
-def test_tasks_are_folds_by_seeds() -> None:
-    tasks = run_tasks(make_config(seeds=(5, 7)), folds_of(make_store()))
-    assert tasks == [FoldTask(f, s) for f in range(3) for s in (5, 7)]
-
-
 def test_matched_training_multiplies_by_rates() -> None:
     tasks = run_tasks(make_config(missing="matched", seeds=(5, 7), rates=(0.0, 0.1, 0.2, 0.3)), folds_of(make_store()))
     assert len(tasks) == len(set(tasks)) == 3 * 2 * 4
@@ -58,31 +44,9 @@ def test_closed_form_methods_are_fitted_once_a_fold(method: str) -> None:
     assert run_tasks(config, folds_of(make_store())) == [FoldTask(f, 5) for f in range(3)]
 
 
-@pytest.mark.parametrize("method", method_names())
-def test_networks_are_trained_by_gradient_and_floors_are_not(method: str) -> None:
-    config = make_config(method)
-    closed = {"features_gbdt", "features_ridge", "features_ridge_person", "mean", "mean_stimulus", "mean_subject"}
-    assert trained_by_gradient(config) == (method not in closed)
-
-
 def test_unknown_method_is_refused() -> None:
     with pytest.raises(InputError, match=r"'himo'.*himoe"):
         run_tasks(make_config("himo"), folds_of(make_store()))
-
-
-@pytest.mark.parametrize("memory_gib", [1.0, 1e-6])  # in memory, and mapped from files
-def test_loaded_from_shards_equals_derived_in_memory(tmp_path: Path, memory_gib: float) -> None:
-    store = make_store()
-    config = make_config(memory_gib=memory_gib)
-    expected = make_data(config, store)
-    folder = write_store(tmp_path / "windows", store)
-    data = load_run_data(config, folder, tmp_path / "features", expected.folds, 0.5, tmp_path / "maps")
-    pd.testing.assert_frame_equal(data.store.index, store.index, check_dtype=False)
-    for modality in ("EEG", "EDA"):
-        np.testing.assert_array_equal(data.store.arrays[modality], store.arrays[modality])
-    for name in ("labels", "present", "subject", "stimulus"):
-        np.testing.assert_array_equal(getattr(data, name), getattr(expected, name))
-    assert (tmp_path / "maps").exists() == (memory_gib < 1)
 
 
 @pytest.mark.parametrize(("method", "model", "expected"), [
@@ -175,13 +139,6 @@ def test_presence_follows_completeness(tmp_path: Path) -> None:
     assert np.flatnonzero(~data.present[:, 1]).tolist() == [3]
 
 
-def test_codes_tell_subjects_and_stimuli_apart() -> None:
-    data = make_data(make_config(), make_store(4, 6, 5))
-    index = make_index(4, 6, 5)
-    assert data.subject.tolist() == [int(s[1:]) for s in index["subject"]]
-    assert data.stimulus.tolist() == [int(s[1:]) for s in index["stimulus"]]
-
-
 def test_classes_are_above_the_threshold(tmp_path: Path) -> None:
     store = make_store()
     index = store.index.copy()
@@ -210,14 +167,3 @@ def test_only_missing_labels_are_refused(tmp_path: Path) -> None:
     folder = write_store(tmp_path / "windows", replace(store, index=index))
     with pytest.raises(InputError, match=r"labels.*windows\.labels"):
         load_run_data(make_config(), folder, tmp_path / "features", folds_of(store), 0.5, tmp_path / "maps")
-
-
-def test_spec_names_shapes_and_step() -> None:
-    config = make_config()
-    spec = make_spec(config, make_data(config, make_store()))
-    assert spec.modalities == ("EEG", "EDA")
-    assert [(s.channels, s.samples, s.sfreq_hz) for s in spec.shapes.values()] == [(3, 64, 32.0), (1, 16, 4.0)]
-    assert spec.shapes["EEG"].ch_names == ("EEG0", "EEG1", "EEG2")
-    assert spec.step_s == 2.0
-    assert (spec.model, spec.alignment) == (config.model, config.alignment)
-    assert spec.task.dimensions == ("valence", "arousal")

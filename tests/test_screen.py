@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from pipeline_helpers import ROOT
 
-from pipeline.screen import Screen, open_screen, plain
+from pipeline.screen import Screen, open_screen
 
 # What DVC and a stage with a bar write on a terminal.
 OUTPUT = (b"\x1b[33mStage 'plan' didn't change, skipping\x1b[0m\r\n"
@@ -40,20 +40,6 @@ def test_whole_lines_are_watched_and_kept_whatever_pieces_they_come_in(
     assert b"skipping" not in shown
     assert b" 50%|##   | 1/2" in shown  # bars reach the terminal
     assert shown.endswith("café without an end".encode())
-
-
-def test_a_bar_is_shown_before_its_line_is_whole(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    screen = Screen(io.StringIO())
-    screen.feed(b"\rtrain: 1/2", lambda line: None)
-    assert capfdbinary.readouterr().out == b"\rtrain: 1/2"
-    screen.feed(b"\rtrain: 2/2", lambda line: None)
-    assert capfdbinary.readouterr().out == b"\rtrain: 2/2"
-
-
-def test_plain_text_is_what_a_line_shows_in_the_end() -> None:
-    assert plain(b"\x1b[1;31mERROR\x1b[0m: no\r") == "ERROR: no"
-    assert plain(b"50 %\r100 %\r     \rdone  \r") == "done"
-    assert plain(b"") == ""
 
 
 CHILD = "import sys; print('out', sys.stdout.isatty()); print('err', sys.stderr.isatty(), file=sys.stderr); sys.exit(3)"
@@ -85,26 +71,17 @@ def test_below_a_terminal_the_command_has_a_terminal(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "log")], cwd=ROOT, stdout=writer,
                                stderr=writer)
     os.close(writer)
-    assert process.wait(60) == 0
+    assert process.wait(600) == 0
     shown = os.read(reader, 2**16).decode().replace("\r\n", "\n")
     os.close(reader)
     assert shown.splitlines() == ["before", "out True", "err True", "code 3"]
     assert (tmp_path / "log").read_text(encoding="utf-8").splitlines()[1:] == ["before", "out True", "err True"]
 
 
-def test_what_is_printed_inside_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with open_screen(tmp_path / "log") as screen, screen.printed():
-        print("one")
-        print("two")
-    assert capsys.readouterr().out == "one\ntwo\n"
-    assert (tmp_path / "log").read_text(encoding="utf-8").splitlines()[1:] == ["one", "two"]
-
-
 def test_a_process_that_the_command_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
-    code = ("import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)']);"
-            "print('done')")
-    started = time.monotonic()
+    code = ("import subprocess, sys; left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(900)']);"
+            "print('left', left.pid)")
     with open_screen(tmp_path / "log") as screen:
         assert screen.run([sys.executable, "-c", code], lambda line: None) == 0
-    assert time.monotonic() - started < 10
-    assert "done" in (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text(encoding="utf-8").split()
+    os.kill(int(said[said.index("left") + 1]), signal.SIGKILL)  # an error if it has ended: it was waited for

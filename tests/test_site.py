@@ -29,7 +29,8 @@ def test_the_site_is_built_without_a_warning_and_needs_no_network(tmp_path: Path
     assert "WARNING" not in done.stderr  # strict mode ends with an error, unless somebody switches it off
     pages = {path.relative_to(tmp_path).as_posix(): path.read_text(encoding="utf-8")
              for path in tmp_path.rglob("*.html")}
-    assert {f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("*.md")} | {"index.html"} <= set(pages)
+    docs = {path.relative_to(ROOT).with_suffix(".html").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert docs | {"index.html"} <= set(pages)
     names = {f"himoe.{module}.{name}" for name, module in himoe.PUBLIC.items()}
     library = "".join(text for name, text in pages.items() if name.startswith("api/"))
     assert {name for name in names if f'id="{name}"' not in library} == set()
@@ -59,24 +60,10 @@ def test_every_page_of_docs_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
     listed = re.findall(r"[\w./-]+\.md", navigation)
     assert sorted(listed) == sorted(dict.fromkeys(listed))
-    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} == {
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")} == {
         name for name in listed if name.startswith("docs/")}
     assert {name for name in listed if name.startswith("api/")} == {name for name, _ in site.library_pages()}
     assert [name for name in listed if not name.startswith("api/") and not (ROOT / name).is_file()] == []
-
-
-def test_references_of_docstrings_become_links() -> None:
-    html = site.on_page_content("<p>As :meth:<code>himoe.Fitted.predict</code>, :class:<code>Fitted</code>.</p>")
-    assert html == ('<p>As <autoref identifier="himoe.Fitted.predict" optional><code>himoe.Fitted.predict</code>'
-                    '</autoref>, <autoref identifier="Fitted" optional><code>Fitted</code></autoref>.</p>')
-
-
-def test_a_parameter_has_an_entry_of_its_own() -> None:
-    """The site gives all names of one entry the first one's default."""
-    modules = {ROOT / "himoe" / f"{module.replace('.', '/')}.py" for module in himoe.PUBLIC.values()}
-    shared = re.compile(r"^ {4,}\w+(?:, \w+)+ : .*$|^ {4,}\w+(?:, \w+){2,}$", re.M)
-    assert {path.name: shared.findall(path.read_text(encoding="utf-8")) for path in modules
-            if shared.search(path.read_text(encoding="utf-8"))} == {}
 
 
 def test_every_public_name_stands_on_one_page_of_the_library() -> None:

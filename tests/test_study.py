@@ -14,11 +14,11 @@ from pipeline_helpers import PARAMS, ROOT, environment, run_ok, tiny_params, wri
 
 from himoe.core.errors import InputError
 from himoe.core.files import write_json
-from himoe.core.params import EEG_ENCODERS, RunParams, TrainingParams, parse
+from himoe.core.params import RunParams, TrainingParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.models.methods import method_class
 from pipeline import demo, overlay, study
 from pipeline.code import code_lists
-from pipeline.stage import read_yaml
 
 STUDIES = sorted(path.parent.name for path in ROOT.glob("reports/*/params.yaml"))
 
@@ -50,13 +50,6 @@ def test_an_overlay_changes_what_it_names_and_nothing_else() -> None:
     assert overlay.merge(base, {"a": {"d": None}, "n": {"m": 1}}) == {**base, "a": {**base["a"], "d": None},
                                                                        "n": {"m": 1}}
     assert overlay.with_value(base, "a.d.e", 9) == {**base, "a": {**base["a"], "d": {"e": 9}}}
-
-
-def test_a_file_without_the_block_study_is_complete(tmp_path: Path) -> None:
-    write_json(tmp_path / "params.yaml", {"runs": {"one": {}}})
-    found, params = overlay.read_study(tmp_path / "params.yaml", ROOT)
-    assert found == overlay.StudyParams()
-    assert params == {"runs": {"one": {}}}
 
 
 @pytest.mark.parametrize("changes, named", [
@@ -95,20 +88,6 @@ def test_what_the_extended_study_shares_with_the_project_it_states_alike() -> No
     assert len(set(lines)) == len(lines)
 
 
-def test_each_front_end_of_eeg_stands_once_beside_the_default_one() -> None:
-    _, params = overlay.read_study(ROOT / "reports" / "extended" / "params.yaml", ROOT)
-    found: dict[tuple[str, ...], list[str]] = {}
-    for run in params["runs"].values():
-        if run["protocol"] == "trial" and not run.get("shuffle_labels") and (
-                not run.get("variant") or run["variant"].startswith("front_")):
-            place = (run["set"], run["modalities"], run["method"], run.get("task", ""))
-            found.setdefault(place, []).append({**params["reference"]["model"], **run.get("model", {})}["eeg_encoder"])
-    varied = {place: names for place, names in found.items() if len(names) > 1}
-    assert {place[:1] + place[2:3] for place in varied} >= {
-        (name, method) for name in ("deap", "dreamer", "seed") for method in ("himoe", "tacoformer", "late_fusion")}
-    assert all(sorted(names) == sorted(EEG_ENCODERS) for names in varied.values())
-
-
 def test_cohorts_are_other_people_than_the_project_s() -> None:
     found, params = overlay.read_study(ROOT / "reports" / "cohorts" / "params.yaml", ROOT)
     assert len(set(found.cohorts)) == 3
@@ -117,15 +96,6 @@ def test_cohorts_are_other_people_than_the_project_s() -> None:
     _, extended = overlay.read_study(ROOT / "reports" / "extended" / "params.yaml", ROOT)
     assert set(params["runs"]) <= set(extended["runs"])  # the project's and those it leaves out for time
     assert {len(run["seeds"]) for run in params["runs"].values() if method_class(run["method"]).gradient} == {3}
-
-
-def test_what_studies_bring_back_are_outputs_of_stages() -> None:
-    stages = read_yaml(ROOT / "dvc.yaml")["stages"].values()
-    outputs = [next(iter(out)) for stage in stages for out in [*stage.get("outs", []), *stage.get("metrics", [])]
-               if isinstance(out, dict)]
-    for folder in STUDIES:
-        for name in overlay.read_study(ROOT / "reports" / folder / "params.yaml", ROOT)[0].results:
-            assert any(out == name or out.startswith(f"{name}/") for out in outputs), name
 
 
 def test_the_demonstration_calls_stages_as_dvc_does() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import pearsonr
+import textbook
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from himoe.core.params import BootstrapParams
@@ -27,24 +25,13 @@ INFO: dict[str, Any] = {
 }
 
 
-def ccc(y: np.ndarray, p: np.ndarray) -> float:
-    """Lin 1989, by Pearson's r."""
-    r = pearsonr(y, p).statistic
-    return float(2 * r * y.std() * p.std() / (y.var() + p.var() + (y.mean() - p.mean()) ** 2))
-
-
-INDEPENDENT = {
-    "ccc": ccc, "pcc": lambda y, p: float(pearsonr(y, p).statistic), "mae": mean_absolute_error,
-    "accuracy": lambda y, p: accuracy_score(y, p > 0.5), "f1": lambda y, p: f1_score(y, p > 0.5),
-}
+HISTORY = pd.DataFrame({"epoch": 0, "validation_loss": 0.5, "best": True, "fold": [0, 1], "seed": 0})
 
 
 def score_of(metric: str, part: pd.DataFrame) -> float:
     """A score of some rows of one dimension, each window once."""
-    values = part[["y_true", "y_pred"]]
-    if metric == "ccc_within":
-        values = values - part.groupby(["subject", "trial"])[["y_true", "y_pred"]].transform("mean")
-    return float(INDEPENDENT[metric.removesuffix("_within")](values["y_true"].to_numpy(), values["y_pred"].to_numpy()))
+    y, p = part[["y_true", "y_pred"]].to_numpy().T
+    return textbook.score_of(metric, y, p, (part["subject"] + part["trial"]).to_numpy())
 
 
 OF_THREE = {"accuracy": accuracy_score, "f1_macro": lambda y, p: f1_score(y, p, average="macro")}
@@ -94,7 +81,7 @@ def pooled_scores(predictions: pd.DataFrame, metric: str, dimension: str | None 
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_scores_are_pooled_and_stand_beside_mean_and_sd_over_folds_and_seeds(task: str, rate: float) -> None:
     predictions = predictions_at(rate, task)
-    flat = run_metrics({**INFO, "task": task}, sweep_of(task), predictions, rate, BOOTSTRAP)
+    flat = run_metrics({**INFO, "task": task}, HISTORY, sweep_of(task), predictions, rate, BOOTSTRAP)
     for metric in METRICS[task]:
         scores = []  # by fold and seed: mask seeds averaged, then one number a dimension
         for _, part in predictions.groupby(["seed", "fold"]):
@@ -114,7 +101,7 @@ def test_scores_are_pooled_and_stand_beside_mean_and_sd_over_folds_and_seeds(tas
             assert flat[f"{name}_low"] < flat[name] < flat[f"{name}_high"]
     names = {f"{m}{d}{end}" for m in METRICS[task] for d in ("", *(f"_{d}" for d in DIMENSIONS))
              for end in ("", "_low", "_high", "_folds", "_sd")}
-    assert {key for key in flat if key.split("_")[0] in INDEPENDENT} == names
+    assert {key for key in flat if key.split("_")[0] in textbook.SCORES} == names
 
 
 def test_three_classes() -> None:
@@ -128,7 +115,7 @@ def test_three_classes() -> None:
             rows += [("toy-run", 0.4, mask_seed, seed, fold, d, metric, v)
                      for d, v in [*values.items(), ("mean", float(np.mean(list(values.values()))))]]
     sweep = pd.DataFrame(rows, columns=sweep_of().columns)
-    flat = run_metrics({**INFO, "task": "classification", "classes": 3}, sweep, predictions, 0.4, BOOTSTRAP)
+    flat = run_metrics({**INFO, "task": "classification", "classes": 3}, HISTORY, sweep, predictions, 0.4, BOOTSTRAP)
     assert flat["classes"] == 3
     assert "f1" not in flat
     for metric, score in OF_THREE.items():
@@ -139,20 +126,21 @@ def test_three_classes() -> None:
         assert flat[f"{metric}_low"] < flat[metric] < flat[f"{metric}_high"]
         assert (flat[metric], flat[f"{metric}_low"], flat[f"{metric}_high"]) == pytest.approx(
             pooled_interval(predictions, metric, BOOTSTRAP), abs=1e-6)
-    binary = run_metrics({**INFO, "task": "classification"}, sweep_of("classification"),
+    binary = run_metrics({**INFO, "task": "classification"}, HISTORY, sweep_of("classification"),
                          predictions_at(0.4, "classification"), 0.4, BOOTSTRAP)
     assert binary["classes"] == 2
-    assert "classes" not in run_metrics({**INFO, "classes": None}, sweep_of(), predictions_at(0.4), 0.4, BOOTSTRAP)
+    none = run_metrics({**INFO, "classes": None}, HISTORY, sweep_of(), predictions_at(0.4), 0.4, BOOTSTRAP)
+    assert "classes" not in none
 
 
 def test_flat_metrics_say_what_was_run() -> None:
-    flat = run_metrics(INFO, sweep_of(), predictions_at(0.4), 0.4, BOOTSTRAP)
+    flat = run_metrics(INFO, HISTORY, sweep_of(), predictions_at(0.4), 0.4, BOOTSTRAP)
     expected = {"run": "toy-run", "method": "himoe", "set": "toy", "protocol": "leaky", "task": "regression",
                 "modalities": "EEG+EDA", "modality_set": "EEG+PPS", "variant": "", "data": "Toy (simulated)",
                 "simulated": True, "label_source": "continuous", "shuffled_labels": True, "missing_rate": 0.4,
                 "training_missing": "sampled", "folds": 2, "seeds": 2, "scale_low": 1.0, "scale_high": 9.0,
                 "n_windows": 40, "n_trials": 8, "n_people": 2, "parameters": 123, "attainable_ccc": None,
-                "attainable_ccc_within": None, "converged": None, "unconverged_models": 0, "models": 0,
+                "attainable_ccc_within": None, "converged": None, "unconverged_models": 0, "models": 2,
                 "eeg_encoder": None, "signal_encoder": None}
     assert {key: flat[key] for key in expected} == expected
     assert set(flat) - set(expected) == set(summary("regression", sweep_of(), predictions_at(0.4), BOOTSTRAP))
@@ -161,21 +149,25 @@ def test_flat_metrics_say_what_was_run() -> None:
 
 
 def test_ceilings_convergence_and_front_ends() -> None:
-    """What run.json says of them, null where it says nothing; a front end only where the run has that network."""
+    """Of run.json and of the losses, null where they say nothing; a front end only where the run has that network."""
     keys = ("attainable_ccc", "attainable_ccc_within", "converged", "unconverged_models", "models", "eeg_encoder",
             "signal_encoder")
+    sweep, predictions = sweep_of(), predictions_at(0.0)
 
-    def read(**changes: Any) -> list[Any]:
+    def read(history: pd.DataFrame | None = None, **changes: Any) -> list[Any]:
         said = {**INFO, "shuffle_labels": False, **changes}
-        flat = run_metrics(said, sweep_of(), predictions_at(0.0), 0.0, BOOTSTRAP)
+        losses = HISTORY if history is None else history
+        flat = run_metrics(said, losses, sweep, predictions, 0.0, BootstrapParams(2, 0))
         return [flat[key] for key in keys]
 
     front = {"eeg_encoder": "bands", "signal_encoder": "features"}
     ceilings = {"EEG": {"modalities": ["EEG"], "ccc": 0.8, "ccc_within": 0.5},
                 "EEG+PPS": {"modalities": ["EDA", "EEG"], "ccc": 0.91, "ccc_within": 0.7, "ccc_valence": 0.9}}
-    known = {"model": front, "attainable": ceilings, "converged": False,
-             "unconverged_models": 2, "models": 12}
-    assert read(**known) == [0.91, 0.7, False, 2, 12, "bands", "features"]
+    falling = pd.concat([pd.DataFrame({"epoch": range(8), "validation_loss": np.linspace(2, end, 8), "best": False,
+                                       "fold": fold, "seed": 0}) for fold, end in enumerate((1.0, 1.5, 2.0))])
+    known = {"model": front, "attainable": ceilings}
+    assert read(falling, **known) == [0.91, 0.7, False, 2, 3, "bands", "features"]
+    assert read(falling, **known, parameters=None)[2:5] == [None, 0, 3]
     assert read(**known, modalities=["EEG", "FACE"])[-2:] == ["bands", None]
     assert read(**known, modalities=["EDA"])[-2:] == [None, "features"]
     assert read(**known, parameters=None)[-2:] == [None, None]
@@ -183,7 +175,7 @@ def test_ceilings_convergence_and_front_ends() -> None:
     assert read(**known, modalities=["EEG", "FACE"])[:2] == [None, None]
     assert read(**known, shuffle_labels=True)[:2] == [None, None]
     assert read(attainable={"ccc": 0.9, "ccc_within": 0.6})[:2] == [0.9, 0.6]
-    assert read() == [None, None, None, 0, 0, None, None]
+    assert read() == [None, None, None, 0, 2, None, None]
 
 
 @pytest.mark.parametrize(("task", "metric"), [("regression", "mae"), ("regression", "ccc"),
@@ -208,14 +200,6 @@ def test_the_interval_resamples_people_then_trials_of_what_is_printed(task: str,
     assert pooled_interval(predictions, metric, BootstrapParams(25, 1))[1:] != (low, high)
 
 
-def test_predictions_need_no_mask_seed() -> None:
-    """What training writes, at rate 0."""
-    predictions = predictions_at(0.0)
-    without = predictions.drop(columns="mask_seed")
-    for metric in METRICS["regression"]:
-        assert pooled_interval(without, metric, BOOTSTRAP) == pooled_interval(predictions, metric, BOOTSTRAP)
-
-
 def test_rows_without_a_rating_count_in_no_score() -> None:
     predictions = predictions_at(0.0)
     windows = predictions["subject"] + predictions["trial"] + predictions["window"].astype(str)
@@ -234,13 +218,13 @@ def test_undefined_scores_are_null() -> None:
     predictions = predictions_at(0.0).query("seed == 0 and fold == 1").assign(y_pred=4.0)
     sweep = sweep_of().query("seed == 0 and fold == 1").copy()
     sweep.loc[sweep["metric"] == "pcc", "value"] = np.nan
-    flat = run_metrics(INFO, sweep, predictions, 0.0, BOOTSTRAP)
+    flat = run_metrics(INFO, HISTORY, sweep, predictions, 0.0, BOOTSTRAP)
     assert [flat[key] for key in ("pcc", "pcc_valence", "pcc_folds", "pcc_low", "mae_sd", "mae_valence_sd")] == [
         None] * 6
     assert flat["mae"] is not None
     assert (flat["ccc"], flat["folds"], flat["seeds"]) == (0.0, 1, 1)
     rated = predictions.assign(y_true=predictions["trial"].str[1:].astype(float))
-    assert run_metrics(INFO, sweep, rated, 0.0, BOOTSTRAP)["ccc_within"] is None  # one rating a trial
+    assert run_metrics(INFO, HISTORY, sweep, rated, 0.0, BOOTSTRAP)["ccc_within"] is None  # one rating a trial
 
 
 def test_a_fold_without_scores_is_left_out() -> None:
@@ -254,11 +238,6 @@ def test_a_fold_without_scores_is_left_out() -> None:
     assert part["ccc"] == whole["ccc"]
 
 
-def test_it_needs_no_torch() -> None:
-    code = "import sys, himoe.scoring.summary; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_whole_trials_are_scored_by_the_mean_of_their_windows_each_once() -> None:
     """Trials of 1 to 5 windows with one rating each; two seeds, two mask seeds."""
     frame = predictions_at(0.4)
@@ -267,17 +246,17 @@ def test_whole_trials_are_scored_by_the_mean_of_their_windows_each_once() -> Non
     frame = frame[frame["window"] < length]
     info = {**INFO, "label_source": "trial"}
     sweep = sweep_of()
-    found = run_metrics(info, sweep, frame, 0.4, BOOTSTRAP)
+    found = run_metrics(info, HISTORY, sweep, frame, 0.4, BOOTSTRAP)
     for metric in ("ccc", "pcc", "mae"):
         values = {}
         for dimension, rows in frame.groupby("dimension"):
             scores = []
             for _, part in rows.groupby(["seed", "mask_seed"]):
                 trials = part.groupby(["subject", "trial"])[["y_true", "y_pred"]].mean()
-                scores.append(INDEPENDENT[metric](trials["y_true"].to_numpy(), trials["y_pred"].to_numpy()))
+                scores.append(textbook.SCORES[metric](trials["y_true"].to_numpy(), trials["y_pred"].to_numpy()))
             values[str(dimension)] = np.mean(scores)
             assert found[f"trial_{metric}_{dimension}"] == pytest.approx(values[str(dimension)], abs=1e-6)
         assert found[f"trial_{metric}"] == pytest.approx(np.mean(list(values.values())), abs=1e-6)
         assert found[f"trial_{metric}_low"] <= found[f"trial_{metric}"] <= found[f"trial_{metric}_high"]
         assert found[metric] != pytest.approx(found[f"trial_{metric}"], abs=1e-4)
-    assert not any(key.startswith("trial_") for key in run_metrics(INFO, sweep, frame, 0.4, BOOTSTRAP))
+    assert not any(key.startswith("trial_") for key in run_metrics(INFO, HISTORY, sweep, frame, 0.4, BOOTSTRAP))

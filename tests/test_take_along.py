@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 from pipeline_helpers import environment
 from test_docs_commands import library_example
-from toysets import make_store
+from toysets import make_windows
 
 import himoe
 from himoe.core.checksums import SUMS, write_sums
@@ -35,8 +36,7 @@ raw_eda = mne.io.RawArray(np.full((1, 20 * 16), 2e-6), mne.create_info(["GSR"], 
 @pytest.fixture(scope="module")
 def people() -> Windows:
     """Four people, eight trials each, whose names sort as s00 < s01 < s02 < s03."""
-    store = make_store(4, 8, 5)
-    return Windows(store.index, dict(store.arrays), store.meta)
+    return make_windows(4, 8, 5)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +189,32 @@ def test_windows_of_another_form_are_refused(model: himoe.Fitted, people: Window
         model.predict(Windows(people.index, people.arrays, named))
     with pytest.raises(himoe.InputError, match="drop: found 'HR'"):
         model.predict(people, drop=["HR"])
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"epochs": 0}, r"^HiMoE: epochs: found 0, expected a whole number of 1 or more"),
+    ({"epochs": 2.0}, "HiMoE: epochs: found 2.0, expected a whole number"), ({"device": "tpu"}, "HiMoE: device: found"),
+    ({"task": "ranking"}, "HiMoE: task: found 'ranking', expected regression or classification"),
+    ({"model": {"featurs": 8}}, "HiMoE: model: found the unknown key 'featurs', expected one of .*features"),
+    ({"modality_experts": 0}, "HiMoE: model.modality_experts: found 0"),
+    ({"alignment": {"temperature": np.float32(0)}}, "HiMoE: alignment.temperature: found 0.0, expected a number above"),
+])
+def test_an_estimator_with_impossible_options_says_so(people: Windows, options: dict, message: str) -> None:
+    with pytest.raises(himoe.InputError, match=message):
+        himoe.HiMoE(**options).fit(people)
+
+
+def test_options_may_be_numbers_of_numpy(people: Windows) -> None:
+    """As a grid of a search gives them."""
+    model = himoe.HiMoE(epochs=np.int64(3), learning_rate=np.float32(0.25), model={"features": np.int8(5)})
+    config = model._config(people)
+    assert (config.training.epochs, config.training.learning_rate, config.model.features) == (3, 0.25, 5)
+
+
+def test_an_interval_without_an_end_is_kept(model: himoe.Fitted, tmp_path: Path) -> None:
+    intervals = dict.fromkeys(model.description.dimensions, (1.5, math.inf))
+    endless = replace(model, description=replace(model.description, intervals=intervals))
+    assert himoe.load_model(endless.save(tmp_path / "m")).description.intervals == intervals
 
 
 def test_import_costs_nothing() -> None:

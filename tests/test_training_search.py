@@ -38,11 +38,11 @@ def test_every_method_and_fold_tries_the_same_rates(method: str, task: FoldTask)
     assert search.loc[search["chosen"], "validation_loss"].item() == search["validation_loss"].min()
 
 
-@pytest.mark.parametrize("method", ["himoe", "bilstm"])
-def test_the_chosen_rate_ends_as_if_it_were_the_only_one(method: str) -> None:
+@pytest.mark.slow
+def test_the_chosen_rate_ends_as_if_it_were_the_only_one() -> None:
     """Own weights, optimiser, order of batches, masks and dropout: the others leave no trace."""
     rates = (1e-6, 0.02, 2e-6)
-    changes: dict[str, Any] = {"method": method, "epochs": 7, "patience": 50}
+    changes: dict[str, Any] = {"method": "himoe", "epochs": 7, "patience": 50}
     config = make_config(**changes, search={"learning_rate": rates})
     data = make_data(config, make_store())
     found = fit_task(config, data, TASK)
@@ -63,17 +63,18 @@ def flipped(data: RunData, role: str) -> RunData:
     return replace(data, labels=labels)
 
 
+@pytest.mark.slow
 def test_validation_rows_choose_and_test_rows_do_not() -> None:
     """A rate that learns nothing is the better one where validation labels contradict the training rows."""
     config = make_config(epochs=8, patience=8, missing="none", ema=0.0,
                          search={"learning_rate": (1e-7, 0.02), "epochs": 8})
-    data = make_data(config, make_store(4, 12, 5))
+    data = make_data(config, make_store(3, 12, 4))
     plain = fit_task(config, data, TASK)
     assert plain.search["chosen"].tolist() == [False, True]
     assert fit_task(config, flipped(data, "validation"), TASK).search["chosen"].tolist() == [True, False]
-    for other in (flipped(data, "test"), poisoned(data, rows_of(data, "test"), 1e30),
-                  poisoned(data, rows_of(data, "test"), np.nan)):
-        assert_same(fit_task(config, other, TASK), plain)
+    test = rows_of(data, "test")
+    other = poisoned(poisoned(flipped(data, "test"), test[::2], 1e30), test[1::2], np.nan)
+    assert_same(fit_task(config, other, TASK), plain)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-@pytest.mark.parametrize("method", NETWORKS)
+@pytest.mark.parametrize("method", ["himoe", "bilstm"])
 def test_every_network_has_the_same_budget(method: str, steps: list[str]) -> None:
     config = make_config(method, epochs=6, patience=50, search={"learning_rate": RATES[:2]})
     data = make_data(config, make_store())
@@ -117,13 +118,14 @@ def test_where_every_rate_diverges_the_run_is_refused(rates: dict[str, Any]) -> 
         fit_task(config, make_data(config, make_store()), TASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", NETWORKS)
 def test_models_fitted_as_one_are_what_they_are_alone(method: str) -> None:
     """Folds and seeds with their own data, masks, dropout, rate and patience; to rounding, which training enlarges."""
-    config = make_config(method, epochs=7, patience=1, seeds=(0, 5), missing="matched", ema=0.5,
+    config = make_config(method, epochs=4, patience=1, seeds=(0, 5), missing="matched", ema=0.5,
                          model={"dropout": 0.3, "eeg_encoder": "bands", "signal_encoder": "features"},
                          search={"learning_rate": (0.004, 0.01)})
-    data = make_data(config, make_store(4, 7, 5))
+    data = make_data(config, make_store(3, 7, 4))
     tasks = [FoldTask(0, 0, 0.2), FoldTask(1, 5, 0.4), FoldTask(1, 0, 0.0)]
     assert len({len(rows_of(data, "train", fold)) for fold in (0, 1)}) == 2  # the second fold's epoch is a shorter one
     for task, together in zip(tasks, fit_tasks(config, data, tasks), strict=True):
@@ -159,7 +161,8 @@ def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str,
     plan = config.training
     train, validation = (make_sequences(data.store.index, rows_of(data, role), plan.sequence_length)
                          for role in ("train", "validation"))
-    assembler = data.assembler(Normaliser.fit(data.store, rows_of(data, "train"), data.present, data.subject, True))
+    assembler = data.assembler(Normaliser.fit(data.store, rows_of(data, "train"), data.present, data.subject, True),
+                               data.subject)
     seed = derive_seed(config.seed, TASK.seed, TASK.fold, config.run.method)
     torch.manual_seed(seed)
     method = build_method(config.run.method, make_spec(config, data))
@@ -216,11 +219,3 @@ def test_without_a_search_it_is_the_plain_loop(method: str) -> None:
     predicted = [encode_tensors(config, data, TASK, tensors).predict(data.present)
                  for tensors in (fitted.tensors, {**fitted.tensors, **best})]
     np.testing.assert_allclose(*predicted, rtol=1e-4)
-
-
-def test_one_rate_is_no_search() -> None:
-    data = make_data(make_config(), make_store())
-    plain, told = (fit_task(make_config(search=search), data, TASK)
-                   for search in (None, {"learning_rate": (0.3,), "epochs": 5}))
-    assert_same(plain, told)
-    assert len(told.search) == 0

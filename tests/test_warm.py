@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,14 @@ PROBE = """
 import os, sys, time
 print(os.getppid(), sys.argv[1:], sys.stdin.read(), os.environ["WORD"], "pandas" in sys.modules, flush=True)
 if sys.argv[1:] == ["wait"]:
-    time.sleep(60)
+    time.sleep(600)
 if sys.argv[1:] == ["share"]:
     from joblib import Parallel, delayed
     print(*sorted({pid == os.getpid() for pid in Parallel(n_jobs=2)(delayed(os.getpid)() for _ in range(4))}))
 raise SystemExit(3)
 """
 ASK = """
-import os, subprocess, sys
+import os, subprocess, sys, time
 from pathlib import Path
 from pipeline.warm import forward
 if sys.argv[1] == "ask":
@@ -40,7 +41,7 @@ sharing.communicate("")
 patient = ask("wait")
 patient.stdin.close()
 while not Path("started").exists():
-    pass
+    time.sleep(0.01)
 patient.kill()
 Path("himoe").mkdir()
 Path("himoe/changed.py").write_text("")
@@ -58,6 +59,14 @@ def belongs(link: Path, folder: Path) -> bool:
         return False
 
 
+def soon_nothing(found: Callable[[], list[str]]) -> bool:
+    """Whether nothing is found any more before long: a process that was ended takes a moment to be gone."""
+    deadline = time.monotonic() + 60
+    while found() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not found()
+
+
 @pytest.mark.slow
 def test_a_stage_runs_in_the_fork_as_it_would_by_itself(tmp_path: Path) -> None:
     """Arguments, folder, environment, input, output and exit code; ended with who asked; not with other code."""
@@ -67,19 +76,16 @@ def test_a_stage_runs_in_the_fork_as_it_would_by_itself(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORD": "of the server"}
     process = subprocess.Popen([sys.executable, "-m", "pipeline.warm", sys.executable, "ask.py", "drive"], cwd=tmp_path,
                                env=environment, stdout=subprocess.PIPE, text=True)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=600)
     lines = output.splitlines()
     assert lines[0] == f"{process.pid} ['a', 'b c'] typed of the asker True"
     assert lines[1] == "3"
     assert lines[2] == f"{process.pid} ['share']  of the asker True"
-    assert lines[3] == "False"  # in other processes,
-    assert not [path for path in Path("/proc").glob("[0-9]*/cwd") if belongs(path, tmp_path)]  # which ended with it
+    assert lines[3] == "False"  # in other processes, which ended with it, as did the one whose asker was killed
+    assert soon_nothing(lambda: [str(path) for path in Path("/proc").glob("[0-9]*/cwd") if belongs(path, tmp_path)])
     assert lines[4] == f"{process.pid} ['wait']  of the asker True"
     assert lines[5:] == ["by itself", "4"]
     assert process.returncode == 0
-    time.sleep(0.2)
-    running = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
-    assert not any(line.split()[:1] == [str(process.pid)] for line in running.splitlines())
 
 
 def test_without_a_server_a_stage_runs_by_itself(tmp_path: Path) -> None:

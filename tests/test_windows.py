@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from toysets import make_meta
+from toysets import make_meta, make_store, write_store
 
 from himoe.core.disk_array import DiskArray
 from himoe.core.errors import InputError
@@ -17,7 +16,6 @@ from himoe.core.params import WindowParams
 from himoe.core.recordings import Annotations, Recording, Signal
 from himoe.core.sealed import write_table
 from himoe.prepare.windows import (
-    ModalityShape,
     WindowStore,
     completeness,
     continuous_label,
@@ -47,12 +45,6 @@ def recording(trial: str = "v01", duration_s: float = 12.0, seed: int = 0, with_
 
 
 META = make_meta({"EEG": (3, 64, 16.0), "EDA": (1, 16, 4.0)})
-
-
-def test_sixty_seconds_hold_29_windows() -> None:
-    starts = window_starts(60.0, PARAMS, "t")
-    assert len(starts) == 29
-    assert starts[-1] == 56.0
 
 
 @pytest.mark.parametrize("duration_s", [0.0, 3.0, 511 / 128, 3.9999])
@@ -139,19 +131,10 @@ def test_a_shard_gives_back_what_went_in_and_opens_with_pandas(tmp_path: Path) -
     assert frame["EDA"][absent].isna().all()
 
 
-def test_a_modalitys_shape_names_its_channels() -> None:
-    shape = META.shape("EEG")
-    assert (shape.channels, shape.samples, shape.sfreq_hz, shape.ch_names) == (3, 64, 16.0, ("EEG0", "EEG1", "EEG2"))
-    assert META.shape("EDA").ch_names == ("EDA0",)
-    assert ModalityShape(2, 8, 4.0).ch_names == ()
-    with pytest.raises(InputError, match="'toy': modality: found 'ECG', expected one of EEG EDA"):
-        META.shape("ECG")
-
-
-def test_a_folders_description_is_its_shards(shard_folder: Callable[..., Path], tmp_path: Path) -> None:
-    folder = shard_folder(subjects=3)
-    assert [path.name for path in shard_paths(folder)] == ["s00.parquet", "s01.parquet", "s02.parquet"]
-    assert folder_meta(folder) == make_meta() == read_meta(folder / "s02.parquet")
+def test_a_folders_description_is_its_shards(tmp_path: Path) -> None:
+    folder = write_store(tmp_path / "windows", make_store(subjects=3))
+    assert [path.name for path in shard_paths(folder)] == ["00.parquet", "01.parquet", "02.parquet"]
+    assert folder_meta(folder) == make_meta() == read_meta(folder / "02.parquet")
     (folder / "notes.txt").write_text("not a shard", encoding="utf-8")
     assert len(shard_paths(folder)) == 3
     empty = tmp_path / "empty"
@@ -161,23 +144,6 @@ def test_a_folders_description_is_its_shards(shard_folder: Callable[..., Path], 
             read(empty)
         with pytest.raises(InputError, match="the folder is missing"):
             read(tmp_path / "nowhere")
-
-
-def test_reading_a_whole_column_makes_no_copy(tmp_path: Path) -> None:
-    import torch
-
-    index, arrays = window_table([recording()], META, PARAMS)
-    write_shard(tmp_path / "s01.parquet", index, arrays, META)
-    _, read, _ = read_shard(tmp_path / "s01.parquet", ("EEG",))
-    assert not read["EEG"].flags.owndata
-    with pytest.warns(UserWarning, match="not writable") if read["EEG"].flags.writeable is False else _nothing():
-        shared = torch.from_numpy(read["EEG"])
-    assert shared.data_ptr() == read["EEG"].__array_interface__["data"][0]
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
 
 
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
@@ -211,10 +177,8 @@ def test_a_disk_array_reads_what_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("memory_gib", [1.0, 0.0])
-def test_the_store_is_the_same_in_memory_and_on_disk(
-    shard_folder: Callable[..., Path], tmp_path: Path, memory_gib: float
-) -> None:
-    folder = shard_folder()
+def test_the_store_is_the_same_in_memory_and_on_disk(tmp_path: Path, memory_gib: float) -> None:
+    folder = write_store(tmp_path / "windows", make_store())
     store = WindowStore.open(folder, ("EDA", "EEG"), memory_gib, tmp_path / "maps")
     assert isinstance(store.arrays["EEG"], DiskArray) == (memory_gib == 0)
     row = 0
@@ -226,9 +190,10 @@ def test_the_store_is_the_same_in_memory_and_on_disk(
     assert store.present(0.5).shape == (row, 2)
 
 
-def test_unknown_modalities_and_empty_folders_are_refused(shard_folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_unknown_modalities_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    folder = write_store(tmp_path / "windows", make_store())
     with pytest.raises(InputError, match="modality: found 'ECG', expected one of EEG EDA"):
-        WindowStore.open(shard_folder(), ("ECG",), 1.0, tmp_path)
+        WindowStore.open(folder, ("ECG",), 1.0, tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="found no shard"):
         WindowStore.open(tmp_path / "empty", ("EEG",), 1.0, tmp_path)

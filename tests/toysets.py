@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,14 @@ from himoe.models.batches import Task, WindowStore, codes, label_matrix, shuffle
 from himoe.prepare.feature_shards import feature_array, feature_meta, write_features
 from himoe.prepare.folds import make_folds, role_rows
 from himoe.prepare.windows import ShardMeta, shard_paths, write_shard
+from himoe.prepare.windowset import Windows
+from himoe.scoring.sweep import score_run
 from himoe.training.inference import EncodedFold
 from himoe.training.making import describe
+from himoe.training.masked import Said, join, predict_task
 from himoe.training.model import Model, encode_fold, from_tensors
 from himoe.training.rundata import FoldTask, RunData, feature_modalities
+from himoe.training.running import describe as describe_run
 
 SHAPES = {"EEG": (3, 64, 32.0), "EDA": (1, 16, 4.0)}  # channels, samples, rate
 DIMENSIONS = ("valence", "arousal")
@@ -68,6 +72,12 @@ def make_store(subjects: int = 4, trials: int = 6, windows: int = 5, seed: int =
     eda = 0.1 * rng.standard_normal((len(index), 1, 16)) + (index["arousal"].to_numpy() - 5)[:, None, None]
     index = index.assign(completeness_EEG=np.float32(1), completeness_EDA=np.float32(1))
     return WindowStore(index, {"EEG": eeg.astype(np.float32), "EDA": eda.astype(np.float32)}, make_meta())
+
+
+def make_windows(subjects: int, trials: int, windows: int) -> Windows:
+    """The same windows as the public class that estimators are fitted on."""
+    store = make_store(subjects, trials, windows)
+    return Windows(store.index, dict(store.arrays), store.meta)
 
 
 def with_face(store: WindowStore, hidden: Sequence[int] = ()) -> WindowStore:
@@ -116,10 +126,28 @@ def model_of(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[
     return from_tensors(describe(config, data, task), tensors, f"run {config.name}")
 
 
-def encode_tensors(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor]
-                   ) -> EncodedFold:
-    """A task's test windows, encoded by the model of its tensors."""
-    return encode_fold(model_of(config, data, task, tensors), data, task)
+def encode_tensors(config: RunConfig, data: RunData, task: FoldTask, tensors: Mapping[str, torch.Tensor],
+                   fitted: RunData | None = None) -> EncodedFold:
+    """A task's test windows, encoded by the model of its tensors; *fitted* are the data it was fitted on, None = these.
+    """
+    return encode_fold(model_of(config, fitted or data, task, tensors), data, task)
+
+
+@dataclass(frozen=True)
+class Scored(Said):
+    """What a run's models say of their test folds, and its scores."""
+
+    sweep: pd.DataFrame
+    combinations: pd.DataFrame
+
+
+def score(config: RunConfig, data: RunData, models: Mapping[FoldTask, Mapping[str, torch.Tensor]], rate: float = 0.0,
+          missing: MissingParams | None = None, fitted: RunData | None = None) -> Scored:
+    """Every model of a run asked and scored, joined; *missing* = those of the configuration; *fitted* as above."""
+    said = join(predict_task(config, data, task, encode_tensors(config, data, task, tensors, fitted),
+                             missing or config.missing, rate) for task, tensors in models.items())
+    return Scored(**vars(said), **dict(zip(("sweep", "combinations"), score_run(
+        describe_run(config, data), said.tested, said.masked), strict=True)))
 
 
 def as_read(config: RunConfig, store: WindowStore) -> WindowStore:

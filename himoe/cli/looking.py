@@ -16,7 +16,6 @@ from himoe.datasets.folder import DESCRIPTION
 from himoe.inspection.checks import LEVELS, WINDOW_S, check_place
 from himoe.inspection.locate import place_of
 from himoe.inspection.look import inspect_path
-from himoe.inspection.new_study import new_study, project_root, usual_filters
 from himoe.inspection.propose import write_description
 from himoe.inspection.render import report_text
 
@@ -82,6 +81,8 @@ def inspect(options: argparse.Namespace) -> int:
 
 def _usual_filters() -> dict[str, FilterParams]:
     """The project's rates and bands; none where the package stands without the project, or its parameters are wrong."""
+    from himoe.inspection.new_study import project_root, usual_filters
+
     try:
         return usual_filters(project_root())
     except (InputError, KeyError):
@@ -113,6 +114,8 @@ def check(options: argparse.Namespace) -> int:
 
 def study(options: argparse.Namespace) -> int:
     """``himoe study new``."""
+    from himoe.inspection.new_study import new_study
+
     print(new_study(options.path, options.into, options.dataset, options.layout, options.jobs))
     return GOOD
 

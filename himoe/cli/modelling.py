@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from himoe.cli.values import Commands, add_command, add_folder, count, path, seconds
-from himoe.scoring.frames import score as score_frame
-from himoe.scoring.tables import read_predictions, scores_text
 
 GOOD = 0
 DEMO = Path("himoe-demo")
@@ -36,7 +34,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     score.add_argument("predictions", type=path, metavar="PREDICTIONS", help="what himoe predict wrote")
     score.add_argument("--by", choices=["window", "trial"], default="window", help="what is compared (default: window)")
     score.add_argument("--classes", type=count, metavar="N",
-                       help="predicted are N classes (2: the probability of high), not ratings")
+                       help="predicted are N classes (2: the probability of high); default: as the table says")
     demo = add_command(commands, "demo", "from simulated recordings to a picture, in two minutes",
                        "Simulate a few people, fit a model, predict for people it has not seen and draw a picture.",
                        f"himoe demo --out {DEMO}")
@@ -52,6 +50,8 @@ def _add_fit(commands: Commands[argparse.ArgumentParser]) -> None:
     fit.add_argument("--method", default="himoe", metavar="NAME",
                      help="himoe (default), late_fusion, features_ridge, ...; a wrong name lists them all")
     fit.add_argument("--modalities", metavar="NAMES", help="EEG+EDA, PPS, ALL, ... (default: all but FACE)")
+    fit.add_argument("--task", choices=["regression", "classification"], default="regression",
+                     help="predict ratings (default), or their classes by the data set's thresholds: high or low, ...")
     fit.add_argument("--protocol", choices=["trial", "loso"],
                      help="hold out whole trials, or people (default: people where three or more are rated)")
     fit.add_argument("--epochs", type=count, metavar="N", help="most rounds over the training data")
@@ -70,10 +70,13 @@ def by_name(module: str, name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def score(options: argparse.Namespace) -> int:
-    """``himoe score``."""
+    """``himoe score``. SciPy's statistics take a second to load, which ``himoe --help`` should not wait for."""
+    from himoe.scoring.frames import score as score_frame
+    from himoe.scoring.tables import read_predictions, scores_text
+
     frame = read_predictions(options.predictions)
     classes = options.classes
-    print(scores_text(score_frame(frame, options.by, "classification" if classes else "regression", classes)))
+    print(scores_text(score_frame(frame, options.by, "classification" if classes else None, classes)))
     return GOOD
 
 

@@ -22,8 +22,12 @@ from himoe.prepare.unrated import rated_rows
 from himoe.prepare.windowset import Windows, folds
 from himoe.scoring.frames import score
 from himoe.scoring.tables import scores_text
+from himoe.training.conformal import LEVEL
+from himoe.training.description import Description
 from himoe.training.estimators import Estimator
 from himoe.training.fitted import CARD, Fitted, require_model_place
+
+MUCH = 0.1  # below the level: a share of ratings inside that the reader is warned of
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def fit(options: argparse.Namespace) -> None:
         If the folder cannot be read, holds too few rated people and trials, or something else stands at ``--out``.
     """
     require_place(require_model_place(options.out))
-    estimator = estimator_of(options.method, options.epochs)
+    estimator = estimator_of(options.method, options.epochs, options.task)
     data = open_data(options)
     names = modalities_of(data, options.modalities)
     windows = make_windows(data, options.window, options.step or options.window / 2, modalities=names)
@@ -56,8 +60,8 @@ def fit(options: argparse.Namespace) -> None:
           f"next:    himoe predict {shlex.quote(str(options.out))} FOLDER --out predictions.csv")
 
 
-def estimator_of(method: str, epochs: int | None = None) -> Estimator:
-    """An unfitted model of *method* with the project's own settings.
+def estimator_of(method: str, epochs: int | None = None, task: str = "regression") -> Estimator:
+    """An unfitted model of *method*, for ratings or classes, with the project's own settings.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def estimator_of(method: str, epochs: int | None = None) -> Estimator:
     known = {found.method: found for found in Estimator.__subclasses__()}
     if method not in known:
         raise bad_input("--method", repr(method), f"one of {', '.join(known)}", "correct the name")
-    return known[method]() if epochs is None else known[method](epochs=epochs)
+    return known[method](task=task) if epochs is None else known[method](task=task, epochs=epochs)
 
 
 def modalities_of(data: Data, asked: str | None) -> tuple[str, ...]:
@@ -149,7 +153,18 @@ def said(data: Data, windows: Windows, outcome: Outcome) -> list[str]:
              f"sensors:  {', '.join(f'{name} at {one.sfreq_hz:g} Hz' for name, one in form.items())}"]
     lines += [f"not used, without a rating: {' '.join(unrated)}"] if unrated else []
     lines += [f"held out: {outcome.held_out}", "", scores_text(outcome.scores), ""]
-    widths = outcome.model.description.intervals
-    if any(np.isinf(width).any() for width in widths.values()):
-        lines += [f"Intervals are the whole scale where fewer than {ENOUGH} trials validate: rate more trials.", ""]
+    return lines + said_of_intervals(outcome.model.description, outcome.scores)
+
+
+def said_of_intervals(form: Description, scores: pd.DataFrame) -> list[str]:
+    """What intervals cannot promise, and whether what was held out lay inside them less often than they aim at."""
+    lines, level = [], f"{100 * form.level:.0f} %"
+    if any(np.isinf(width).any() for width in form.intervals.values()):
+        lines = ["Intervals are the whole scale, because too few trials validate: rate more trials.", ""]
+    elif form.intervals and form.level < LEVEL:
+        lines = [f"Intervals aim at {level}: fewer than {ENOUGH} trials validate. Rate more trials.", ""]
+    inside = scores[(scores["metric"] == "coverage") & (scores["dimension"] == "mean")]["value"]
+    if len(inside) and float(inside.iloc[0]) < form.level - MUCH:
+        lines += [f"Of what was held out only {100 * float(inside.iloc[0]):.0f} % lay inside its interval: "
+                  f"{level} are promised for new trials of the people fitted on, not for new people.", ""]
     return lines

@@ -10,7 +10,7 @@ from himoe.prepare.windowset import Windows
 from himoe.training.conformal import LEVEL
 
 SHARES = (0.15, 0.2, 0.25, 0.3, 0.35)  # of every person's trials
-ENOUGH = round(LEVEL / (1 - LEVEL)) + 1  # trials: with fewer an interval of this level is the whole scale
+ENOUGH = round(LEVEL / (1 - LEVEL))  # trials: with fewer no interval of this level can be promised
 
 
 def validation_share(windows: Windows) -> float:

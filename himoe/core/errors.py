@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
+
+SHOWN = reprlib.Repr()
+SHOWN.maxlevel, SHOWN.maxlist, SHOWN.maxtuple, SHOWN.maxdict = 3, 8, 8, 8
+SHOWN.maxstring = SHOWN.maxother = SHOWN.maxlong = 80
+
 
 class InputError(ValueError):
     """Bad input: a file, a parameter or an array that is not what it should be."""
@@ -23,3 +29,11 @@ def _short(value: object) -> str:
     if len(text) <= LONGEST:
         return text
     return f"{text[:LONGEST - 100]} ... {text[-50:]} ({len(text)} characters)"
+
+
+def shown(value: object) -> str:
+    """A value for a message, cut short: its whole text may be millions of characters."""
+    try:
+        return SHOWN.repr(value)
+    except ValueError:  # Python does not print numbers of thousands of digits
+        return f"a value of type {type(value).__name__}"

@@ -9,9 +9,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from himoe.core.errors import InputError, bad_input
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -51,6 +54,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write *value* as indented JSON, atomically. NaN is refused: use ``None``."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """A table with the same bytes everywhere: seven digits, plain line ends."""
+    frame.to_csv(path, index=False, float_format="%.7g", lineterminator="\n")
 
 
 def read_json(path: Path) -> Any:

@@ -42,6 +42,11 @@ class SealedFile:
         return int(self.file.metadata.num_rows)
 
     @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return list(self.file.schema_arrow.names)
+
+    @property
     def metadata(self) -> Mapping[bytes, bytes]:
         """The schema's metadata."""
         return self.file.schema_arrow.metadata or {}

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
-from himoe.core.errors import InputError, bad_input
+from himoe.core.errors import InputError, bad_input, shown
+from himoe.core.parsing import parse
 from himoe.core.recordings import check_dimension, check_modality
-from himoe.datasets.bounded_yaml import load_yaml, shown
-from himoe.datasets.clock import ORIGINS, UNITS, Clock
+from himoe.core.yaml_files import read_bounded_yaml
+from himoe.datasets.clock import Clock
 from himoe.datasets.devices import TABLE, format_of
+from himoe.datasets.form import LONGEST_NAME, DeviceForm, EventsForm, Form, TableForm, Trials
 from himoe.datasets.pattern import PLACEHOLDER, ids_in
-from himoe.datasets.texttable import SEPARATORS, Dialect
+from himoe.datasets.texttable import Dialect
 
 DESCRIPTION = "dataset.yaml"
-DIALECT = {"separator", "decimal"}
-REQUIRED = {"name", "title", "licence", "dimensions", "scale", "threshold", "modalities", "ratings"}
-OPTIONAL = {"annotations", "citation", "doi", "access", "redistributable", "default_off", "trials", "time_zone",
-            "offsets_s",             *DIALECT}
-MODALITY_REQUIRED = {"file", "columns", "sfreq_hz", "unit"}
-MODALITY_OPTIONAL = {"format", "time_column", "max_gap_s", "time_unit", "time_origin", "past_end", *DIALECT}
-DEVICE_OPTIONAL = {"format", "stream", "offset_s", "max_gap_s", "past_end"}
-EVENTS_REQUIRED, EVENTS_OPTIONAL = {"events"}, {"trial_type", "trial"}
-TRIALS_OPTIONAL = {"clock", "start", "end"}
-PAST_END = ("refuse", "cut")
-LONGEST_NAME = 100
+BELONGS = "see docs/your-own-data.md for what belongs there"
 
 
 @dataclass(frozen=True)
@@ -88,19 +77,6 @@ class Events:
 
 
 @dataclass(frozen=True)
-class Trials:
-    """How trials lie in recordings of devices.
-
-    ``clock``: the modality whose files' beginning is 0; ``start``, ``end``: texts of markers there, which may hold
-    ``{trial}``. None = not said.
-    """
-
-    clock: str | None = None
-    start: str | None = None
-    end: str | None = None
-
-
-@dataclass(frozen=True)
 class Description:
     """The checked content of ``dataset.yaml`` that reading needs.
 
@@ -115,7 +91,7 @@ class Description:
     default_off: tuple[str, ...]
     dialect: Dialect
     events: Events | None = None
-    trials: Trials = Trials()
+    trials: Trials = field(default_factory=Trials)
     time_zone: str | None = None
     offsets_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -125,8 +101,8 @@ class Description:
         return {name: table for name, table in self.tables.items() if table.is_device}
 
 
-def load_description(root: Path) -> tuple[dict[str, Any], Description]:
-    """The mapping in ``root/dataset.yaml``, and what reading needs of it.
+def load_description(root: Path) -> tuple[Form, Description]:
+    """What stands in ``root/dataset.yaml``, and what reading needs of it.
 
     Raises
     ------
@@ -134,54 +110,33 @@ def load_description(root: Path) -> tuple[dict[str, Any], Description]:
         For an unknown or missing key, an unknown modality or dimension, or a value of the wrong kind.
     """
     where = root / DESCRIPTION
-    raw = load_yaml(where)
-    _check_keys(str(where), raw, REQUIRED, OPTIONAL)
-    return raw, _description(where, raw)
-
-
-def _check_keys(where: str, raw: Any, required: set[str], optional: set[str]) -> None:
+    raw = read_bounded_yaml(where, BELONGS)
     if not isinstance(raw, dict):
-        raise bad_input(where, type(raw).__name__, "a mapping of keys to values", "see docs/your-own-data.md")
-    for unknown in sorted(map(str, set(raw) - required - optional)):
-        raise bad_input(where, f"the unknown key {shown(unknown)}", "keys " + " ".join(sorted(required | optional)),
-                        "correct or remove it")
-    for missing in sorted(required - set(raw)):
-        raise bad_input(where, f"no key {missing!r}", "that key", "add it, see docs/your-own-data.md")
+        raise bad_input(where, type(raw).__name__, "a mapping of keys to values", BELONGS)
+    form = parse(Form, raw, where)
+    return form, _description(where, form)
 
 
-def _description(where: Path, raw: Mapping[str, Any]) -> Description:
-    dimensions = _names(f"{where}: dimensions", raw["dimensions"])
-    for dimension in dimensions:
+def _description(where: Path, form: Form) -> Description:
+    for dimension in form.dimensions:
         _checked(where, check_dimension, dimension)
-    scale = raw["scale"]
-    if not isinstance(scale, list) or len(scale) != 2:
-        raise bad_input(f"{where}: scale", shown(scale), "[lowest, highest]", "correct the value")
-    low, high = (number(f"{where}: scale", value) for value in scale)
-    if not low < high:
-        raise bad_input(f"{where}: scale", shown(scale), "lowest below highest", "correct the value")
-    if not isinstance(raw["modalities"], dict) or not raw["modalities"]:
-        raise bad_input(f"{where}: modalities", shown(raw["modalities"]), "at least one modality", "add one")
-    dialect = _dialect(str(where), raw, Dialect())
-    tables = {_checked(where, check_modality, name): _table(f"{where}: modalities: {name}", entry, dialect)
-              for name, entry in raw["modalities"].items()}
-    default_off = _names(f"{where}: default_off", raw.get("default_off", []), empty=True)
-    if set(default_off) - set(tables):
-        raise bad_input(f"{where}: default_off", " ".join(default_off), "modalities of this file", "correct the names")
-    annotations = raw.get("annotations")
-    ratings, events = _ratings(f"{where}: ratings", raw["ratings"], tables)
-    trials = _trials(f"{where}: trials", raw.get("trials", {}), tables)
+    dialect = _dialect(f"{where}: decimal", form.separator, form.decimal)
+    tables = {_checked(where, check_modality, name): _table(where, f"modalities.{name}", entry, dialect)
+              for name, entry in form.modalities.items()}
+    ratings, events = _ratings(where, form.ratings, tables)
+    trials = _trials(f"{where}: trials", form.trials, tables)
     if events is not None and "{run}" in ratings and (trials.clock is None or not tables[trials.clock].by_runs):
-        raise bad_input(f"{where}: ratings: events", shown(ratings), "{run} in the file of trials: clock, too",
+        raise bad_input(f"{where}: ratings.events", shown(ratings), "{run} in the file of trials.clock, too",
                         "say {run} in both, or in none")
     return Description(
-        dimensions, (low, high), tables, ratings,
-        None if annotations is None else _inside(f"{where}: annotations", annotations), default_off, dialect, events,
-        trials, _zone(f"{where}: time_zone", raw.get("time_zone")),
-        _offsets(f"{where}: offsets_s", raw.get("offsets_s", {}), tables))
+        form.dimensions, form.scale, tables, ratings,
+        None if form.annotations is None else _inside(f"{where}: annotations", form.annotations), form.default_off,
+        dialect, events, trials, _zone(f"{where}: time_zone", form.time_zone),
+        _offsets(f"{where}: offsets_s", form.offsets_s, tables))
 
 
-def _checked(where: object, check: Any, name: Any) -> str:
-    if not isinstance(name, str) or len(name) > LONGEST_NAME:
+def _checked(where: object, check: Callable[[str], str], name: str) -> str:
+    if len(name) > LONGEST_NAME:
         raise bad_input(where, f"the name {shown(name)}", "a name of a few letters", "correct it")
     try:
         return check(name)
@@ -189,44 +144,46 @@ def _checked(where: object, check: Any, name: Any) -> str:
         raise InputError(f"{where}: {error}") from error
 
 
-def _ratings(where: str, raw: Any, tables: Mapping[str, Table]) -> tuple[str, Events | None]:
+def _ratings(where: Path, raw: Any, tables: Mapping[str, Table]) -> tuple[str, Events | None]:
     """The file of the ratings, or the pattern of the tables of events and how to read them."""
     if not isinstance(raw, dict):
-        return _inside(where, raw), None
-    _check_keys(where, raw, EVENTS_REQUIRED, EVENTS_OPTIONAL)
-    file = _inside(f"{where}: events", raw["events"])
+        return _inside(f"{where}: ratings", raw), None
+    form = parse(EventsForm, raw, where, "ratings")
+    file = _inside(f"{where}: ratings.events", form.events)
     if set(PLACEHOLDER.findall(file)) not in ({"subject"}, {"subject", "run"}):
-        raise bad_input(f"{where}: events", shown(file), "a name with {subject}, and {run} where there are runs",
-                        "correct it")
+        raise bad_input(f"{where}: ratings.events", shown(file),
+                        "a name with {subject}, and {run} where there are runs", "correct it")
     if not all(table.is_device and table.continuous for table in tables.values()):
-        raise bad_input(where, "events, and a modality with one file per trial", "recordings that hold many trials",
-                        "give a table of ratings instead")
-    return file, Events(*(None if raw.get(key) is None else text(f"{where}: {key}", raw[key])
-                          for key in ("trial_type", "trial")))
+        raise bad_input(f"{where}: ratings", "events, and a modality with one file per trial",
+                        "recordings that hold many trials", "give a table of ratings instead")
+    return file, Events(form.trial_type, form.trial)
 
 
-def _table(where: str, entry: Any, usual: Dialect) -> Table:
-    _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL | DEVICE_OPTIONAL)
+def _table(where: Path, key: str, entry: Any, usual: Dialect) -> Table:
+    at = f"{where}: {key}"
+    if not isinstance(entry, dict) or "file" not in entry:
+        parse(TableForm, entry, where, key)  # which says what is wrong
     said = entry.get("format")
-    files, form = _files(f"{where}: file", entry["file"], None if said is None else text(f"{where}: format", said))
-    _check_keys(where, entry, MODALITY_REQUIRED, MODALITY_OPTIONAL if form == TABLE else DEVICE_OPTIONAL)
-    sfreq_hz = _above_zero(f"{where}: sfreq_hz", entry["sfreq_hz"])
-    time_column, clock = _clock(where, entry, sfreq_hz) if form == TABLE else (None, _gap(where, entry, sfreq_hz))
-    past_end = _one_of(f"{where}: past_end", entry.get("past_end", "refuse"), PAST_END)
-    stream, offset_s = entry.get("stream"), entry.get("offset_s")
-    sources, columns = _columns(f"{where}: columns", entry["columns"])
-    return Table(files, columns, sfreq_hz,
-                 text(f"{where}: unit", entry["unit"]), time_column, clock, past_end == "cut",
-                 _dialect(where, entry, usual), sources, form,
-                 None if stream is None else text(f"{where}: stream", stream),
-                 None if offset_s is None else number(f"{where}: offset_s", offset_s))
+    files, kind = _files(at, entry["file"], None if said is None else _text(f"{at}.format", said))
+    if kind != TABLE:
+        device = parse(DeviceForm, entry, where, key)
+        sources, columns = _columns(f"{at}.columns", device.columns)
+        gap_s = float("inf") if device.max_gap_s is None else device.max_gap_s  # its samples carry their times
+        return Table(files, columns, device.sfreq_hz, device.unit, None, Clock(device.sfreq_hz, gap_s, origin="trial"),
+                     device.past_end == "cut", usual, sources, kind, device.stream, device.offset_s)
+    form = parse(TableForm, entry, where, key)
+    sources, columns = _columns(f"{at}.columns", form.columns)
+    dialect = _dialect(f"{at}.decimal", form.separator or usual.separator, form.decimal or usual.decimal)
+    return Table(files, columns, form.sfreq_hz, form.unit, form.time_column, _clock(at, form),
+                 form.past_end == "cut", dialect, sources, kind)
 
 
 def _files(where: str, raw: Any, said: str | None) -> tuple[tuple[str, ...], str]:
     """The patterns of a modality's files and their format: one, or a list of those that are one recording."""
+    at, where = where, f"{where}.file"
     names = _names(where, raw) if isinstance(raw, list) else (raw,)
     files = tuple(_inside(where, name) for name in names)
-    forms = {format_of(where.removesuffix(": file"), file, said) for file in files}
+    forms = {format_of(at, file, said) for file in files}
     if len(files) > 1 and (TABLE in forms or len(forms) > 1 or len({"{trial}" in file for file in files}) > 1):
         raise bad_input(where, shown(raw), "files of one recording by a device", "name one file, or several of a kind")
     for file in files:
@@ -241,15 +198,13 @@ def _files(where: str, raw: Any, said: str | None) -> tuple[tuple[str, ...], str
     return files, forms.pop()
 
 
-def _offsets(where: str, raw: Any, tables: Mapping[str, Table]) -> Mapping[str, float]:
+def _offsets(where: str, raw: Mapping[str, float], tables: Mapping[str, Table]) -> Mapping[str, float]:
     """By the names of files, below the folder of ``dataset.yaml``."""
-    if not isinstance(raw, dict):
-        raise bad_input(where, shown(raw), "file names and seconds", "write anna_2.edf: 612.5")
     files = dict.fromkeys(file for table in tables.values() if table.is_device for file in table.files)
     for name in raw:
-        if not isinstance(name, str) or not any(ids_in(name, file) for file in files):
+        if not any(ids_in(name, file) for file in files):
             raise bad_input(where, f"the name {shown(name)}", f"the name of a file of {' '.join(files)}", "correct it")
-    return {name: number(f"{where}: {name}", value) for name, value in raw.items()}
+    return raw
 
 
 def _columns(where: str, value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -260,108 +215,70 @@ def _columns(where: str, value: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return _names(where, list(value)), _names(where, list(value.values()))
 
 
-def _gap(where: str, entry: Mapping[str, Any], sfreq_hz: float) -> Clock:
-    """A device's samples carry their times; irregular ones are bridged over *max_gap_s*."""
-    gap_s = _above_zero(f"{where}: max_gap_s", entry["max_gap_s"]) if "max_gap_s" in entry else float("inf")
-    return Clock(sfreq_hz, gap_s, origin="trial")
-
-
-def _trials(where: str, raw: Any, tables: Mapping[str, Table]) -> Trials:
-    _check_keys(where, raw, set(), TRIALS_OPTIONAL)
+def _trials(where: str, form: Trials, tables: Mapping[str, Table]) -> Trials:
     devices = [name for name, table in tables.items() if table.is_device]
-    if raw and not devices:
+    if form != Trials() and not devices:
         raise bad_input(where, "trials, and tables alone", "modalities with files of devices", "remove trials")
-    marks = {key: _mark(f"{where}: {key}", raw[key]) for key in ("start", "end") if key in raw}
-    if "end" in marks and "start" not in marks:
+    start, end = (None if mark is None else _mark(f"{where}.{key}", mark)
+                  for key, mark in (("start", form.start), ("end", form.end)))
+    if end is not None and start is None:
         raise bad_input(where, "end without start", "both, or start alone", "say which marker starts a trial")
-    clock = raw.get("clock")
-    if clock is None:
-        one_file = len({tables[name].files for name in devices}) == 1
-        clock = devices[0] if one_file else None
-    else:
-        clock = _one_of(f"{where}: clock", clock, tuple(devices))
-    if marks and clock is None:
+    clock = form.clock
+    if clock is None and len({tables[name].files for name in devices}) == 1:
+        clock = devices[0]
+    if clock is not None and clock not in devices:
+        raise bad_input(f"{where}.clock", shown(clock), f"one of {' '.join(devices)}", "correct the value")
+    if start is not None and clock is None:
         raise bad_input(where, "start, and several files", "clock, too", "say in which modality's file the markers are")
     if clock is not None and tables[clock].offset_s is not None:
-        raise bad_input(f"{where}: clock", f"{clock}, which has offset_s", "a modality without offset_s",
+        raise bad_input(f"{where}.clock", f"{clock}, which has offset_s", "a modality without offset_s",
                         "offset_s says where on that clock another file begins")
-    return Trials(clock, marks.get("start"), marks.get("end"))
+    return Trials(clock, start, end)
 
 
-def _mark(where: str, value: Any) -> str:
-    mark = " ".join(text(where, value).split())
+def _mark(where: str, value: str) -> str:
+    mark = " ".join(value.split())
     if not mark or PLACEHOLDER.findall(mark) not in ([], ["trial"]):
         raise bad_input(where, shown(value), "the text of a marker, with {trial} in it or without", "correct it")
     return mark
 
 
-def _zone(where: str, value: Any) -> str | None:
+def _zone(where: str, value: str | None) -> str | None:
     if value is None:
         return None
     try:
-        return str(ZoneInfo(text(where, value)))
-    except InputError:
-        raise
+        return str(ZoneInfo(value))
     except (KeyError, ValueError, OSError) as error:  # an unknown zone; a name that is none; the name of a folder
         raise bad_input(where, shown(value), "a time zone such as Europe/Berlin", "correct it") from error
 
 
-def _clock(where: str, entry: Mapping[str, Any], sfreq_hz: float) -> tuple[str | None, Clock]:
-    time_column = entry.get("time_column")
-    if (time_column is None) != ("max_gap_s" not in entry):
+def _clock(where: str, form: TableForm) -> Clock:
+    if (form.time_column is None) != (form.max_gap_s is None):
         raise bad_input(where, "only one of time_column and max_gap_s", "both or neither",
                         "say the longest gap in seconds that may be bridged between time stamps")
-    if time_column is None:
-        for key in ("time_unit", "time_origin"):
-            if key in entry:
-                raise bad_input(where, f"{key} without time_column", "both or neither", "name the column of times")
-        return None, Clock(sfreq_hz, float("inf"))
-    origin = entry.get("time_origin")
-    return text(f"{where}: time_column", time_column), Clock(
-        sfreq_hz, _above_zero(f"{where}: max_gap_s", entry["max_gap_s"]),
-        _one_of(f"{where}: time_unit", entry.get("time_unit", "s"), tuple(UNITS)),
-        None if origin is None else _one_of(f"{where}: time_origin", origin, ORIGINS))
+    if form.max_gap_s is not None:
+        return Clock(form.sfreq_hz, form.max_gap_s, form.time_unit or "s", form.time_origin)
+    for key in ("time_unit", "time_origin"):
+        if getattr(form, key) is not None:
+            raise bad_input(where, f"{key} without time_column", "both or neither", "name the column of times")
+    return Clock(form.sfreq_hz, float("inf"))
 
 
-def _dialect(where: str, raw: Mapping[str, Any], usual: Dialect) -> Dialect:
-    separator = _one_of(f"{where}: separator", raw.get("separator", usual.separator), tuple(SEPARATORS))
-    decimal = _one_of(f"{where}: decimal", raw.get("decimal", usual.decimal), (".", ","))
+def _dialect(where: str, separator: str, decimal: str) -> Dialect:
     if separator == decimal:
-        raise bad_input(f"{where}: decimal", "the comma both between fields and before decimals", "two marks",
+        raise bad_input(where, "the comma both between fields and before decimals", "two marks",
                         'say separator: ";" if that is what the files have')
     return Dialect(separator, decimal)
 
 
-def _one_of(where: str, value: Any, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise bad_input(where, shown(value), "one of " + " ".join(map(repr, known)), "correct the value")
-    return str(value)
-
-
-def text(where: str, value: Any) -> str:
+def _text(where: str, value: Any) -> str:
     if not isinstance(value, str):
         raise bad_input(where, shown(value), "text", "put it in quotes")
     return value
 
 
-def number(where: str, value: Any) -> float:
-    number = float("nan")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        with suppress(OverflowError):  # a whole number of hundreds of digits
-            number = float(value)
-    if not np.isfinite(number):
-        raise bad_input(where, shown(value), "a number", "correct the value")
-    return number
-
-
-def _above_zero(where: str, value: Any) -> float:
-    if number(where, value) <= 0:
-        raise bad_input(where, shown(value), "a number above 0", "correct the value")
-    return float(value)
-
-
-def _names(where: str, value: Any, empty: bool = False) -> tuple[str, ...]:
-    if not isinstance(value, list) or not (value or empty) or not all(isinstance(name, str) for name in value):
+def _names(where: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         raise bad_input(where, shown(value), "a list of names", "write [a, b]; quote names that look like numbers")
     if len(set(value)) < len(value):
         raise bad_input(where, shown(value), "every name once", "remove the repeated name")
@@ -370,7 +287,7 @@ def _names(where: str, value: Any, empty: bool = False) -> tuple[str, ...]:
 
 def _inside(where: str, value: Any) -> str:
     """A relative file name that cannot leave the folder."""
-    path = Path(text(where, value))
+    path = Path(_text(where, value))
     if path.is_absolute() or ".." in path.parts or not path.parts or not value.isprintable():
         raise bad_input(where, shown(value), "a file name below the folder of dataset.yaml", "correct it")
     return path.as_posix()

@@ -22,11 +22,10 @@ import numpy as np
 from himoe.core.errors import InputError, bad_input
 from himoe.core.recordings import Session, Signal, Trial
 from himoe.datasets.base import COLLECT, Channels, Dataset, Inventory, NotedSession
-from himoe.datasets.bounded_yaml import shown
 from himoe.datasets.clock import MAX_EXCESS, past_end, read_clock, slack_s
 from himoe.datasets.continuous import Recordings, Said, look
 from himoe.datasets.description import DESCRIPTION as DESCRIPTION
-from himoe.datasets.description import Description, Table, load_description, number, text
+from himoe.datasets.description import Description, Table, load_description
 from himoe.datasets.devices import patterns_of
 from himoe.datasets.event_ratings import event_files
 from himoe.datasets.folder_tables import (
@@ -62,20 +61,11 @@ def folder_dataset(root: Path) -> Dataset:
     InputError
         For an unknown or missing key, an unknown modality or dimension, or a value of the wrong kind.
     """
-    raw, description = load_description(root)
-    where = root / DESCRIPTION
-
-    def text_of(key: str, default: str | None = None) -> str:
-        return text(f"{where}: {key}", raw.get(key, default))
-
-    redistributable = raw.get("redistributable", False)
-    if not isinstance(redistributable, bool):
-        raise bad_input(f"{where}: redistributable", shown(redistributable), "true or false", "correct the value")
+    form, description = load_description(root)
     return Dataset(
-        name=text_of("name"), title=text_of("title"), citation=text_of("citation", ""), doi=text_of("doi", ""),
-        licence=text_of("licence"), access=text_of("access", "Files of the user."), redistributable=redistributable,
-        dimensions=description.dimensions, scale=description.scale,
-        thresholds=(number(f"{where}: threshold", raw["threshold"]),),
+        name=form.name, title=form.title, citation=form.citation, doi=form.doi, licence=form.licence,
+        access=form.access, redistributable=form.redistributable, dimensions=form.dimensions, scale=form.scale,
+        thresholds=(form.threshold,),
         modalities={name: Channels(table.columns, None if table.irregular else table.sfreq_hz, table.unit)
                     for name, table in description.tables.items()},
         inspect=partial(_inspect, description), read=partial(_read, description),

@@ -13,9 +13,10 @@ import numpy as np
 from himoe.core.errors import bad_input
 from himoe.core.recordings import Annotations
 from himoe.datasets.clock import slack_s
-from himoe.datasets.description import LONGEST_NAME, Description, Table
+from himoe.datasets.description import Description, Table
 from himoe.datasets.devices import is_recording
 from himoe.datasets.event_ratings import read_event_ratings
+from himoe.datasets.form import LONGEST_NAME
 from himoe.datasets.grid import check_times
 from himoe.datasets.pattern import ANY, as_glob, filled, ids_in, in_order, plain_run
 from himoe.datasets.tablefile import read_table

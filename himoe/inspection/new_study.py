@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import himoe
 from himoe.core.errors import bad_input
 from himoe.core.files import require_folder, write_text
 from himoe.core.params import FilterParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.datasets.folder import DESCRIPTION
 from himoe.inspection.locate import locate, looked_for
 from himoe.inspection.study import HELD_OUT, Study, plan_study
@@ -56,11 +55,9 @@ def project_root() -> Path:
 
 def usual_filters(root: Path) -> dict[str, FilterParams]:
     """Rates and bands by modality of the project's profile ``embedded``."""
-    from ruamel.yaml import YAML  # as the stages and DVC read it: 1e-3 is a number
-
-    params: Mapping[str, Any] = YAML(typ="safe").load((root / PARAMS).read_text(encoding="utf-8"))
+    params = read_yaml(root / PARAMS)
     table = params["profiles"]["embedded"]["preprocess"]["default"]
-    return {name: parse(FilterParams, values, f"preprocess.{table}.{name}")
+    return {name: parse(FilterParams, values, root / PARAMS, f"preprocess.{table}.{name}")
             for name, values in params["preprocess"][table].items()}
 
 

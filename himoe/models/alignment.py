@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from himoe.core.errors import bad_input
 
 SAFE_EXPONENT = 80.0  # exp(-80) is still a normal float32
+PACE = 20.0  # the lags' logits move this many times faster than other weights: they have far to go
+SPREAD = 0.6  # steps; about the narrowest bell whose mean still lies where it is put, also between two windows
 MAX_ROWS = 128  # samples that take part in the loss of one batch: its cost grows with their square
 
 
@@ -75,12 +77,13 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float,
 
 
 class LagAligner(nn.Module):
-    """A learned distribution over lags for each modality, applied to its codes.
+    """A learned distribution over lags for each modality, applied to its codes before anything else sees them.
 
     With p = softmax(logits) over the lags g in −max..+max windows,
     ``z'[t] = sum_g p_g a[t+g] z[t+g] / sum_g p_g a[t+g]``, where a is 1 for a window that is present and
-    inside the sequence, so that neither padding nor gaps pull the code to 0. A modality absent at t stays
-    absent at t (code 0). A positive lag says that the modality answers late.
+    inside the sequence, so that neither padding nor gaps pull the code to 0. A modality is there at t where windows of
+    at least half of the distribution are (they lie at t + lag, not at t); elsewhere its code is 0. A positive lag says
+    that the modality answers late.
 
     Parameters
     ----------
@@ -105,20 +108,31 @@ class LagAligner(nn.Module):
         self.step_s = step_s
         lags_G = torch.arange(-self.reach, self.reach + 1, dtype=torch.get_default_dtype())
         self.register_buffer("lags_G", lags_G, persistent=False)
-        # Starts near lag 0, where the signals would be without any delay.
-        self.logits_MG = nn.Parameter((-lags_G.abs()).repeat(modalities, 1))
+        self.logits_MG = nn.Parameter(torch.empty(modalities, len(lags_G)))
+        self.start(torch.zeros(modalities))
+
+    @torch.no_grad()
+    def start(self, lags_s: Tensor) -> None:
+        """Begin near these lags (M,) in seconds, within reach: a bell of ``SPREAD`` steps around each."""
+        place_M = (lags_s.to(self.lags_G) / self.step_s).clamp(-self.reach, self.reach)
+        self.logits_MG.copy_(-((self.lags_G - place_M[:, None]) ** 2) / (2 * SPREAD**2) / PACE)
+
+    def shares(self) -> Tensor:
+        """The distributions, (M, G)."""
+        return torch.softmax(PACE * self.logits_MG, -1)
 
     def lags_s(self) -> Tensor:
         """Estimated lag of each modality in seconds, (M,): the mean of its distribution."""
-        return (torch.softmax(self.logits_MG, -1) * self.lags_G).sum(-1) * self.step_s
+        return (self.shares() * self.lags_G).sum(-1) * self.step_s
 
-    def forward(self, codes_BTMF: Tensor, present_BTM: Tensor) -> Tensor:
-        """Codes (B, T, M, F), 0 where absent → aligned codes (B, T, M, F), 0 where absent."""
+    def forward(self, codes_BTMF: Tensor, present_BTM: Tensor, valid_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes, 0 where absent, what is present, which steps are no padding → aligned codes, and what is there."""
         pad = (self.reach, self.reach)
         codes_BTMFG = functional.pad(codes_BTMF, (0, 0, 0, 0, *pad)).unfold(1, 2 * self.reach + 1, 1)
         present = functional.pad(present_BTM.to(codes_BTMF.dtype), (0, 0, *pad))
-        weights_BTMG = torch.softmax(self.logits_MG, -1) * present.unfold(1, 2 * self.reach + 1, 1)
-        total_BTM1 = weights_BTMG.sum(-1, keepdim=True)
-        share_BTMG = weights_BTMG / torch.where(present_BTM[..., None], total_BTM1, 1.0)
+        weights_BTMG = self.shares() * present.unfold(1, 2 * self.reach + 1, 1)
+        total_BTM = weights_BTMG.sum(-1)
+        there_BTM = (total_BTM.detach() >= 0.5 - 1e-6) & valid_BT[..., None]
+        share_BTMG = weights_BTMG / torch.where(there_BTM, total_BTM, 1.0)[..., None]
         aligned_BTMF = torch.einsum("btmg,btmfg->btmf", share_BTMG, codes_BTMFG)
-        return torch.where(present_BTM[..., None], aligned_BTMF, 0.0)
+        return torch.where(there_BTM[..., None], aligned_BTMF, 0.0), there_BTM

@@ -15,27 +15,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from himoe.core.parsing import check
+from himoe.core.parsing import checked
 from himoe.prepare.features import feature_names, window_features
 from himoe.prepare.windows import PERSON_UNIT, ModalityShape, ShardMeta, read_shard, write_shard
 
-NORMALISE = ("none", "person")
 SMALLEST_SD = 1e-6  # of a feature that does not vary: its deviations stay 0
 
 
+@checked
 @dataclass(frozen=True)
 class FeatureParams:
     """``normalise``: ``none`` = features in physical units; ``person`` = deviations from the person's mean, in SDs."""
 
-    normalise: str = "none"
-
-    def __post_init__(self) -> None:
-        check(self.normalise in NORMALISE, "features.normalise", self.normalise, " or ".join(NORMALISE))
+    normalise: Literal["none", "person"] = "none"
 
 
 def feature_meta(meta: ShardMeta, params: FeatureParams | None = None) -> ShardMeta:

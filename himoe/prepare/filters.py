@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 
@@ -9,17 +10,24 @@ from himoe.core.params import FilterParams
 
 FASTEST_HZ = 32.0  # of a modality that is not named below
 HELD = 0.375  # of a rate: the upper edge of a band that this rate cannot hold as it is
-# What physiology asks for; params.yaml has the same table under preprocess.usual.
-USUAL: Mapping[str, FilterParams] = {
-    "EEG": FilterParams(128, (4, 45)),
-    "EOG": FilterParams(32, (0.1, 12)),
-    "EMG": FilterParams(128, (20, 60)),
-    "EDA": FilterParams(8, (None, 2)),
-    "RSP": FilterParams(16, (0.05, 2)),
-    "PPG": FilterParams(32, (0.5, 8)),
-    "TEMP": FilterParams(4, (None, 1)),
-    "ECG": FilterParams(128, (0.5, 40)),
-}
+
+
+@functools.cache
+def usual_filters() -> Mapping[str, FilterParams]:
+    """What physiology asks for, by modality; params.yaml has the same table under ``preprocess.usual``.
+
+    Made when they are asked for: checking parameters loads pydantic, which ``himoe --help`` does not wait for.
+    """
+    return {
+        "EEG": FilterParams(128, (4, 45)),
+        "EOG": FilterParams(32, (0.1, 12)),
+        "EMG": FilterParams(128, (20, 60)),
+        "EDA": FilterParams(8, (None, 2)),
+        "RSP": FilterParams(16, (0.05, 2)),
+        "PPG": FilterParams(32, (0.5, 8)),
+        "TEMP": FilterParams(4, (None, 1)),
+        "ECG": FilterParams(128, (0.5, 40)),
+    }
 
 
 def fitting_filter(asked: FilterParams, recorded_hz: float, step_s: float) -> FilterParams:

@@ -171,6 +171,11 @@ def _sorted(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(keys, ignore_index=True)
 
 
+def trial_codes(index: pd.DataFrame) -> np.ndarray:
+    """The trial of each row of *index* as a number, (n,): 0 for the first that comes."""
+    return index.groupby(TRIAL_KEYS, sort=False).ngroup().to_numpy()
+
+
 def role_rows(index: pd.DataFrame, folds: pd.DataFrame, fold: int, role: str) -> np.ndarray:
     """Row numbers of *index* (windows) that play *role* in *fold*, ascending."""
     part = folds[(folds["fold"] == fold) & (folds["role"] == role)]

@@ -19,7 +19,8 @@ from himoe.datasets import DATASETS, get_dataset
 from himoe.datasets.base import Dataset, require_no_doubt
 from himoe.datasets.fetch import PROVENANCE, label, read_provenance
 from himoe.datasets.folder import DESCRIPTION, folder_dataset
-from himoe.prepare.filters import USUAL, fitting_filter
+from himoe.prepare.asynchrony import Asynchrony
+from himoe.prepare.filters import fitting_filter, usual_filters
 from himoe.prepare.signals import preprocess_session
 from himoe.prepare.windows import read_meta, window_starts, write_shard
 from himoe.prepare.windowset import Windows
@@ -97,7 +98,7 @@ def load(name: str | Path, folder: str | Path | None = None, **options: str) -> 
 def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
                  filters: Mapping[str, FilterParams] | None = None, modalities: Sequence[str] | None = None,
                  subjects: Sequence[str] | None = None, labels: str = "auto",
-                 cache: str | Path | None = None) -> Windows:
+                 cache: str | Path | None = None, asynchrony: Asynchrony | None = None) -> Windows:
     """Filter, resample and cut a data set's trials.
 
     Parameters
@@ -108,7 +109,8 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     step_s : float
         Distance between the starts of two, in seconds.
     filters : {modality: FilterParams}, optional
-        Target rates and pass bands; default :data:`himoe.prepare.filters.USUAL`, as far as the recorded rate allows.
+        Target rates and pass bands; default :func:`himoe.prepare.filters.usual_filters`, as far as the recorded rate
+        allows.
     modalities : sequence of str, optional
         Which to read; default all.
     subjects : sequence of str, optional
@@ -118,20 +120,23 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     cache : path, optional
         A folder for the windows, one Parquet file per person; what is there is not made again. Without it they are in
         memory alone.
+    asynchrony : Asynchrony, optional
+        Sensors to put out of step on purpose (:mod:`himoe.prepare.asynchrony`), to see what a model makes of it.
     """
     chosen = tuple(data.subjects if subjects is None else subjects)
     unknown = [name for name in chosen if name not in data.subjects]
     if unknown:
         raise bad_input(f"{data.root}: subjects", repr(unknown[0]), f"one of {' '.join(data.subjects[:20])}",
                         "correct the name")
-    params = WindowParams(length_s, step_s, labels, 0.5)
+    params = parse(WindowParams, {"length_s": length_s, "step_s": step_s, "labels": labels, "min_completeness": 0.5},
+                   "make_windows")
     parts = []
     for subject in progress(chosen, f"windows of {data.dataset.name}", "person", len(chosen)):
         path = None if cache is None else Path(cache) / f"{subject}.parquet"
         if path is not None and path.is_file():
-            require_same_cut(path, params, filters)
+            require_same_cut(path, params, filters, asynchrony)
         else:
-            part = _person(data, subject, params, filters, modalities)
+            part = _person(data, subject, params, filters, modalities, asynchrony)
             if part is None:
                 continue
             if path is None:
@@ -148,11 +153,17 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     return join(one_source(parts) if labels == "auto" else parts)
 
 
-def require_same_cut(path: Path, params: WindowParams, filters: Mapping[str, FilterParams] | None) -> None:
-    """Refuse windows in a cache that were cut or filtered otherwise than is asked for now."""
+def require_same_cut(path: Path, params: WindowParams, filters: Mapping[str, FilterParams] | None,
+                     asynchrony: Asynchrony | None = None) -> None:
+    """Refuse windows in a cache that were cut, filtered or put out of step otherwise than is asked for now."""
     meta = read_meta(path)
+    told, asked = meta.provenance.get("asynchrony"), None if asynchrony is None else asynchrony.told()
+    if told != asked:
+        raise bad_input(path, f"windows with the asynchrony {told or 'none'}", asked or "none",
+                        "give another folder as cache, or remove this one")
     found, expected = (meta.length_s, meta.step_s), (params.length_s, params.step_s)
-    made = {m: parse(FilterParams, entry, m) for m, entry in (meta.provenance.get("filters") or {}).items()}
+    made = {m: parse(FilterParams, entry, path, f"filters.{m}")
+            for m, entry in (meta.provenance.get("filters") or {}).items()}
     same = filters is None or all(made[m] == filters.get(m, FilterParams()) for m in meta.modalities if m in made)
     if found != expected or not same:
         raise bad_input(path, f"windows of {found[0]:g} s every {found[1]:g} s" if same else "other filters",
@@ -161,7 +172,7 @@ def require_same_cut(path: Path, params: WindowParams, filters: Mapping[str, Fil
 
 
 def _person(data: Data, subject: str, params: WindowParams, filters: Mapping[str, FilterParams] | None,
-            modalities: Sequence[str] | None) -> Windows | None:
+            modalities: Sequence[str] | None, asynchrony: Asynchrony | None) -> Windows | None:
     """One person's windows; None if every trial is shorter than a window."""
     used: dict[str, FilterParams] = {}
     recordings = [one for one in clean_recordings(data.sessions(subject), params.step_s, filters, modalities, used)
@@ -171,7 +182,8 @@ def _person(data: Data, subject: str, params: WindowParams, filters: Mapping[str
     form = data.dataset
     return Windows.from_recordings(recordings, params.length_s, params.step_s, dimensions=form.dimensions,
                                    scale=form.scale, thresholds=form.thresholds, labels=params.labels, name=form.name,
-                                   provenance=data.provenance | {"filters": {m: asdict(f) for m, f in used.items()}})
+                                   provenance=data.provenance | {"filters": {m: asdict(f) for m, f in used.items()}},
+                                   asynchrony=asynchrony)
 
 
 def clean_recordings(sessions: Iterable[Session], step_s: float, filters: Mapping[str, FilterParams] | None = None,
@@ -187,7 +199,8 @@ def clean_recordings(sessions: Iterable[Session], step_s: float, filters: Mappin
         if not signals:
             left_out[session.subject] = left_out.get(session.subject, 0) + len(session.trials)
             continue
-        chosen = {m: fitting_filter(USUAL.get(m, FilterParams()), s.sfreq_hz, step_s) for m, s in signals.items()
+        chosen = {m: fitting_filter(usual_filters().get(m, FilterParams()), s.sfreq_hz, step_s)
+                  for m, s in signals.items()
                   } if filters is None else {m: filters.get(m, FilterParams()) for m in signals}
         if used is not None:
             used.update(chosen)

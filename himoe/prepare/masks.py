@@ -45,6 +45,13 @@ def drop(present: np.ndarray, draws: np.ndarray, rate: float) -> np.ndarray:
     return kept
 
 
+def keep_at_most(present: np.ndarray, draws: np.ndarray, count: int) -> np.ndarray:
+    """At most *count* of what is present in a window, those with the largest numbers: (n, M), (n, M) → (n, M) bool."""
+    order = np.argsort(-np.where(present, draws, -1.0), axis=1, kind="stable")
+    place = np.argsort(order, axis=1, kind="stable")
+    return present & (place < count)
+
+
 def training_mask(present: Tensor, rate: float | None, rate_max: float, generator: torch.Generator) -> Tensor:
     """Drop modalities of a training batch: (B, T, M) bool → (B, T, M) bool.
 

@@ -60,7 +60,7 @@ def preprocess_session(session: Session, filters: Mapping[str, FilterParams],
         )
 
 
-def effective_band_hz(spec: FilterParams, sfreq_hz: float) -> tuple[float | None, ...]:
+def effective_band_hz(spec: FilterParams, sfreq_hz: float) -> tuple[float | None, float | None]:
     """The pass band that is left at the lower of the recorded rate *sfreq_hz* and the target rate.
 
     With ``cut_at_nyquist`` an upper edge at or above that rate's Nyquist limit becomes ``USABLE`` of the rate.

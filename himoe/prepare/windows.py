@@ -25,6 +25,7 @@ from himoe.core.files import atomic_path, require_folder
 from himoe.core.params import WindowParams
 from himoe.core.recordings import Annotations, Recording
 from himoe.core.sealed import SealedFile, open_table, write_table
+from himoe.prepare.asynchrony import Asynchrony, TrialTiming, trial_timing
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"himoe"
@@ -32,6 +33,7 @@ ROW_GROUP = 32  # windows; measured: larger groups slow random access, smaller o
 PERSON_UNIT = "SDs of the person"  # of features that are deviations from the person's own mean
 LABEL_GRID_HZ = 10.0  # continuous ratings are interpolated to this grid before averaging over a window
 WindowArray = np.ndarray | DiskArray
+STAMP = "stamp_s_"  # before a modality's name: when its window begins by the sensor's own clock, if not by the grid
 ID_COLUMNS = ("subject", "session", "trial", "stimulus", "window", "start_s")
 
 
@@ -109,6 +111,18 @@ def cut_windows(data: np.ndarray, sfreq_hz: float, starts_s: np.ndarray, length_
     return np.stack([data[:, first:first + width] for first in firsts])
 
 
+def cut_shifted(data: np.ndarray, sfreq_hz: float, starts_s: np.ndarray, timing: TrialTiming, width: int) -> np.ndarray:
+    """Windows (n, C, W) of a trial's signal (C, N) as a sensor out of step gives them; NaN where nothing is.
+
+    A shift is rounded to a whole sample, so that no filter is added to the signal.
+    """
+    firsts = np.rint((starts_s - timing.shift_s) * sfreq_hz).astype(int)
+    places = firsts[:, None] + np.arange(width)
+    there = (places >= 0) & (places < data.shape[1]) & ~timing.lost[:, None]
+    windows = data[:, np.where(there, places, 0)].transpose(1, 0, 2)
+    return np.where(there[:, None], windows, np.float32(np.nan))
+
+
 def completeness(windows: np.ndarray) -> np.ndarray:
     """Share (n,) of samples of each window (n, C, W) that were recorded."""
     return np.isfinite(windows).mean(axis=(1, 2)).astype(np.float32)
@@ -133,11 +147,12 @@ def continuous_label(annotations: Annotations, dimension: str, starts_s: np.ndar
 
 
 def window_table(
-    recordings: Sequence[Recording], meta: ShardMeta, params: WindowParams
+    recordings: Sequence[Recording], meta: ShardMeta, params: WindowParams, asynchrony: Asynchrony | None = None
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """All windows of some trials: id, label and completeness columns, and (n, C, W) arrays by modality.
 
-    A trial shorter than a window gives none; InputError if that leaves nothing.
+    A trial shorter than a window gives none; InputError if that leaves nothing. With *asynchrony* there is a column
+    ``stamp_s_<modality>`` for each sensor: when its window begins by its own clock.
     """
     frames: list[pd.DataFrame] = []
     parts: dict[str, list[np.ndarray]] = {m: [] for m in meta.modalities}
@@ -154,8 +169,13 @@ def window_table(
         for dimension in meta.dimensions:
             columns[dimension] = _labels(recording, dimension, meta.label_source, starts_s, params.length_s)
         for modality in meta.modalities:
-            windows = _modality_windows(recording, modality, meta, starts_s, params, where)
+            timing = None if asynchrony is None else trial_timing(
+                asynchrony.of(modality), modality, recording.subject, recording.trial, starts_s, params.step_s,
+                asynchrony.seed)
+            windows = _modality_windows(recording, modality, meta, starts_s, timing, where)
             columns[f"completeness_{modality}"] = completeness(windows)
+            if timing is not None:
+                columns[f"{STAMP}{modality}"] = timing.stamp_s
             parts[modality].append(windows)
         frames.append(pd.DataFrame(columns))
     if not frames:
@@ -173,13 +193,16 @@ def _labels(recording: Recording, dimension: str, source: str, starts_s: np.ndar
 
 
 def _modality_windows(
-    recording: Recording, modality: str, meta: ShardMeta, starts_s: np.ndarray, params: WindowParams, where: str
+    recording: Recording, modality: str, meta: ShardMeta, starts_s: np.ndarray, timing: TrialTiming | None, where: str
 ) -> np.ndarray:
     shape = meta.shape(modality)
     signal = recording.signals.get(modality)
     if signal is None:
         return np.full((len(starts_s), shape.channels, shape.samples), np.nan, dtype=np.float32)
-    windows = cut_windows(signal.data, signal.sfreq_hz, starts_s, params.length_s, f"{where} {modality}")
+    if timing is None:
+        windows = cut_windows(signal.data, signal.sfreq_hz, starts_s, meta.length_s, f"{where} {modality}")
+    else:
+        windows = cut_shifted(signal.data, signal.sfreq_hz, starts_s, timing, shape.samples)
     if windows.shape[1:] != (shape.channels, shape.samples):
         raise bad_input(f"{where} {modality}", f"windows of shape {windows.shape[1:]}",
                         f"{(shape.channels, shape.samples)} as in the rest of the set",
@@ -263,6 +286,7 @@ def read_shard(
     modalities = tuple(meta.modalities) if modalities is None else tuple(modalities)
     shapes = {m: meta.shape(m) for m in modalities}
     plain = [*ID_COLUMNS, *meta.dimensions, *(f"completeness_{m}" for m in meta.modalities)]
+    plain += [name for name in file.names if name.startswith(STAMP)]
     table = file.read([*plain, *modalities])
     arrays = {m: _as_array(table.column(m), shapes[m]) for m in modalities}
     return table.select(plain).to_pandas(), arrays, meta

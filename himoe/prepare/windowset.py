@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from himoe.core.errors import bad_input
-from himoe.core.params import SplitParams, WindowParams
+from himoe.core.params import SplitParams, WindowParams, parse
 from himoe.core.recordings import Recording
+from himoe.prepare.asynchrony import Asynchrony
 from himoe.prepare.feature_shards import feature_array, feature_meta
 from himoe.prepare.folds import ROLES, make_folds, role_rows
 from himoe.prepare.unrated import rated_rows
@@ -170,17 +171,20 @@ class Windows:
     def from_recordings(cls, recordings: Sequence[Recording], length_s: float, step_s: float, *,
                         dimensions: Sequence[str] = (), scale: tuple[float, float] = (1.0, 9.0),
                         thresholds: Sequence[float] = (), labels: str = "auto", name: str = "own",
-                        provenance: Mapping[str, Any] | None = None) -> Windows:
+                        provenance: Mapping[str, Any] | None = None,
+                        asynchrony: Asynchrony | None = None) -> Windows:
         """Cut recordings, clean and each at its own rate, into windows of *length_s* every *step_s* seconds.
 
         *labels*: ``trial`` (its rating), ``continuous`` (its annotations), ``auto`` (annotations where there are any).
+        *asynchrony*: sensors to put out of step, which the provenance then says.
 
         Raises
         ------
         InputError
             If there is no recording, or recordings of a modality differ in channels or rate.
         """
-        params = WindowParams(length_s, step_s, labels, 0.5)
+        params = parse(WindowParams, {"length_s": length_s, "step_s": step_s, "labels": labels,
+                                      "min_completeness": 0.5}, "windows")
         if not recordings:
             raise bad_input("recordings", "none", "at least one", "give one per trial")
         modalities: dict[str, dict[str, Any]] = {}
@@ -191,9 +195,10 @@ class Windows:
         annotated = any(one.annotations is not None for one in recordings)
         source = ("continuous" if annotated else "trial") if labels == "auto" else labels
         about = {"source": "local", "simulated": False, "label": f"{name} (real, local files)"}
-        meta = ShardMeta(name, dict(provenance or about), dict(sorted(modalities.items())), tuple(dimensions),
+        about = dict(provenance or about) | ({} if asynchrony is None else {"asynchrony": asynchrony.told()})
+        meta = ShardMeta(name, about, dict(sorted(modalities.items())), tuple(dimensions),
                          (float(scale[0]), float(scale[1])), tuple(thresholds), length_s, step_s, source)
-        index, arrays = window_table(list(recordings), meta, params)
+        index, arrays = window_table(list(recordings), meta, params, asynchrony)
         return cls(index, dict(arrays), meta)
 
 

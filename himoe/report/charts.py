@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import altair as alt
 import pandas as pd
 
 from himoe.core.recordings import DIMENSIONS
-from himoe.report import frames
+from himoe.report import chosen, frames
 from himoe.report.block import Block, Picker, finish, inline, picked, shown
 from himoe.report.encodings import (
     Material,
@@ -36,14 +38,15 @@ def _label_axis() -> alt.Axis:
 
 def scores(material: Material, task: str, name: str, title: str) -> Block | None:
     """Scores with intervals by method, one family and measure at a time; floors below, the ceiling as a dashed line."""
-    frame = frames.score_frame(material.results, task)
+    frame = frames.score_frame(material.results, task).dropna(subset=["score"])
     if frame.empty:
         return None
     measures = tuple(dict.fromkeys(frame["measure"]))
     pickers = (Picker("family", "Data and split", families(frame, main_family(material))),
                *([Picker("measure", "Score", measures)] if len(measures) > 1 else []))
     look = scales(list(methods(frame)))
-    base = picked(alt.Chart(inline(frame.drop(columns="run"), name)), [picker.name for picker in pickers])
+    drawn = ["family", "measure", "method", "label", "score", "low", "high", "ceiling", "order"]
+    base = picked(alt.Chart(inline(frame[drawn], name)), [picker.name for picker in pickers])
     place = alt.EncodingSortField(field="order", op="min", order="ascending")
     rows = alt.Y("label:N", title=None, sort=place, axis=_label_axis())
     colour = alt.Color("method:N", scale=look["colour"], legend=None)
@@ -67,8 +70,9 @@ def scores(material: Material, task: str, name: str, title: str) -> Block | None
                "their trials resampled. Floors are hollow and stand below the "
                "networks."
                + (" Dashed: attainable with the simulator's true gains and lags known." if known else "")
-               + f" Data: {provenance(frames.plain_runs(material.results, task))}.")
-    return Block(name, title, caption, (spec,), frame.drop(columns=["method", "order"]), pickers,
+               + f" Data: {provenance(chosen.scored_runs(material.results, task))}.")
+    shown_columns = [*(column for column in drawn if column not in ("method", "order")), "run"]
+    return Block(name, title, caption, (spec,), frame[shown_columns], pickers,
                  files=("metrics/runs/*.json",))
 
 
@@ -81,6 +85,7 @@ def missing(material: Material) -> Block | None:
                Picker("measure", "Score", tuple(dict.fromkeys(frame["measure"]))),
                Picker("rate", "Missing rate", tuple(sorted({float(r) for r in frame["rate"]})), "range"))
     look = scales(list(methods(frame)))
+    frame = frame.drop(columns="run")
     base = shown(picked(alt.Chart(inline(frame, "missing")), ["family", "measure"]))
     rate = x_axis("rate", "missing rate (share of modalities dropped)", number=".2f")
     colour = alt.Color("method:N", scale=look["colour"], legend=None)
@@ -110,12 +115,11 @@ def missing(material: Material) -> Block | None:
                      pickers, toggles=True, height=alt.Step(26), room=48)
     first = frame[(frame["family"] == pickers[0].values[0]) & (frame["measure"] == pickers[1].values[0])]
     ends = first.sort_values("rate").groupby("method")["ccc"].last()
-    used = [run for run in frames.plain_runs(material.results, "regression") if run.metrics["protocol"] == "trial"]
     caption = ("CCC, mean over dimensions, against the share of modalities dropped at random; the folds' own scores "
                "averaged. Bands are the SD over mask seeds alone: other people would move a score much more, see the "
                "intervals of the first chart. Every method sees the same masks. Below: the ranking at "
                "the rate picked. Dashed: attainable with nothing missing. Ours only; the paper's numbers are in Tables "
-               f"3, 8 and 9. Data: {provenance(used)}.")
+               f"3, 8 and 9. Data: {provenance(chosen.swept_runs(material.results))}.")
     return Block("missing", "CCC against missing rate", caption, (curves, ranking),
                  frame.drop(columns=["method", "low", "high"]), pickers, legend(frame, ends), True,
                  ("runs/*/sweep.csv",))
@@ -144,18 +148,36 @@ def trajectories(material: Material) -> Block | None:
     frame = frames.trajectory_frame(material.results, material.settings)
     if frame.empty:
         return None
-    keys = [name for name in frame.columns if name not in ("trial", "time_s", "dimension", "truth")]
-    found = set(frame["dimension"])
-    order = tuple(d for d in DIMENSIONS if d in found)
+    frame = frame.assign(trial="person " + frame["subject"] + ", trial " + frame["trial"])
+    labels = dict(zip(frame["method"], frame["label"], strict=True))
+    wide = frame.pivot(index=["trial", "dimension", "time_s", "truth"], columns="method", values="predicted")
+    wide = wide[list(labels)].reset_index()
+    order = tuple(d for d in DIMENSIONS if d in set(frame["dimension"]))
     pickers = (Picker("trial", "Trial", tuple(dict.fromkeys(frame["trial"]))), Picker("dimension", "Dimension", order))
-    series, looks = ["truth", *keys], looks_of(keys)
-    base = picked(alt.Chart(inline(frame, "trajectories")), ["trial", "dimension"])
+    looks = looks_of(list(labels))
+    spec = finish(_over_time(wide, labels, looks), "trajectories", "Predicted and true rating over time", pickers, True)
+    runs = [material.results[name] for name in dict.fromkeys(frame["run"])]
+    once = ("" if all(run.info["label_source"] == "continuous" for run in runs)
+            else " The truth is one rating per trial: it cannot move within it.")
+    caption = (f"Rating over time: thick, the truth; the others, predictions for windows of the test fold, means over "
+               "seeds. First the trials of Figures 2 and 5, whose ratings move most; then others, evenly spaced in "
+               f"the order of person and trial.{once} Data: {provenance(runs)}.")
+    entries = (("truth", "truth", Look(TRUTH_COLOUR, "o", ())), *zip(labels, labels.values(), looks, strict=True))
+    return Block("trajectories", "Trajectories", caption, (spec,), frames.trajectory_errors(frame), pickers,
+                 entries, True, ("runs/*/predictions.parquet",))
+
+
+def _over_time(wide: pd.DataFrame, labels: Mapping[str, str], looks: Sequence[Look]) -> alt.LayerChart | alt.FacetChart:
+    """Lines of the truth and each method; dots, and all values in a tooltip, at the time that is pointed at."""
+    series = ["truth", *labels]
+    base = picked(alt.Chart(inline(wide, "trajectories")), ["trial", "dimension"])
     time = alt.X("time_s:Q", title="time in the trial (s)", scale=alt.Scale(nice=False))
     colour = alt.Color("method:N", legend=None, scale=alt.Scale(domain=series, range=[
         TRUTH_COLOUR, *(item.colour for item in looks)]))
     dash = alt.StrokeDash("method:N", legend=None, scale=alt.Scale(domain=series, range=[
         [1, 0], *([LINE_WIDTH * n for n in item.dash] or [1, 0] for item in looks)]))
-    width = alt.StrokeWidth("method:O", legend=None, scale=alt.Scale(domain=series, range=[3.0] + [2.0] * len(keys)))
+    width = alt.StrokeWidth("method:O", legend=None, scale=alt.Scale(domain=series,
+                                                                     range=[3.0] + [2.0] * len(labels)))
     folded = shown(base.transform_fold([*series], as_=["method", "rating"]))
     lines = folded.mark_line().encode(x=time, y=y_axis("rating", "rating"), color=colour, strokeDash=dash,
                                       strokeWidth=width)
@@ -165,16 +187,6 @@ def trajectories(material: Material) -> Block | None:
         x=time, y=y_axis("rating", "rating"), color=colour)
     rule = base.mark_rule(strokeWidth=1).encode(
         x=time, opacity=alt.condition(hover, alt.value(0.5), alt.value(0)),
-        tooltip=tips("time_s#|time (s)", "truth#|truth", *(f"{m}#|{frames.method_label(m)}" for m in keys)),
+        tooltip=tips("time_s#|time (s)", "truth#|truth", *(f"{method}#|{label}" for method, label in labels.items())),
     ).properties(name="hover_rule").add_params(hover)
-    spec = finish(alt.layer(lines, dots, rule), "trajectories", "Predicted and true rating over time", pickers, True)
-    runs = frames.shown_runs(material.results, material.settings).values()
-    once = ("" if all(run.info["label_source"] == "continuous" for run in runs)
-            else " The truth is one rating per trial: it cannot move within it.")
-    caption = (f"Rating over time: thick, the truth; the others, predictions for windows of the test fold, means over "
-               f"seeds. The trials are evenly spaced in the order of person and trial.{once} "
-               f"Data: {material.figure_data}.")
-    labels = map(frames.method_label, keys)
-    entries = (("truth", "truth", Look(TRUTH_COLOUR, "o", ())), *zip(keys, labels, looks, strict=True))
-    return Block("trajectories", "Trajectories", caption, (spec,), frames.trajectory_summary(frame), pickers,
-                 entries, True, ("runs/*/predictions.parquet",))
+    return alt.layer(lines, dots, rule)

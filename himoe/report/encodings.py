@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.core.params import ReportParams
-from himoe.report import frames
-from himoe.report.frames import Results
+from himoe.report.chosen import OWN_METHOD, Results, family, main_runs
 from himoe.report.looks import looks_of
 from himoe.report.palette import Look
 from himoe.report.spacing import spread_out
@@ -33,7 +32,7 @@ class Material:
     @property
     def figure_data(self) -> str:
         """Provenance of the runs that most charts show."""
-        return provenance(frames.figure_runs(self.results, self.settings).values())
+        return provenance(main_runs(self.results, self.settings).values())
 
 
 def x_axis(field: str, title: str, zero: bool = False, number: str | None = None) -> alt.X:
@@ -61,7 +60,7 @@ def sorted_labels(field: str, by: str, axis: alt.Axis) -> alt.Y:
 def methods(frame: pd.DataFrame) -> dict[str, str]:
     """Key and label of each method: Hi-MoE, then as in ``METHOD_LABELS``, then the others as they come."""
     found = dict(zip(frame["method"], frame["label"], strict=True))
-    ranked = ["himoe", *METHOD_LABELS, *found]
+    ranked = [OWN_METHOD, *METHOD_LABELS, *found]
     return {method: found[method] for method in sorted(found, key=ranked.index)}
 
 
@@ -82,8 +81,8 @@ def families(frame: pd.DataFrame, first: str = "") -> tuple[str, ...]:
 
 def main_family(material: Material) -> str:
     """The family of the runs that most charts show."""
-    runs = list(frames.figure_runs(material.results, material.settings).values())
-    return frames.family(runs[0]) if runs else ""
+    runs = list(main_runs(material.results, material.settings).values())
+    return family(runs[0]) if runs else ""
 
 
 def tips(*columns: str) -> list[alt.Tooltip]:

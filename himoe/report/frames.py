@@ -1,261 +1,283 @@
-"""The numbers behind the page's charts, as tidy frames; every one says which data it is from.
+"""The numbers behind figures and charts, as tidy frames: computed here once, drawn for the paper and for the page.
 
-Frames hold one row per mark. A score is the mean over dimensions unless a column ``dimension`` says otherwise.
+One row per mark. ``run`` is the run's name, ``label`` the method's printed one. A score is the mean over dimensions
+unless a column ``dimension`` says otherwise; ``low`` and ``high`` are its 95 % interval unless a frame says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from himoe.core.errors import bad_input
 from himoe.core.params import ReportParams
 from himoe.core.recordings import DIMENSIONS
-from himoe.scoring.metrics import class_count
-from himoe.scoring.paper import METHOD_LABELS, is_floor
-from himoe.scoring.results import RunResult, figure_protocol, main_modality_set, plain_cost, select, sweep_curve
+from himoe.report import chosen
+from himoe.report.chosen import OWN_METHOD, Results, family
+from himoe.scoring.results import COST_COLUMNS, RunResult, plain_cost, sweep_curve
 
-Results = Mapping[str, RunResult]
-HEADLINE_METRIC = {"regression": "ccc", "classification": "accuracy"}
 MEASURES = {"regression": {"CCC": "ccc", "within-trial CCC": "ccc_within"}, "classification": {"accuracy": "accuracy"}}
-HELD_OUT = {"trial": "whole trials held out", "session": "days held out", "loso": "people held out",
-            "stimulus": "clips held out", "sequential": "later trials held out",
-            "leaky": "windows shuffled (leaky)"}
-MAX_TRIALS = 24  # a page must stay small enough to mail
+KINDS = {"validation loss": "validation_loss", "training loss": "train_loss"}
 BINS = 10
-
-
-def method_label(method: str) -> str:
-    """A method's printed name; floors are named."""
-    return METHOD_LABELS.get(method, method) + (" (floor)" if is_floor(method) else "")
-
-
-def family(run: RunResult) -> str:
-    """Runs of one family compare: data, what is held out, modalities, and the number of classes where not two."""
-    classes = class_count(run.metrics)
-    name = f"{run.data}, {HELD_OUT[run.metrics['protocol']]}, {run.metrics['modality_set']}"
-    return f"{name}, {classes} classes" if (classes or 2) > 2 else name
-
-
-def plain_runs(results: Results, task: str | None = None) -> list[RunResult]:
-    """Runs that are scores of a method: no variant, no shuffled labels, no leaky split."""
-    return [run for run in select(results, task=task, variant="") if run.metrics["protocol"] != "leaky"]
-
-
-def _figure_set(results: Results, settings: ReportParams, method: str | None = None) -> list[RunResult]:
-    """Plain regression runs of the figure set under the protocol that its figures show."""
-    return select(results, set=settings.figure_set, protocol=figure_protocol(results, settings.figure_set),
-                  task="regression", method=method, variant="")
-
-
-def figure_runs(results: Results, settings: ReportParams) -> dict[str, RunResult]:
-    """The runs most charts show, by method: the figure set's main comparison (``main_modality_set``)."""
-    runs = _figure_set(results, settings)
-    chosen = main_modality_set(runs)
-    return {run.metrics["method"]: run for run in runs if run.metrics["modality_set"] == chosen}
-
-
-def shown_runs(results: Results, settings: ReportParams) -> dict[str, RunResult]:
-    """Hi-MoE and the two baselines of ``report.baselines``, as far as they were run."""
-    runs = figure_runs(results, settings)
-    return {method: runs[method] for method in ("himoe", *settings.baselines) if method in runs}
-
-
-SCORE_COLUMNS = ["family", "measure", "method", "label", "score", "low", "high", "ceiling", "order", "run"]
+NAMES = ["run", "method", "label"]
 
 
 def score_frame(results: Results, task: str) -> pd.DataFrame:
-    """Every plain run's pooled score with its interval and ceiling, columns ``SCORE_COLUMNS``.
+    """Every plain run's pooled score: family, measure, names, score, low, high, ceiling, floor, order.
 
-    ``order`` counts the runs of a family and measure: networks by falling score, then the floors likewise.
+    ``order`` counts the runs of a family and measure: networks by falling score, then the floors likewise; runs
+    without a score (NaN) are the last of their kind.
     """
     rows = [{"family": family(run), "measure": measure, **_names(run), "score": run.metrics.get(metric),
              "low": run.metrics.get(f"{metric}_low"), "high": run.metrics.get(f"{metric}_high"),
-             "ceiling": run.attainable(metric), "floor": run.floor, "run": run.run}
-            for measure, metric in MEASURES[task].items() for run in plain_runs(results, task)]
-    frame = pd.DataFrame(rows, columns=[*SCORE_COLUMNS, "floor"]).dropna(subset=["score"])
-    frame = frame.astype({"score": float, "low": float, "high": float, "ceiling": float})
+             "ceiling": run.attainable(metric), "floor": run.floor}
+            for measure, metric in MEASURES[task].items() for run in chosen.scored_runs(results, task)]
+    frame = pd.DataFrame(rows, columns=["family", "measure", *NAMES, "score", "low", "high", "ceiling", "floor"])
+    frame = frame.astype(dict.fromkeys(("score", "low", "high", "ceiling"), float) | {"floor": bool})
     frame = frame.sort_values(["floor", "score"], ascending=[True, False], kind="stable")
     frame["order"] = frame.groupby(["family", "measure"]).cumcount()
-    return frame.sort_index()[SCORE_COLUMNS].reset_index(drop=True)
+    return frame.sort_index()
+
+
+def overview_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
+    """:func:`score_frame` of the main comparison, both measures in the order of the first."""
+    frame = score_frame(results, "regression")
+    frame = frame[frame["run"].isin([run.run for run in chosen.main_runs(results, settings).values()])]
+    order = frame[frame["measure"] == "CCC"].set_index("run")["order"].rank().astype(int) - 1
+    return frame.assign(order=frame["run"].map(order)).sort_values(["measure", "order"]).reset_index(drop=True)
 
 
 def missing_frame(results: Results) -> pd.DataFrame:
-    """Scores against missing rate: family, measure, method, label, rate, ccc, sd (over mask seeds), low, high.
+    """Scores against missing rate: family, measure, names, rate, ccc, sd (over mask seeds), ceiling, low, high.
 
     ``low`` and ``high`` are an SD below and above; ``ceiling`` is what is attainable with nothing missing.
     """
     parts = []
-    for run in plain_runs(results, "regression"):
-        sweep = run.part("sweep") if run.metrics["protocol"] == "trial" else pd.DataFrame()
+    for run in chosen.swept_runs(results):
+        sweep = run.part("sweep")
         for measure, metric in MEASURES["regression"].items():
-            if len(sweep) and (sweep["metric"] == metric).any():
+            if (sweep["metric"] == metric).any():
                 curve = sweep_curve(sweep, metric, "mean").dropna(subset=["mean"])
                 curve = curve.rename(columns={"missing_rate": "rate", "mean": "ccc"})[["rate", "ccc", "sd"]]
                 known = float(run.attainable(metric) or np.nan)
                 parts.append(curve.assign(family=family(run), measure=measure, ceiling=known, **_names(run)))
-    frame = _concat(parts, ["family", "measure", "method", "label", "rate", "ccc", "sd", "ceiling"])
+    frame = _concat(parts, ["family", "measure", *NAMES, "rate", "ccc", "sd", "ceiling"])
     spread = frame["sd"].astype(float).fillna(0.0)
     return frame.assign(low=frame["ccc"] - spread, high=frame["ccc"] + spread, ceiling=frame["ceiling"].astype(float))
 
 
 def trajectory_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
-    """One row per window and dimension: trial, time_s, dimension, truth, and a column per method (its key).
+    """One row per method, window and dimension: names, subject, trial, time_s, dimension, truth, predicted, low, high.
 
-    Predictions are means over seeds; ``time_s`` is the window's middle. At most ``MAX_TRIALS`` trials, evenly
-    spaced in the order of person and trial.
+    ``predicted`` is the mean over seeds, ``low`` and ``high`` its range over them; ``time_s`` is the window's middle.
+    Trials stand in the order of :func:`himoe.report.chosen.trials_in_order`.
+
+    Raises
+    ------
+    InputError
+        If two runs have no trial in common, or other ratings or windows of one.
     """
-    keys = ["subject", "trial", "window", "start_s", "dimension"]
-    parts: list[pd.Series] = []
-    length_s = 0.0
-    for method, run in shown_runs(results, settings).items():
-        length_s = float(run.info["length_s"])
-        by_window = run.part("predictions").groupby(keys)[["y_true", "y_pred"]].mean()
-        parts += [by_window["y_true"].rename("truth")] if not parts else []
-        parts.append(by_window["y_pred"].rename(method))
-    if not parts:
-        return pd.DataFrame(columns=["trial", "time_s", "dimension", "truth"])
-    wide = pd.concat(parts, axis=1).reset_index()
-    pairs = wide[["subject", "trial"]].drop_duplicates().sort_values(["subject", "trial"]).reset_index(drop=True)
-    chosen = pairs.iloc[np.unique(np.linspace(0, len(pairs) - 1, min(MAX_TRIALS, len(pairs))).round().astype(int))]
-    wide = wide.merge(chosen, on=["subject", "trial"]).sort_values(["subject", "trial", "dimension", "window"])
-    wide["trial"] = "person " + wide["subject"] + ", trial " + wide["trial"]
-    wide["start_s"] += length_s / 2
-    return wide.drop(columns=["subject", "window"]).rename(columns={"start_s": "time_s"}).reset_index(drop=True)
+    runs = list(chosen.trajectory_runs(results, settings).values())
+    columns = [*NAMES, "subject", "trial", "time_s", "dimension", "truth", "predicted", "low", "high"]
+    if not runs:
+        return pd.DataFrame(columns=columns)
+    trials = chosen.trials_in_order(in_common({run.run: run.part("predictions") for run in runs}))
+    parts = [_over_time(run, trials) for run in runs]
+    for (first, own), (run, part) in pairwise(zip(runs, parts, strict=True)):
+        same = len(own) == len(part) and np.allclose(own["truth"], part["truth"], equal_nan=True)
+        if not same or not (own[["window", "dimension"]] == part[["window", "dimension"]]).all(axis=None):
+            raise bad_input(f"predictions of run {run.run!r}", f"other windows or ratings than in {first.run!r}",
+                            "the same test trials in every run", "use runs of one data set with the same windows")
+    truth = parts[0]["truth"]  # means over other seeds differ in the last digit
+    return pd.concat([part.assign(truth=truth) for part in parts], ignore_index=True)[columns]
 
 
-def trajectory_summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """The chart's text alternative: mean rating and each method's mean absolute error, per trial and dimension."""
-    methods = [name for name in frame.columns if name not in ("trial", "time_s", "dimension", "truth")]
-    errors = {f"MAE {method_label(name)}": (frame[name] - frame["truth"]).abs() for name in methods}
-    table = frame[["trial", "dimension", "truth"]].assign(**errors)
-    return table.groupby(["trial", "dimension"], sort=False).mean().reset_index().rename(
-        columns={"truth": "mean true rating"})
+def in_common(predictions: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The first frame's rows of trials that all of them hold; InputError if there is none."""
+    pairs = [pd.MultiIndex.from_frame(frame[["subject", "trial"]]) for frame in predictions.values()]
+    common = pairs[0].isin(set.intersection(*map(set, pairs)))
+    if not common.any():
+        raise bad_input(f"trajectories of {', '.join(predictions)}", "no test trial that all of them hold",
+                        "at least one", "make these runs from one data set with the same folds")
+    return next(iter(predictions.values()))[common]
 
 
-def combination_label(bits: str, modalities: Sequence[str]) -> str:
-    """``"101"`` of EEG, ECG, EDA is ``"EEG+EDA"``; of four or more, all and all but one are named so."""
-    absent = [name for bit, name in zip(bits, modalities, strict=True) if bit != "1"]
-    if not absent:
-        return f"all {len(bits)}"
-    if len(absent) == 1 and len(bits) > 3:
-        return f"all but {absent[0]}"
-    return "+".join(name for bit, name in zip(bits, modalities, strict=True) if bit == "1")
+def _over_time(run: RunResult, trials: pd.DataFrame) -> pd.DataFrame:
+    """A run's rows of *trials*, in their order, then by dimension and window."""
+    keys = ["place", "dimension", "window", "subject", "trial", "start_s"]
+    rows = run.part("predictions").merge(trials.assign(place=range(len(trials))), on=["subject", "trial"])
+    rows = rows.groupby(keys, as_index=False).agg(truth=("y_true", "mean"), low=("y_pred", "min"),
+                                                  high=("y_pred", "max"), predicted=("y_pred", "mean"))
+    return rows.assign(time_s=rows["start_s"] + float(run.info["length_s"]) / 2, **_names(run))
+
+
+def trajectory_errors(frame: pd.DataFrame) -> pd.DataFrame:
+    """:func:`trajectory_frame` in short: mean true rating and mean absolute errors per trial and dimension."""
+    keys = ["trial", "dimension"]
+    error = frame.assign(error=(frame["predicted"] - frame["truth"]).abs(), label="MAE " + frame["label"])
+    wide = error.pivot_table(index=keys, columns="label", values="error", sort=False)
+    truth = frame.groupby(keys, sort=False)["truth"].mean().rename("mean true rating")
+    return pd.concat([truth, wide], axis=1).reset_index()
 
 
 def routing_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
-    """Hi-MoE's routing weights: view (fusion, or a modality's experts), combination, size, column, weight."""
+    """Hi-MoE's routing weights: names, family, view, combination, words, order, modality, expert, column, weight.
+
+    ``view`` is the fusion (expert -1) or a modality's experts, ``column`` where its weight goes; ``order`` counts a
+    run's combinations, fullest first.
+    """
     parts = []
-    for run in _figure_set(results, settings, "himoe"):
-        table = run.part("routing")
+    for run in chosen.plain_runs(results, settings, method=OWN_METHOD):
+        weights = run.part("routing").groupby(["combination", "modality", "expert"], sort=False)["weight"].mean()
+        table = weights.reset_index()
         fusion = table["expert"] == -1
-        modalities = list(run.info["modalities"])
-        view = np.where(fusion, "fusion weights", "experts of " + table["modality"].astype(str))
-        column = np.where(fusion, table["modality"], "expert " + table["expert"].astype(str))
-        parts.append(pd.DataFrame({
-            "family": family(run), "view": view,
-            "combination": [combination_label(bits, modalities) for bits in table["combination"]],
-            "size": table["combination"].str.count("1"), "column": column, "weight": table["weight"]}))
-    return _concat(parts, ["family", "view", "combination", "size", "column", "weight"])
+        parts.append(table.assign(
+            **_names(run), family=family(run), **_combinations(run, table["combination"]),
+            view=np.where(fusion, "fusion weights", "experts of " + table["modality"].astype(str)),
+            column=np.where(fusion, table["modality"], "expert " + table["expert"].astype(str))))
+    return _concat(parts, [*NAMES, "family", "view", "combination", "words", "order", "modality", "expert", "column",
+                           "weight"])
 
 
 def combination_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
-    """CCC when only some modalities are there: family, method, label, combination, size, ccc."""
+    """CCC when only some modalities are there: names, family, modality_set, combination, words, order, ccc, sd.
+
+    Hi-MoE and the two baselines on each of Hi-MoE's modality sets; ``sd`` is over folds and seeds.
+    """
     parts = []
-    for method in ("himoe", *settings.baselines):
-        for run in _figure_set(results, settings, method):
-            table = run.part("combinations")
-            table = table[(table["metric"] == "ccc") & (table["dimension"] == "mean")]
-            means = table.groupby("combination", sort=False)["value"].mean().dropna().reset_index()
-            labels = [combination_label(bits, run.info["modalities"]) for bits in means["combination"]]
-            parts.append(pd.DataFrame({"family": family(run), **_names(run), "combination": labels,
-                                       "size": means["combination"].str.count("1"), "ccc": means["value"]}))
-    return _concat(parts, ["family", "method", "label", "combination", "size", "ccc"])
+    sets = [run.metrics["modality_set"] for run in chosen.plain_runs(results, settings, method=OWN_METHOD)]
+    for modality_set in dict.fromkeys(sets):
+        for run in chosen.with_baselines(results, settings, modality_set).values():
+            scores = combination_scores(run).rename(columns={"mean": "ccc"})
+            parts.append(scores.assign(**_names(run), family=family(run), modality_set=modality_set, **_combinations(
+                run, scores["combination"])).sort_values("order"))
+    return _concat(parts, [*NAMES, "family", "modality_set", "combination", "words", "order", "ccc", "sd"])
 
 
-def calibration_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
-    """True against predicted rating, means in bins of equal counts: dimension, method, label, predicted, true, n."""
+def combination_scores(run: RunResult, metric: str = "ccc") -> pd.DataFrame:
+    """A run's score by modality combination: combination, mean, sd (over folds and seeds, NaN with one)."""
+    table = run.part("combinations")
+    rows = table[(table["metric"] == metric) & (table["dimension"] == "mean")]
+    grouped = rows.groupby("combination")["value"]
+    return pd.DataFrame({"mean": grouped.mean(), "sd": grouped.std(ddof=1)}).reset_index()
+
+
+def _combinations(run: RunResult, combinations: pd.Series) -> dict[str, pd.Series]:
+    """Words and order of a column of combinations."""
+    modalities = list(run.info["modalities"])
+    ordered, _ = chosen.shown_combinations(combinations, len(modalities), 2 ** len(modalities))
+    words = {combination: chosen.in_words(combination, modalities) for combination in ordered}
+    return {"words": combinations.map(words), "order": combinations.map(ordered.index)}
+
+
+def calibration_frame(results: Results, settings: ReportParams, task: str = "regression") -> pd.DataFrame:
+    """True against predicted rating, means in ``BINS`` bins: names, dimension, predicted, true, n (windows).
+
+    Of the main comparison; ``dimension`` is ``all`` or one of the rated ones.
+    """
     parts = []
-    for run in figure_runs(results, settings).values():
+    for run in chosen.main_runs(results, settings, task=task).values():
         rows = run.part("predictions")
         for dimension in ("all", *(d for d in DIMENSIONS if d in set(rows["dimension"]))):
             used = rows if dimension == "all" else rows[rows["dimension"] == dimension]
-            parts.append(_bins(used).assign(dimension=dimension, **_names(run)))
-    return _concat(parts, ["dimension", "method", "label", "predicted", "true", "n"])
+            parts.append(calibration_curve(used).assign(dimension=dimension, **_names(run)))
+    return _concat(parts, [*NAMES, "dimension", "predicted", "true", "n"])
 
 
-def _bins(rows: pd.DataFrame) -> pd.DataFrame:
-    rows = rows.dropna(subset=["y_true", "y_pred"])
-    if rows["y_pred"].min() < rows["y_pred"].max():
-        group = pd.qcut(rows["y_pred"], BINS, labels=False, duplicates="drop")
-    else:  # a constant has no quantiles
-        group = pd.Series(0, index=rows.index)
-    by_bin = rows.groupby(group)
-    return pd.DataFrame({"predicted": by_bin["y_pred"].mean(), "true": by_bin["y_true"].mean(), "n": by_bin.size()})
+def calibration_curve(predictions: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
+    """Mean prediction and mean truth in *bins* quantile bins of the prediction: predicted, true, n; rising.
+
+    Unlabelled rows are left out. Equal predictions share a bin, so a constant prediction gives one bin.
+    """
+    rows = predictions[predictions["y_true"].notna()]
+    predicted, true = rows["y_pred"].to_numpy(float), rows["y_true"].to_numpy(float)
+    if not np.isfinite(predicted).all():
+        raise bad_input("predictions.parquet: y_pred", "values that are not finite", "a number for every test window",
+                        "look for a diverged run")
+    if len(rows) == 0:
+        return pd.DataFrame({"predicted": [], "true": [], "n": []})
+    inner = np.unique(np.quantile(predicted, np.arange(1, bins) / bins))
+    grouped = pd.DataFrame({"predicted": predicted, "true": true}).groupby(np.searchsorted(inner, predicted))
+    return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
 
 
 def training_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
-    """Mean loss by epoch over the fits still running: part, method, label, epoch, loss, fits."""
+    """Loss by epoch of the main comparison, over folds and seeds: names, part, epoch, loss (mean), low, high, fits.
+
+    ``part`` is a key of ``KINDS``, ``low`` and ``high`` the range, ``fits`` how many had not stopped by that epoch.
+    Where a model was fitted for each missing rate, those of rate 0 count. Methods fitted in one step have no rows.
+    """
     parts = []
-    for run in figure_runs(results, settings).values():
+    for run in chosen.main_runs(results, settings).values():
         history = run.part("history")
-        if history["epoch"].nunique() < 2:  # fitted in one step
+        rows = history[history["rate"] == 0] if "rate" in history else history
+        if rows["epoch"].nunique() < 2:
             continue
-        by_epoch = history.groupby("epoch")
-        for part, column in (("validation loss", "validation_loss"), ("training loss", "train_loss")):
-            parts.append(pd.DataFrame({"part": part, "loss": by_epoch[column].mean(), "fits": by_epoch.size(),
-                                       **_names(run)}).reset_index())
-    return _concat(parts, ["part", "method", "label", "epoch", "loss", "fits"])
-
-
-COST_MEASURES = {"multiply_adds": "multiply-adds per window", "parameters": "parameters",
-                 "seconds_per_window": "microseconds per window (one CPU thread)"}
+        for part, column in KINDS.items():
+            losses = rows.groupby("epoch")[column]
+            parts.append(pd.DataFrame({"loss": losses.mean(), "low": losses.min(), "high": losses.max(),
+                                       "fits": losses.size()}).reset_index().assign(part=part, **_names(run)))
+    return _concat(parts, [*NAMES, "part", "epoch", "loss", "low", "high", "fits"])
 
 
 def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> pd.DataFrame:
-    """CCC against what a method costs: measure, method, label, cost, ccc; only costs above 0 (log axis)."""
+    """CCC and costs of the main comparison, one row per method that was timed or counted.
+
+    Columns: names, ccc, parameters, multiply_adds, seconds_per_window (NaN = unknown or not counted).
+
+    Raises
+    ------
+    InputError
+        If *cost* lacks a column.
+    """
+    absent = [column for column in COST_COLUMNS if column not in cost]
+    if absent:
+        raise bad_input("cost.csv", f"no column {', '.join(absent)}", ", ".join(COST_COLUMNS),
+                        "run the evaluate stage again")
     rows: list[dict[str, Any]] = []
     cost = plain_cost(cost)
-    for method, run in figure_runs(results, settings).items():
-        found = cost[(cost["method"] == method) & (cost["set"] == run.metrics["set"])
-                     & (cost["modality_set"] == run.metrics["modality_set"])]
-        for column, measure in COST_MEASURES.items():
-            for value in pd.to_numeric(found[column]).dropna():
-                if value > 0 and run.metrics["ccc"] is not None:
-                    shown = float(value) * (1e6 if column == "seconds_per_window" else 1.0)
-                    rows.append({"measure": measure, **_names(run), "cost": shown, "ccc": run.metrics["ccc"]})
-    return pd.DataFrame(rows, columns=["measure", "method", "label", "cost", "ccc"])
+    for run in chosen.main_runs(results, settings).values():
+        same = [cost[key] == run.metrics[key] for key in ("method", "set", "modality_set")]
+        found = cost[np.logical_and.reduce(same)]
+        if len(found):
+            rows.append({**_names(run), "ccc": run.metrics.get("ccc"), **found.iloc[0][list(COST_COLUMNS[3:6])]})
+    numbers = ["ccc", *COST_COLUMNS[3:6]]
+    return pd.DataFrame(rows, columns=[*NAMES, *numbers]).astype(dict.fromkeys(numbers, float))
 
 
 def leak_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
-    """CCC by split: honest splits, the leaky one, and both with labels shuffled between trials."""
-    runs = select(results, set=settings.figure_set, task="regression", variant="", shuffled=None)
-    suspect = [run for run in runs if run.metrics["protocol"] == "leaky" or run.metrics["shuffled_labels"]]
-    if not suspect:
-        return pd.DataFrame(columns=["label", "kind", "ccc", "low", "high"])
-    sets = {run.metrics["modality_set"] for run in suspect}
-    honest = [run for run in runs if run not in suspect and run.metrics["modality_set"] in sets
-              and run.metrics["method"] in ("himoe", "features_ridge", "features_gbdt", "mean")]
-    rows = [{"label": _leak_label(run), "kind": _leak_kind(run), "ccc": run.metrics["ccc"],
-             "low": run.metrics.get("ccc_low"), "high": run.metrics.get("ccc_high")} for run in [*honest, *suspect]]
-    return pd.DataFrame(rows).dropna(subset=["ccc"]).reset_index(drop=True)
-
-
-def _leak_label(run: RunResult) -> str:
-    shuffled = ", labels shuffled" if run.metrics["shuffled_labels"] else ""
-    return f"{method_label(run.metrics['method'])}: {HELD_OUT[run.metrics['protocol']]}{shuffled}"
+    """CCC under each split of the same data: run, method, label (the plain method's), split, kind, ccc, low, high."""
+    rows = [{"run": run.run, "method": run.metrics["method"], "label": chosen.method_label(run.metrics["method"]),
+             "split": chosen.split_label(run), "kind": _leak_kind(run),
+             **{key: run.metrics.get(f"ccc{key and '_' + key}") for key in ("", "low", "high")}}
+            for run in chosen.leak_runs(results, settings)]
+    columns = [*NAMES, "split", "kind", "ccc", "low", "high"]
+    frame = pd.DataFrame(rows, columns=[*NAMES, "split", "kind", "", "low", "high"]).set_axis(columns, axis=1)
+    return frame.astype(dict.fromkeys(columns[-3:], float))
 
 
 def _leak_kind(run: RunResult) -> str:
     if run.metrics["shuffled_labels"]:
-        return "labels shuffled between trials"
+        return "labels shuffled"
     return "leaky split" if run.metrics["protocol"] == "leaky" else "honest split"
 
 
+def experts_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
+    """CCC by number of emotion experts on the largest modality set that has several: run, experts, ccc, low, high."""
+    runs = chosen.expert_runs(results, settings)
+    rows = [{"run": run.run, "experts": chosen.n_experts(run), "ccc": run.metrics.get("ccc"),
+             "low": run.metrics.get("ccc_low"), "high": run.metrics.get("ccc_high")}
+            for run in runs if run.metrics["modality_set"] == runs[0].metrics["modality_set"]]
+    frame = pd.DataFrame(rows, columns=["run", "experts", "ccc", "low", "high"])
+    return frame.astype(dict.fromkeys(("ccc", "low", "high"), float)).drop_duplicates("experts")
+
+
 def _names(run: RunResult) -> dict[str, str]:
-    return {"method": run.metrics["method"], "label": method_label(run.metrics["method"])}
+    return {"run": run.run, "method": str(run.metrics["method"]), "label": run.named}
 
 
 def _concat(parts: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -21,6 +21,8 @@ from himoe.report.encodings import (
 from himoe.report.looks import LINE_WIDTH, scales
 from himoe.scoring.results import provenance
 
+COSTS = {"multiply_adds": "multiply-adds per window", "parameters": "parameters",
+         "seconds_per_window": "microseconds per window (one CPU thread)"}
 _ORDER = alt.EncodingSortField(field="order", op="min", order="ascending")
 
 
@@ -29,7 +31,7 @@ def routing(material: Material) -> Block | None:
     frame = frames.routing_frame(material.results, material.settings)
     if frame.empty:
         return None
-    frame = frame.assign(order=-frame["size"])
+    frame = frame[["family", "view", "words", "order", "column", "weight"]].rename(columns={"words": "combination"})
     pickers = (Picker("family", "Data and modalities", families(frame, main_family(material))),
                Picker("view", "Weights", tuple(dict.fromkeys(frame["view"]))))
     base = picked(alt.Chart(inline(frame, "routing")), ["family", "view"])
@@ -44,16 +46,16 @@ def routing(material: Material) -> Block | None:
                "their default code; a modality's gate (Eq. 2) goes over its experts. Means over test windows; "
                "colours by the root of the weight, as one modality alone has all of it. "
                f"Data: {material.figure_data}.")
-    return Block("routing", "Hi-MoE's routing weights", caption, (spec,), frame.drop(columns=["size", "order"]),
+    return Block("routing", "Hi-MoE's routing weights", caption, (spec,), frame.drop(columns="order"),
                  pickers, files=("runs/*/routing.csv",))
 
 
 def combinations(material: Material) -> Block | None:
     """CCC when only some modalities are there."""
-    frame = frames.combination_frame(material.results, material.settings)
+    frame = frames.combination_frame(material.results, material.settings).dropna(subset=["ccc"])
     if frame.empty:
         return None
-    frame = frame.assign(order=-frame["size"])
+    frame = frame[["family", "method", "label", "words", "order", "ccc", "sd"]].rename(columns={"words": "combination"})
     pickers = (Picker("family", "Data and modalities", families(frame, main_family(material))),)
     look = scales(list(methods(frame)))
     base = shown(picked(alt.Chart(inline(frame, "combinations")), ["family"]))
@@ -62,10 +64,10 @@ def combinations(material: Material) -> Block | None:
         y=alt.Y("combination:N", title=None, sort=_ORDER, axis=alt.Axis(labelLimit=150, grid=True)),
         color=alt.Color("method:N", scale=look["colour"], legend=None),
         shape=alt.Shape("method:N", scale=look["shape"], legend=None),
-        tooltip=tips("label|method", "combination|modalities that are there", "ccc#|CCC"))
+        tooltip=tips("label|method", "combination|modalities that are there", "ccc#|CCC", "sd#|SD"))
     spec = finish(points, "combinations", "CCC by modality combination", pickers, True, height=alt.Step(20))
-    caption = ("CCC on the test windows when only these modalities are there; folds and seeds averaged. All subsets "
-               "for six modalities or fewer, else all, all but one, and single ones. "
+    caption = ("CCC on the test windows when only these modalities are there; mean and SD over folds and seeds. All "
+               "subsets for six modalities or fewer, else all, all but one, and single ones. "
                f"Data: {material.figure_data}.")
     return Block("combinations", "CCC by modality combination", caption, (spec,),
                  frame.drop(columns=["method", "order"]), pickers,
@@ -74,7 +76,7 @@ def combinations(material: Material) -> Block | None:
 
 def calibration(material: Material) -> Block | None:
     """Mean true against mean predicted rating, in bins of the prediction."""
-    frame = frames.calibration_frame(material.results, material.settings)
+    frame = frames.calibration_frame(material.results, material.settings).drop(columns="run")
     if frame.empty:
         return None
     pickers = (Picker("dimension", "Dimension", tuple(dict.fromkeys(frame["dimension"]))),)
@@ -102,6 +104,7 @@ def training(material: Material) -> Block | None:
     frame = frames.training_frame(material.results, material.settings)
     if frame.empty:
         return None
+    frame = frame[["part", "method", "label", "epoch", "loss", "fits"]]
     pickers = (Picker("part", "Loss", tuple(dict.fromkeys(frame["part"]))),)
     look = scales(list(methods(frame)))
     base = shown(picked(alt.Chart(inline(frame, "training")), ["part"]))
@@ -123,7 +126,10 @@ def training(material: Material) -> Block | None:
 
 def cost(material: Material) -> Block | None:
     """CCC against what a method costs."""
-    frame = frames.cost_frame(material.results, material.cost, material.settings)
+    wide = frames.cost_frame(material.results, material.cost, material.settings)
+    wide = wide.assign(seconds_per_window=wide["seconds_per_window"] * 1e6).rename(columns=COSTS)
+    frame = wide.melt(["method", "label", "ccc"], list(COSTS.values()), "measure", "cost").dropna()
+    frame = frame[frame["cost"] > 0]  # the axis is a logarithm
     if frame.empty:
         return None
     pickers = (Picker("measure", "Cost", tuple(dict.fromkeys(frame["measure"]))),)
@@ -156,18 +162,21 @@ def leaks(material: Material) -> Block | None:
     frame = frames.leak_frame(material.results, material.settings)
     if frame.empty:
         return None
-    kinds = ["honest split", "leaky split", "labels shuffled between trials"]
+    runs = [material.results[name] for name in frame["run"]]
+    frame = frame.assign(label=frame["label"] + ": " + frame["split"])[["label", "kind", "ccc", "low", "high"]]
+    frame = frame.dropna(subset=["ccc"])
+    kinds = ["honest split", "leaky split", "labels shuffled"]
     colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=kinds, range=["#0072B2", "#D55E00", "#8F8F8F"]),
                        legend=alt.Legend(orient="top", columns=1, symbolLimit=3, labelLimit=260))
     base = alt.Chart(inline(frame, "leaks"))
-    lines = alt.Axis(labelExpr="split(replace(datum.label, ', ', ': '), ': ')", labelBaseline="middle")
+    below = "replace(replace(datum.label, ', ', ': '), ' (floor): ', ': (floor) ')"  # of the method's name
+    lines = alt.Axis(labelExpr=f"split({below}, ': ')", labelBaseline="middle", labelLimit=200)
     rows = sorted_labels("label", "ccc", lines)
     bars = base.mark_bar(height=alt.RelativeBandSize(band=0.6)).encode(
         x=x_axis("ccc", "CCC, mean over dimensions", zero=True), y=rows, color=colour,
         tooltip=tips("label|run", "ccc#|CCC", "low#|95 % from", "high#|95 % to"))
     rules = base.mark_rule().encode(x=x_axis("low", "CCC, mean over dimensions", zero=True), x2="high:Q", y=rows)
     spec = finish(alt.layer(bars, rules), "leaks", "CCC by split", height=alt.Step(50))
-    runs = [run for run in material.results.values() if run.metrics["set"] == material.settings.figure_set]
     caption = ("An honest split keeps whole trials on one side. The leaky one shuffles windows, so that windows of one "
                "trial stand on both sides: its score measures the leak, not the model. With labels shuffled between "
                "trials, an honest split gives about 0. Bars: all test windows pooled; lines: 95 % intervals. "

@@ -26,10 +26,11 @@ _PLUS = "M-0.35,-1L0.35,-1L0.35,-0.35L1,-0.35L1,0.35L0.35,0.35L0.35,1L-0.35,1L-0
 _CROSS = ("M-0.95,-0.5L-0.5,-0.95L0,-0.45L0.5,-0.95L0.95,-0.5L0.45,0L0.95,0.5L0.5,0.95L0,0.45L-0.5,0.95L-0.95,0.5"
           "L-0.45,0Z")
 # matplotlib's markers as SVG paths within -1..1
-MARKER_PATHS: dict[str, str] = {
+MARKER_PATHS: dict[str | tuple[int, int, int], str] = {
     "o": _polygon(24), "s": _polygon(4, 0.25), "^": _polygon(3), "v": _polygon(3, 1.0), "<": _polygon(3, -0.5),
     ">": _polygon(3, 0.5), "D": _polygon(4), "d": "M0,-1L0.6,0L0,1L-0.6,0Z", "P": _PLUS, "X": _CROSS,
     "*": _polygon(5, 0.0, 0.42), "p": _polygon(5), "h": _polygon(6), "H": _polygon(6, 1 / 6), "8": _polygon(8, 1 / 8),
+    **{(n, 1, 0): _polygon(n, 0.0, 0.5) for n in (4, 6, 8)},
 }
 
 

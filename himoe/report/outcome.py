@@ -9,27 +9,34 @@ import pandas as pd
 
 from himoe.core.errors import bad_input
 from himoe.core.params import ReportParams
-from himoe.report.frames import HELD_OUT, Results, family, figure_runs, plain_runs
+from himoe.report.chosen import (
+    HELD_OUT,
+    OWN_METHOD,
+    Results,
+    audited_runs,
+    family,
+    main_runs,
+    scored_runs,
+    split_label,
+)
 from himoe.report.tables.against import UNTESTABLE, at_rate
 from himoe.report.tables.render import cell_text
 from himoe.report.tables.rows import ATTAINABLE, attainable, method_name, ours, set_label
-from himoe.report.tables.runs import split_label
 from himoe.report.tables.table import Table
 from himoe.scoring.metrics import class_count
-from himoe.scoring.results import RunResult, select
+from himoe.scoring.results import RunResult
 
-OWN = "himoe"
 BEGIN, END = "<!-- results: begin (python -m pipeline.readme) -->", "<!-- results: end -->"
 FEW = 3  # a column of README's table has more methods than this
 
 
 def sentence(results: Results, comparisons: pd.DataFrame, settings: ReportParams) -> str:
     """Who wins on the runs that most charts show, by how much over (or before) Hi-MoE, and what is attainable."""
-    runs = [run for run in figure_runs(results, settings).values() if run.metrics.get("ccc") is not None]
+    runs = [run for run in main_runs(results, settings).values() if run.metrics.get("ccc") is not None]
     if not runs:
         return "No regression run to sum up."
     ranked = sorted(runs, key=lambda run: -run.metrics["ccc"])
-    best, own = ranked[0], next((run for run in ranked if run.metrics["method"] == OWN), None)
+    best, own = ranked[0], next((run for run in ranked if run.metrics["method"] == OWN_METHOD), None)
     text = f"{best.named} has the highest CCC on {family(best)}: {_score(best)}"
     if own is best and len(ranked) > 1:
         text += f", {_against(own, ranked[1], comparisons)} against {ranked[1].named}"
@@ -73,12 +80,12 @@ def replace_block(text: str, block: str, where: str = "README.md") -> str:
 def results_table(results: Results) -> str:
     """Methods down, data and splits across; the best of a column is bold."""
     columns: dict[str, list[RunResult]] = {}
-    for run in plain_runs(results):
+    for run in scored_runs(results):
         columns.setdefault(_column(run), []).append(run)
     columns = {name: runs for name, runs in columns.items()
-               if len(runs) > FEW and any(run.metrics["method"] == OWN for run in runs)}
+               if len(runs) > FEW and any(run.metrics["method"] == OWN_METHOD for run in runs)}
     methods = dict.fromkeys(run.metrics["method"] for runs in columns.values() for run in runs)
-    order = sorted(methods, key=lambda method: (method != OWN, method_name(method).endswith("(floor)")))
+    order = sorted(methods, key=lambda method: (method != OWN_METHOD, method_name(method).endswith("(floor)")))
     best = {name: max(runs, key=_value) for name, runs in columns.items()}
     lines = [["Held out", *columns], ["---"] * (1 + len(columns))]
     for method in order:
@@ -115,13 +122,12 @@ def _verdict(by_rate: Mapping[str, str]) -> str:
 
 def leaks_text(results: Results) -> str:
     """Hi-MoE under honest and leaky splits, with true labels and with shuffled ones; empty without a leaky run."""
-    runs = select(results, method=OWN, task="regression", variant="", shuffled=None)
+    runs = [run for run in audited_runs(results) if run.metrics["method"] == OWN_METHOD]
     leaky = [run for run in runs if run.metrics["protocol"] == "leaky"]
     if not leaky:
         return ""
     same = [run for run in runs if run.metrics["protocol"] in ("trial", "leaky")
             and all(run.metrics[key] == leaky[0].metrics[key] for key in ("set", "modality_set"))]
-    same.sort(key=lambda run: (run.metrics["shuffled_labels"], run.metrics["protocol"] == "leaky"))
     lines = [[f"Leak audit, Hi-MoE on {leaky[0].data}, {leaky[0].metrics['modality_set']}", "CCC"], ["---", "---"],
              *([split_label(run), _score(run)] for run in same)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -18,8 +18,8 @@ from himoe.core.params import ReportParams
 from himoe.report import outcome, summary
 from himoe.report.block import Block
 from himoe.report.blocks import build_blocks
+from himoe.report.chosen import Results
 from himoe.report.encodings import Material, main_family
-from himoe.report.frames import Results
 from himoe.report.looks import swatch
 from himoe.report.markup import breakable, html_frame, html_table
 from himoe.report.tables import Table

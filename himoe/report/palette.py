@@ -16,10 +16,13 @@ TRUTH_COLOUR = "#000000"
 
 @dataclass(frozen=True)
 class Look:
-    """Colour as ``#RRGGBB``, a matplotlib marker, and a dash: lengths on and off in line widths, () = solid."""
+    """Colour as ``#RRGGBB``, a matplotlib marker, and a dash: lengths on and off in line widths, () = solid.
+
+    A marker is a name, or (n, 1, 0): a star with n points.
+    """
 
     colour: str
-    marker: str
+    marker: str | tuple[int, int, int]
     dash: tuple[float, ...]
 
 
@@ -32,6 +35,10 @@ LOOKS: dict[str, Look] = {
     "mfst_rnn": Look("#8C6D31", "X", (8, 2)),
     "cafnet": Look("#000000", "*", (1.5, 1)),
     "husformer": Look("#56B4E9", "P", (8, 1.5, 3, 1.5)),
+    "mult": Look("#AA4499", "d", (2, 1)),
+    "fusemoe": Look("#44AA99", (4, 1, 0), (9, 1)),
+    "flex_moe": Look("#661100", (6, 1, 0), (5, 1, 2, 1)),
+    "momke": Look("#6699CC", (8, 1, 0), (6, 3)),
     "features_ridge": Look("#7A7A00", "H", (4, 2, 1, 2)),
     "features_ridge_person": Look("#5C4A1F", "8", (2, 1, 2, 3)),
     "features_gbdt": Look("#7F3C8D", "<", (3, 1, 1, 1)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.report.frames import HEADLINE_METRIC, HELD_OUT, Results, family, method_label
+from himoe.report.chosen import HELD_OUT, Results, family, method_label
 from himoe.report.tables.against import UNTESTABLE, against_notes, at_rate
 from himoe.report.tables.notes import front_note, source_notes
 from himoe.report.tables.rows import ours, run_label
@@ -17,6 +17,7 @@ from himoe.scoring.metrics import task_label
 from himoe.scoring.paper import PaperValue, paper_value
 from himoe.scoring.results import RunResult, provenance
 
+HEADLINE_METRIC = {"regression": "ccc", "classification": "accuracy"}
 PAPER_SUFFIX = " (paper)"
 _VERDICTS = ("better", "not distinguishable", "worse")
 _METRIC_NAMES = {"ccc": "CCC", "accuracy": "accuracy"}

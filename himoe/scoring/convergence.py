@@ -42,7 +42,7 @@ def endings(history: pd.DataFrame) -> list[Ending]:
 
 
 def converged(history: pd.DataFrame, trained: bool) -> dict[str, Any]:
-    """What ``run.json`` says: ``models``, ``unconverged_models`` and ``converged``.
+    """What a run's metrics say: ``converged``, ``unconverged_models`` and ``models``.
 
     A model that gained more than ``STILL_IMPROVING`` in its last quarter was still improving, and so was a run whose
     models did so in the mean. Null for methods fitted in closed form and for fewer than four epochs.
@@ -50,6 +50,6 @@ def converged(history: pd.DataFrame, trained: bool) -> dict[str, Any]:
     ends = endings(history)
     gains = [end.gain for end in ends if not math.isnan(end.gain)]
     judged = trained and len(gains) == len(ends)
-    return {"models": len(ends),
+    return {"converged": sum(gains) / len(gains) <= STILL_IMPROVING if judged else None,
             "unconverged_models": sum(gain > STILL_IMPROVING for gain in gains) if judged else 0,
-            "converged": sum(gains) / len(gains) <= STILL_IMPROVING if judged else None}
+            "models": len(ends)}

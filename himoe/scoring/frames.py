@@ -17,10 +17,11 @@ from himoe.scoring.statistics.sums import arrange, sum_trials
 
 NEEDED = ("subject", "trial", "window", "dimension", "predicted", "rating")
 OF_TRIALS = ("ccc", "pcc", "mae")
+PROBABILITY = "probability_"  # and the number of a class: a column of predictions of classes
 COLUMNS = ["dimension", "metric", "value", "low", "high", "trials", "people"]
 
 
-def score(frame: pd.DataFrame, by: str = "window", task: str = "regression", classes: int | None = None,
+def score(frame: pd.DataFrame, by: str = "window", task: str | None = None, classes: int | None = None,
           draws: int = 1000, level: float = 0.95, seed: int = 0) -> pd.DataFrame:
     """Score predictions against ratings, all windows (or trials) pooled.
 
@@ -30,9 +31,12 @@ def score(frame: pd.DataFrame, by: str = "window", task: str = "regression", cla
         What ``predict`` gives. Rows without a ``rating`` are left out.
     by : str
         ``window``, or ``trial``: a trial's prediction and rating are the means of its windows', so that a long trial
-        counts no more than a short one.
-    task : str
-        ``regression`` (CCC, PCC, MAE; of windows also the CCC within trials) or ``classification``.
+        counts no more than a short one; of classes the most probable one, and the one that most windows have.
+    task : str, optional
+        ``regression`` (CCC, PCC, MAE; of windows also the CCC within trials) or ``classification`` (accuracy, F1); None
+        = as *frame* says, which has a column ``probability_<class>`` per class where classes are predicted.
+    classes : int, optional
+        Their number; None = as *frame* says, or two.
     draws : int
         Of the bootstrap over people, then their trials, that percentile intervals are of; 0 = no intervals.
     level : float
@@ -54,14 +58,43 @@ def score(frame: pd.DataFrame, by: str = "window", task: str = "regression", cla
     known = frame[frame["rating"].notna()]
     if known.empty:
         raise bad_input("frame: rating", "no label", "labels of at least one trial", "predict for rated trials")
+    classes = classes or classes_in(frame)
+    task = task or ("regression" if classes is None else "classification")
     table = as_table(known)
     if by == "trial":
-        keys = ["subject", "trial", "dimension", "fold", "seed"]
-        table = table.groupby(keys, as_index=False)[["y_true", "y_pred"]].mean().assign(window=0)
+        table = whole_trials(table, task, classes or 2).assign(window=0)
     metrics = OF_TRIALS if by == "trial" and task == "regression" else task_metrics(task, classes)
     rows = _scores(table, metrics, classes, draws, level, seed) + _coverage(known)
     trials, people = len(known[["subject", "trial"]].drop_duplicates()), known["subject"].nunique()
     return pd.DataFrame([(*row, trials, people) for row in rows], columns=COLUMNS)
+
+
+def probability_column(number: int) -> str:
+    """The column that holds the probability of a class."""
+    return f"{PROBABILITY}{number}"
+
+
+def classes_in(frame: pd.DataFrame) -> int | None:
+    """The number of classes that a table of predictions is of; None for ratings."""
+    return sum(str(name).startswith(PROBABILITY) for name in frame) or None
+
+
+def whole_trials(table: pd.DataFrame, task: str, classes: int) -> pd.DataFrame:
+    """One row per trial and dimension: ``y_true`` and ``y_pred`` as :func:`score` says."""
+    keys = ["subject", "trial", "dimension", "fold", "seed"]
+    groups = table.groupby(keys, as_index=False)
+    if task == "regression":
+        return groups[["y_true", "y_pred"]].mean()
+    # The most frequent class, the lowest of equals.
+    found = groups.agg(y_true=("y_true", _commonest), y_pred=("y_pred", "mean" if classes == 2 else _commonest))
+    names = [probability_column(k) for k in range(classes)]
+    if classes > 2 and set(names) <= set(table):
+        found["y_pred"] = groups[names].mean()[names].to_numpy().argmax(1).astype(float)
+    return found
+
+
+def _commonest(values: pd.Series) -> float:
+    return float(values.mode().iloc[0])
 
 
 def as_table(frame: pd.DataFrame) -> pd.DataFrame:

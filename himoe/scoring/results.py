@@ -24,7 +24,7 @@ REQUIRED_INFO = ("data", "simulated", "dimensions", "length_s")
 _PREDICTION_COLUMNS = ("run", "fold", "seed", "missing_rate", "subject", "trial", "window", "start_s", "dimension",
                        "y_true", "y_pred")
 # A run's tables: file and columns, as the train stage writes them (predictions_missing: at the highest swept rate,
-# where there is one above 0; action_units only with FACE).
+# where there is one above 0; action_units only with FACE), those of ``SCORED`` as the evaluate stage does.
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "history": ("history.csv", ("epoch", "train_loss", "validation_loss", "best", "fold", "seed")),
     "search": ("search.csv", ("fold", "seed", "trial", "learning_rate", "validation_loss", "chosen")),
@@ -36,13 +36,13 @@ PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "action_units": ("action_units.parquet", ("run", "seed", "fold", "subject", "trial", "window", "action_unit",
                                               "activation")),
 }
+SCORED = ("sweep", "combinations")
 # p: swap test over trials (Holm's correction: p_holm); p_person, p_corrected: sensitivity, not corrected;
 # power: of the swap test, to see a difference of ``effect``.
 COMPARISON_COLUMNS = ("family", "reference", "run", "metric", "missing_rate", "people", "trials", "seeds", "difference",
                       "low", "high", "p", "p_holm", "p_person", "p_corrected", "effect", "power", "verdict")
 COST_COLUMNS = ("method", "modality_set", "set", "parameters", "multiply_adds", "seconds_per_window", "variant",
                 "eeg_encoder", "seconds_per_step")
-TRAJECTORY_TRIALS = 3
 
 # What the front ends are called in print (model.eeg_encoder, model.signal_encoder).
 EEG_LABELS = {"eegnet": "EEGNet", "power": "log power of learned filters", "bands": "log band powers"}
@@ -52,7 +52,7 @@ VARIANT_LABELS = {
     "no_residual": "without residual experts", "no_code_norm": "without norm of codes",
     "default_codes": "with default codes of absent modalities", "unbounded": "with unbounded heads",
     "no_context": "without context in time", "person_map": "with a linear map for each known person",
-    "eegnet": "with EEGNet",
+    "eegnet": "with EEGNet", "training_scaled": "scaled by everybody's statistics",
 }
 
 # Text whose digits must not become numbers ("0110" is not 110).
@@ -62,12 +62,13 @@ _EXPERTS = re.compile(r"experts(\d+)")
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """One run: ``metrics`` (flat), ``info`` (run.json) and the folder with its tables."""
+    """One run: ``metrics`` (flat), ``info`` (run.json), and the folders with its tables and with its scores."""
 
     run: str
     metrics: Mapping[str, Any]
     info: Mapping[str, Any]
     folder: Path
+    scores: Path
     _parts: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -124,7 +125,7 @@ class RunResult:
 
     def has(self, name: str) -> bool:
         """Whether the file of one of ``PARTS`` is there."""
-        return (Path(self.folder) / PARTS[name][0]).is_file()
+        return self._path(name).is_file()
 
     def part(self, name: str) -> pd.DataFrame:
         """One of ``PARTS``, read once; the frame is shared, so change a copy.
@@ -137,13 +138,17 @@ class RunResult:
         if name not in PARTS:
             raise bad_input(f"run {self.run!r}", f"no part {name!r}", "one of " + " ".join(PARTS), "correct the name")
         if name not in self._parts:
-            file, columns = PARTS[name]
-            self._parts[name] = _read_table(Path(self.folder) / file, columns, _train(self.run), f"run {self.run!r}")
+            todo = _evaluate(self.run) if name in SCORED else _train(self.run)
+            self._parts[name] = _read_table(self._path(name), PARTS[name][1], todo, f"run {self.run!r}")
         return self._parts[name]
 
+    def _path(self, name: str) -> Path:
+        return Path(self.scores if name in SCORED else self.folder) / PARTS[name][0]
 
-def load_results(names: Iterable[str], runs_dir: Path, metrics_dir: Path) -> dict[str, RunResult]:
-    """The runs of *names*, in that order: ``<runs_dir>/<run>/`` and ``<metrics_dir>/runs/<run>.json``.
+
+def load_results(names: Iterable[str], runs_dir: Path, scores_dir: Path, metrics_dir: Path) -> dict[str, RunResult]:
+    """The runs of *names*, in that order: ``<runs_dir>/<run>/``, ``<scores_dir>/<run>/``, and
+    ``<metrics_dir>/runs/<run>.json``.
 
     Raises
     ------
@@ -155,7 +160,7 @@ def load_results(names: Iterable[str], runs_dir: Path, metrics_dir: Path) -> dic
         folder = Path(runs_dir) / run
         metrics = _read_object(Path(metrics_dir) / "runs" / f"{run}.json", f"metrics of run {run!r}", _evaluate(run))
         info = _read_object(folder / "run.json", f"run.json of run {run!r}", _train(run))
-        results[run] = RunResult(run, metrics, info, folder)
+        results[run] = RunResult(run, metrics, info, folder, Path(scores_dir) / run)
     return results
 
 
@@ -171,7 +176,7 @@ def load_cost(metrics_dir: Path) -> pd.DataFrame:
     ``variant`` is empty but for EEG front ends that are compared (``front_*``); seconds per step stand in their rows
     and in those of the runs they vary.
     """
-    frame = _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro evaluate`", "the cost")
+    frame = _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro cost`", "the cost")
     return frame.assign(variant=frame["variant"].fillna("").astype(str))
 
 
@@ -238,35 +243,11 @@ def sweep_curve(sweep: pd.DataFrame, metric: str = "ccc", dimension: str = "mean
     """
     rows = sweep[(sweep["metric"] == metric) & (sweep["dimension"] == dimension)]
     if rows.empty:
-        raise bad_input("sweep.csv", f"no rows for {metric} of {dimension}", "some", "run the train stage again")
+        raise bad_input("sweep.csv", f"no rows for {metric} of {dimension}", "some", "run the evaluate stage again")
     rows = rows.assign(missing_rate=rows["missing_rate"].round(4))
     by_mask = rows.groupby(["missing_rate", "mask_seed"])["value"].mean().groupby("missing_rate")
     undefined = rows["value"].isna().groupby(rows["missing_rate"]).sum()
     return pd.DataFrame({"mean": by_mask.mean(), "sd": by_mask.std(ddof=1), "undefined": undefined}).reset_index()
-
-
-def trajectories(result: RunResult) -> pd.DataFrame:
-    """Truth and prediction over time for a few test trials, with the range over seeds.
-
-    The trials are those whose labels move most within the trial (mean SD over dimensions; ties by name),
-    chosen without a look at the predictions; at most one per subject.
-
-    Returns
-    -------
-    DataFrame
-        subject, trial, window, time_s (the window's middle), dimension, y_true, y_pred (mean over seeds),
-        y_low, y_high (range over seeds).
-    """
-    frame = result.part("predictions")
-    moves = frame.groupby(["subject", "trial", "dimension"])["y_true"].std()
-    by_trial = moves.groupby(["subject", "trial"]).mean().round(9).reset_index()
-    ordered = by_trial.sort_values(["y_true", "subject", "trial"], ascending=[False, True, True])
-    chosen = ordered.drop_duplicates("subject").head(TRAJECTORY_TRIALS)[["subject", "trial"]]
-    keys = ["subject", "trial", "window", "start_s", "dimension"]
-    grouped = frame.merge(chosen, on=["subject", "trial"]).groupby(keys, as_index=False).agg(
-        y_true=("y_true", "mean"), y_low=("y_pred", "min"), y_high=("y_pred", "max"), y_pred=("y_pred", "mean"))
-    grouped["time_s"] = grouped["start_s"] + float(result.info["length_s"]) / 2
-    return grouped[["subject", "trial", "window", "time_s", "dimension", "y_true", "y_pred", "y_low", "y_high"]]
 
 
 def _variant_label(method: str, variant: str, info: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.core.params import BootstrapParams
+from himoe.scoring.convergence import converged
 from himoe.scoring.metrics import class_count, task_metrics
 from himoe.scoring.statistics.bootstrap import hierarchical_counts, percentiles
 from himoe.scoring.statistics.sums import Windows, arrange, sum_trials
@@ -19,8 +20,8 @@ ATTAINABLE = ("ccc", "ccc_within")
 TRIAL_METRICS = ("ccc", "pcc", "mae")  # of whole trials
 
 
-def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.DataFrame, rate: float,
-                bootstrap: BootstrapParams) -> dict[str, Any]:
+def run_metrics(info: Mapping[str, Any], history: pd.DataFrame, sweep: pd.DataFrame, predictions: pd.DataFrame,
+                rate: float, bootstrap: BootstrapParams) -> dict[str, Any]:
     """``metrics/<run>.json``: what was run on which data, and its scores at missing rate *rate*.
 
     ``attainable_ccc``, ``attainable_ccc_within``: what a decoder that knows the simulator's gains and lags reaches;
@@ -31,6 +32,8 @@ def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.Da
     ----------
     info : mapping
         The run's ``run.json``.
+    history : DataFrame
+        Losses by epoch, fold and seed; whether the run converged is judged by it.
     sweep : DataFrame
         Scores by missing rate, mask seed, seed, fold, dimension and metric.
     predictions : DataFrame
@@ -47,8 +50,7 @@ def run_metrics(info: Mapping[str, Any], sweep: pd.DataFrame, predictions: pd.Da
         "n_trials": len(predictions.drop_duplicates(["subject", "trial"])),
         "n_people": int(predictions["subject"].nunique()),
         **_attainable(info),
-        "converged": info.get("converged"), "unconverged_models": int(info.get("unconverged_models") or 0),
-        "models": int(info.get("models") or 0), **_encoders(info),
+        **converged(history, info["parameters"] is not None), **_encoders(info),
         **summary(info["task"], sweep[sweep["missing_rate"] == rate], predictions, bootstrap, classes),
         **(by_trial(predictions, bootstrap) if info["task"] == "regression" and info["label_source"] == "trial"
            else {}),

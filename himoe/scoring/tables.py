@@ -9,9 +9,12 @@ import pandas as pd
 
 from himoe.core.errors import bad_input
 from himoe.datasets.tablefile import read_table
+from himoe.scoring.frames import probability_column
 
 TEXTS, NUMBERS, INTERVAL = ("subject", "trial", "dimension"), ("window", "predicted", "rating"), ("low", "high")
-LABELS = {"ccc": "CCC", "pcc": "PCC", "mae": "MAE", "ccc_within": "CCC within trials", "coverage": "inside interval"}
+PROBABILITIES = tuple(probability_column(k) for k in range(100))  # more classes than anybody has
+LABELS = {"ccc": "CCC", "pcc": "PCC", "mae": "MAE", "ccc_within": "CCC within trials", "coverage": "inside interval",
+          "accuracy": "accuracy", "f1": "F1", "f1_macro": "mean F1 of classes"}
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -22,7 +25,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     InputError
         If it is no such table, or no row has a rating.
     """
-    table = read_table(path, TEXTS, NUMBERS, optional_numbers=INTERVAL)
+    table = read_table(path, TEXTS, NUMBERS, optional_numbers=(*INTERVAL, *PROBABILITIES))
     frame = pd.DataFrame({**table.texts, **table.numbers})
     if frame["rating"].isna().all():
         raise bad_input(f"{path}: column 'rating'", "no rating", "ratings of at least one trial",

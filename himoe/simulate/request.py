@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from himoe.core.errors import bad_input
-from himoe.core.params import WORLDS, VideoParams
+from himoe.core.params import Count, NotNegative, VideoParams, Whole, World
+from himoe.core.parsing import checked
 
 TRUTH_FILE = "truth.json"
 LIMITS: dict[str, tuple[int, int]] = {"deap": (32, 40), "dreamer": (23, 18), "seed": (15, 15), "amigos": (40, 20)}
 _STEPS = {"deap": 23, "amigos": 7}
 
 
+@checked
 @dataclass(frozen=True)
 class SimulationParams:
     """What to simulate: number of people, trials (videos) a person, seed, strength of emotion, and the world.
 
-    ``world`` is one of ``himoe.core.params.WORLDS``: how emotions move, and what they do to bodies. ``snr`` multiplies
+    ``world`` is one of ``himoe.core.params.World``: how emotions move, and what they do to bodies. ``snr`` multiplies
     every emotional effect and leaves everything else as it is; with ``video``, DEAP has face videos of that rate and
     size.
 
@@ -28,25 +29,12 @@ class SimulationParams:
         If a number is not positive (seed and snr: negative).
     """
 
-    subjects: int
-    trials: int
-    seed: int
-    snr: float = 1.0
+    subjects: Count
+    trials: Count
+    seed: Whole
+    snr: NotNegative = 1.0
     video: VideoParams | None = None
-    world: str = "physiological"
-
-    def __post_init__(self) -> None:
-        for name, lowest in (("subjects", 1), ("trials", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise bad_input(f"simulation parameter {name}", repr(value),
-                                f"a whole number from {lowest} on", "correct the parameter")
-        if not (math.isfinite(self.snr) and self.snr >= 0):
-            raise bad_input("simulation parameter snr", repr(self.snr), "a number from 0 on",
-                            "correct the parameter")
-        if self.world not in WORLDS:
-            raise bad_input("simulation parameter world", repr(self.world), " or ".join(WORLDS),
-                            "correct the parameter")
+    world: World = "physiological"
 
 
 def participants(dataset: str, subjects: int) -> tuple[int, ...]:

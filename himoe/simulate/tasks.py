@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from himoe.core.workers import map_forked
 
-def run_tasks(tasks: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]], jobs: int) -> Iterator[Any]:
+Task = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def run_tasks(tasks: Iterable[Task], jobs: int) -> Iterator[Any]:
     """Results in order, from *jobs* processes."""
-    from joblib import Parallel, delayed
-
-    yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(_single_thread)(*task) for task in tasks)
+    yield from map_forked(_single_thread, None, list(tasks), jobs)
 
 
-def _single_thread(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _single_thread(_: None, task: Task) -> Any:
     """Call with one BLAS thread: sums split over threads would differ in their last bits."""
     from threadpoolctl import threadpool_limits
 
+    function, arguments = task
     with threadpool_limits(1):
         return function(*arguments)

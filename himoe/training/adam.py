@@ -2,8 +2,8 @@
 
 Without weight decay it is Adam (Kingma & Ba 2015, arXiv:1412.6980), which the paper uses.
 
-Making any ``torch.optim`` optimiser imports torch's compiler, 1.3 s in every worker of every run; nothing here
-is compiled. A test holds the steps to those of ``torch.optim.AdamW``.
+Making any ``torch.optim`` optimiser imports torch's compiler: 900 modules, 1.3 s in every worker of every run
+(torch 2.14); nothing here is compiled. A test holds the steps to those of ``torch.optim.AdamW``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ Legend: n windows, k labelled trials, D dimensions.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from himoe.models.methods.base import Heads
 from himoe.prepare.windowset import Windows
 from himoe.training.applying import prepare
 from himoe.training.calibration import Calibration, Lines, fit_lines
-from himoe.training.description import Description
+from himoe.training.description import Description, content_digest
 from himoe.training.moving import Tangent, ridge
 
 if TYPE_CHECKING:
@@ -289,7 +288,7 @@ def _noted(model: Fitted, windows: Windows, material: Material, chosen: str,
     form, person = model.description, str(windows.groups[0])
     about = {"set": windows.meta.set, "simulated": windows.meta.provenance.get("simulated"),
              "label": windows.meta.provenance.get("label"), "windows": len(windows), "trials": list(material.trials),
-             "digest": digest(windows, material)}
+             "digest": content_digest(dict(sorted(windows.arrays.items())), material.rated)}
     how = {"chosen": chosen, "left_out_rmse": {name: float(np.sqrt(found.mean())) for name, found in errors.items()}}
     return replace(model, description=replace(form, data=_with(form.data, person, about),
                                               training=_with(form.training, person, how)))
@@ -297,13 +296,3 @@ def _noted(model: Fitted, windows: Windows, material: Material, chosen: str,
 
 def _with(values: Mapping[str, Any], person: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "adapted": {**values.get("adapted", {}), person: entry}}
-
-
-def digest(windows: Windows, material: Material) -> str:
-    """SHA-256 of the person's windows and of the ratings that were used."""
-    found = hashlib.sha256()
-    for name in sorted(windows.arrays):
-        found.update(name.encode())
-        found.update(np.ascontiguousarray(windows.arrays[name][:]).tobytes())
-    found.update(np.ascontiguousarray(material.rated).tobytes())
-    return found.hexdigest()

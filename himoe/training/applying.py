@@ -15,6 +15,7 @@ from himoe.prepare.feature_shards import feature_array, person_moments
 from himoe.prepare.windows import ModalityShape, ShardMeta, WindowStore
 from himoe.prepare.windowset import Windows
 from himoe.training.description import Description, ModalityForm
+from himoe.training.people import person_codes, with_strangers
 
 
 def prepare(form: Description, normaliser: Normaliser, windows: Windows) -> Assembler:
@@ -27,8 +28,8 @@ def prepare(form: Description, normaliser: Normaliser, windows: Windows) -> Asse
         for name, shape in form.shapes.items()}, form.dimensions, form.scale, form.thresholds, form.length_s,
         form.step_s, windows.meta.label_source)
     store = WindowStore(windows.index, arrays, meta)
-    subject = person_codes(form, windows)
-    full = extended(form, normaliser, store, present, subject)
+    subject = person_codes(windows.groups, form.codes(windows.meta.set), len(form.people), form.normalise)
+    full = with_strangers(normaliser, store, np.arange(len(windows)), present, subject)
     return Assembler(store, full, _labels(form, windows), present, subject, _stimulus_codes(form, windows))
 
 
@@ -120,40 +121,6 @@ def by_person(windows: Windows, values: np.ndarray) -> np.ndarray:
         mean, spread = person_moments(windows.index[rows].reset_index(drop=True), values[rows, :, 0])
         scaled[rows] = ((values[rows] - mean[:, None]) / spread[:, None]).astype(np.float32)
     return scaled
-
-
-def person_codes(form: Description, windows: Windows) -> np.ndarray:
-    """(n,) the place of each window's person among those the model knows; others follow after G."""
-    known = form.codes(windows.meta.set)
-    strangers = [name for name in np.unique(windows.groups) if name not in known]
-    others = {name: len(form.people) + 1 + k if form.normalise == "person" else len(form.people)
-              for k, name in enumerate(strangers)}
-    codes = {**others, **known}
-    return np.array([codes[name] for name in windows.groups], dtype=np.int64)
-
-
-def extended(form: Description, normaliser: Normaliser, store: WindowStore, present: np.ndarray,
-             subject: np.ndarray) -> Normaliser:
-    """The normaliser (G + 1, C) with a row for each stranger who is scaled by own windows: codes from G + 1 on.
-
-    Features keep everybody's spread (:class:`himoe.models.batches.Normaliser`); a modality that the stranger never
-    has keeps everybody's statistics.
-    """
-    first = len(form.people) + 1
-    strangers = subject >= first
-    if not strangers.any():
-        return normaliser
-    rows = np.flatnonzero(strangers)
-    own = Normaliser.fit(store, rows, present, np.maximum(subject - first, 0), True)
-    mean, spread = {}, {}
-    for column, name in enumerate(store.arrays):
-        seen = np.array([present[subject == first + k, column].any() for k in range(len(own.mean[name]))])[:, None]
-        everybody = normaliser.mean[name][-1:], normaliser.spread[name][-1:]
-        kept = np.broadcast_to(everybody[1], own.spread[name].shape)
-        mean[name] = np.concatenate([normaliser.mean[name], np.where(seen, own.mean[name], everybody[0])])
-        spread[name] = np.concatenate([normaliser.spread[name], kept if store.meta.shape(name).samples == 1
-                                       else np.where(seen, own.spread[name], everybody[1])])
-    return Normaliser(mean, spread)
 
 
 def _labels(form: Description, windows: Windows) -> np.ndarray:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from himoe.core.parsing import checked
+
 # How many trials the model's own answer counts for: with k labelled ones the shift is k / (k + SHIFT_TRIALS) of what
 # least squares gives. A slope needs more than a mean does.
 SHIFT_TRIALS = 4.0
@@ -64,6 +66,7 @@ def fit_lines(predicted: np.ndarray, rated: np.ndarray, weights: np.ndarray) -> 
     return Lines(centre, shift, 1 + np.where(count > 0, slope, 0.0))
 
 
+@checked
 @dataclass(frozen=True)
 class Calibration:
     """What adapting to a person added to the predictions for that person, D numbers of each.

@@ -60,7 +60,9 @@ def _adapted(form: Description) -> list[str]:
 
 def _output(form: Description) -> list[str]:
     if form.kind != "regression":
-        return [f"Classes by the limits {', '.join(f'{limit:g}' for limit in form.thresholds)} of the rating."]
+        limits = ", ".join(f"{limit:g}" for limit in form.thresholds)
+        return [f"Of each dimension the most probable of {len(form.thresholds) + 1} classes, and every class's "
+                f"probability. A rating's class is how many of these limits are below it: {limits}."]
     return [f"Ratings on the scale {form.scale[0]:g} to {form.scale[1]:g}, with intervals that aim at "
             f"{100 * form.level:.0f} % of windows of new trials of the same people. Half widths with all sensors, and "
             "with one more missing each:", "",

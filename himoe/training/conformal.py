@@ -1,24 +1,47 @@
-"""Prediction intervals by split conformal prediction, whole trials at a time.
+"""Prediction intervals from few validation trials, one window drawn from each.
 
-A window's score is the absolute residual. Windows of one trial are alike, so trials are what is exchangeable: every
-validation trial weighs the same, and the trial to come weighs as much as one of them, with an endless residual
-(hierarchical conformal prediction; Lee, Barber & Willett 2023, arXiv 2306.06342). With K trials no level above
-K / (K + 1) has an end: there the interval is the whole scale.
+Windows of one trial are alike, so trials are what is exchangeable. Draw one window from each of K validation trials:
+their absolute residuals and that of a window drawn from a new trial are K + 1 exchangeable numbers, so the new one is
+at most the ceil(level (K + 1))-th smallest of the K with probability *level* or more, whatever their distribution
+(split conformal prediction on a subsample; Dunn, Wasserman & Ramdas 2022, doi 10.1080/01621459.2022.2060112).
 
-Legend: n windows, M modalities, D dimensions.
+One draw is a lottery. The half width here is the mean over all draws, which keeps the promise wherever larger errors
+are rarer than smaller ones in the range of the draws: the distribution function is concave there, and at the mean is no
+less than the mean of its values (Jensen). The bound that needs no such thing (Lee, Barber & Willett 2023, arXiv
+2306.06342) takes the new trial's windows to be endlessly wrong: with nine trials it is the largest residual of all
+windows.
+
+With K trials no level above K / (K + 1) can be promised. Then that one is aimed at, down to ``LOWEST``; below it the
+interval is the whole scale.
+
+Legend: n windows, M modalities, D dimensions, K trials.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 
+from himoe.core.intervals import ends
+
 LEVEL = 0.9
+LOWEST = 0.8
+GRID = 2000  # values at which draws are counted; between them the half width is rounded up
+
+
+def level_of(trials: int, level: float = LEVEL) -> float:
+    """What intervals from so many *trials* can aim at: *level*, or K / (K + 1) where that is less, from ``LOWEST`` on.
+
+    Below it *level* again: an interval that is the whole scale keeps any promise.
+    """
+    possible = trials / (trials + 1)
+    return min(level, possible) if possible >= LOWEST else level
 
 
 def half_width(residuals: np.ndarray, trials: np.ndarray, level: float) -> float:
-    """The smallest q such that |error| <= q for a new trial's window with probability *level*; inf if there is none.
+    """The mean over draws, of one window per trial, of the ceil(level (K + 1))-th smallest residual; inf without one.
 
     Parameters
     ----------
@@ -29,14 +52,22 @@ def half_width(residuals: np.ndarray, trials: np.ndarray, level: float) -> float
     """
     known = np.isfinite(residuals)
     residuals, trials = residuals[known], np.asarray(trials)[known]
-    if len(residuals) == 0:
+    names = np.unique(trials)
+    rank = ceil(level * (len(names) + 1) - 1e-9)
+    if rank > len(names):
         return float("inf")
-    _, place, counts = np.unique(trials, return_inverse=True, return_counts=True)
-    weight = 1 / counts[place] / (len(counts) + 1)
-    order = np.argsort(residuals, kind="stable")
-    reached = np.cumsum(weight[order])
-    first = int(np.searchsorted(reached, level - 1e-9))
-    return float(residuals[order][first]) if first < len(order) else float("inf")
+    values = np.sort(residuals)
+    values = values[np.linspace(0, len(values) - 1, min(len(values), GRID)).round().astype(int)]
+    # Probability that 0, 1, ... K - rank of the draws lie above each value: then the rank-th smallest does not.
+    few = np.zeros((len(names) - rank + 1, len(values)))
+    few[0] = 1.0
+    for name in names:
+        own = np.sort(residuals[trials == name])
+        above = 1 - np.searchsorted(own, values, side="right") / len(own)
+        few[1:] = few[1:] * (1 - above) + few[:-1] * above
+        few[0] *= 1 - above
+    larger = 1 - few.sum(0)
+    return float(values[0] + (np.diff(values) * larger[:-1]).sum())
 
 
 def half_widths(residuals: Sequence[np.ndarray], absent: Sequence[np.ndarray], trials: np.ndarray, modalities: int,
@@ -49,19 +80,19 @@ def half_widths(residuals: Sequence[np.ndarray], absent: Sequence[np.ndarray], t
     """
     errors, missing = np.concatenate(residuals), np.concatenate(absent)
     names = np.tile(trials, len(residuals))
-    found = [half_width(errors[missing == k], names[missing == k], level) if (missing == k).any() else np.nan
-             for k in range(modalities)]
-    widths = np.array(found)
-    for k in range(modalities - 2, -1, -1):
-        if np.isnan(widths[k]):
-            widths[k] = widths[k + 1]
-    widths = np.where(np.isnan(widths), -np.inf, widths)
-    widths = np.maximum.accumulate(widths)
-    return tuple(float(width) if width > -np.inf else float("inf") for width in widths)
+    seen = np.unique(missing[np.isfinite(errors)])
+    if len(seen) == 0:
+        return (float("inf"),) * modalities
+    widths = np.maximum.accumulate([half_width(errors[missing == k], names[missing == k], level) for k in seen])
+    return tuple(widths[np.minimum(np.searchsorted(seen, np.arange(modalities)), len(seen) - 1)].tolist())
 
 
 def bounds(predicted: np.ndarray, absent: np.ndarray, widths: Sequence[float],
            scale: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Low and high end (n,) of the intervals about *predicted* (n,), inside the rating scale."""
-    width = np.asarray(widths)[np.minimum(absent, len(widths) - 1)]
-    return np.maximum(predicted - width, scale[0]), np.minimum(predicted + width, scale[1])
+    return ends(predicted, widths_of(absent, widths), scale)
+
+
+def widths_of(absent: np.ndarray, widths: Sequence[float]) -> np.ndarray:
+    """Half widths (n,) of windows that lack *absent* (n,) modalities."""
+    return np.asarray(widths)[np.minimum(absent, len(widths) - 1)]

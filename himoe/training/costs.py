@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from himoe.core.errors import bad_input
 from himoe.models.batches import Batch
 from himoe.models.methods.base import Method, Spec
+from himoe.prepare.threads import one_thread
 
 COMPLEX_PRODUCT_FLOPS = 6  # 4 products, 2 sums
 aten = torch.ops.aten
@@ -53,7 +54,7 @@ def seconds_per_window(method: Method, batch: Batch, repeats: int = 5) -> float:
     InputError
         If *repeats* is below 1.
     """
-    with _evaluating(method), _one_thread():
+    with _evaluating(method), one_thread():
         return _median_seconds(lambda: _predict(method, batch), repeats) / batch.valid.numel()
 
 
@@ -66,7 +67,7 @@ def seconds_per_step(method: Method, batch: Batch, repeats: int = 5) -> float:
         method.zero_grad(set_to_none=True)
         torch.stack(list(method(batch).losses.values())).sum().backward()
 
-    with _evaluating(method), _one_thread():
+    with _evaluating(method), one_thread():
         method.train()
         return _median_seconds(step, repeats)
 
@@ -123,17 +124,6 @@ def _evaluating(method: Method) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One CPU thread; afterwards as many as there were."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -5,26 +5,40 @@ Legend: M modalities, D dimensions.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import numpy as np
 
 from himoe import __version__
-from himoe.core.errors import InputError, bad_input
+from himoe.core.errors import bad_input
 from himoe.core.files import read_json
-from himoe.core.params import AlignmentParams, FilterParams, ModelParams
-from himoe.core.parsing import parse
-from himoe.core.recordings import check_modality
+from himoe.core.params import NORMALISE, TASKS, AlignmentParams, Count, FilterParams, ModelParams, Positive
+from himoe.core.parsing import check, checked, parse
+from himoe.core.recordings import MODALITIES
 from himoe.models.batches import ModalityShape, Task
 from himoe.models.methods import method_names
 from himoe.training.calibration import Calibration
 
 FORMAT = 1
 CONFIG = "config.json"
-NORMALISE = ("person", "training")
 
 
+class Endless:
+    """Said beside a number that may be infinite: JSON has no infinity, so the text ``inf`` is one."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(
+            lambda value: math.inf if value == "inf" else value, {**handler(source), "allow_inf_nan": True})
+
+
+@checked
 @dataclass(frozen=True)
 class ModalityForm:
     """One modality's windows as they come in: channels, samples per window, rate in Hz, unit; its filter, if known.
@@ -33,8 +47,8 @@ class ModalityForm:
     """
 
     channels: tuple[str, ...]
-    samples: int
-    sfreq_hz: float
+    samples: Count
+    sfreq_hz: Positive
     unit: str
     features: tuple[str, ...] = ()
     filter: FilterParams | None = None
@@ -46,6 +60,7 @@ class ModalityForm:
         return ModalityShape(len(self.channels), self.samples, self.sfreq_hz, self.channels)
 
 
+@checked
 @dataclass(frozen=True)
 class Description:
     """A fitted model's ``config.json``.
@@ -65,20 +80,32 @@ class Description:
     scale: tuple[float, float]
     thresholds: tuple[float, ...]
     modalities: Mapping[str, ModalityForm]
-    length_s: float
-    step_s: float
+    length_s: Positive
+    step_s: Positive
     min_completeness: float
-    sequence_length: int
+    sequence_length: Count
     normalise: str
     people: tuple[str, ...]
     stimuli: tuple[str, ...]
     features_normalise: str = "none"
     level: float = 0.9
     calibrations: tuple[Calibration, ...] = ()
-    intervals: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[Annotated[float, Endless()], ...]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, known in (("method", method_names()), ("kind", TASKS), ("normalise", NORMALISE)):
+            check(getattr(self, name) in known, name, getattr(self, name), f"one of {', '.join(known)}")
+        for name in self.modalities:
+            check(name in MODALITIES, "modalities", name, f"one of {' '.join(MODALITIES)}")
+        for one in self.calibrations:
+            check({len(one.centre), len(one.shift), len(one.slope)} == {len(self.dimensions)}, "calibrations",
+                  f"{len(one.shift)} shifts and {len(one.slope)} slopes of {one.person}",
+                  f"{len(self.dimensions)} of each, one per dimension")
+        last = tuple(one.person for one in self.calibrations)
+        check(last == self.people[self.trained_people:], "calibrations", last, "the last of people")
 
     @property
     def task(self) -> Task:
@@ -109,6 +136,18 @@ class Description:
         return {"format": FORMAT, "himoe": __version__, **asdict(self)}
 
 
+def content_digest(arrays: Mapping[str, Any], labels: np.ndarray, rows: np.ndarray | None = None) -> str:
+    """SHA-256 of what a model was fitted on: every modality's windows (n, ...) and their labels; None = all rows."""
+    found = hashlib.sha256()
+    for name, array in arrays.items():
+        found.update(name.encode())
+        chosen = np.arange(len(array)) if rows is None else rows
+        for block in np.array_split(chosen, max(1, len(chosen) // 512)):  # arrays may lie on disk
+            found.update(np.ascontiguousarray(array[block]).tobytes())
+    found.update(np.ascontiguousarray(labels if rows is None else labels[rows]).tobytes())
+    return found.hexdigest()
+
+
 def read_description(folder: Path) -> Description:
     """Read ``config.json``: plain data, checked field by field; nothing in it is run.
 
@@ -124,56 +163,4 @@ def read_description(folder: Path) -> Description:
         found = values.get("format") if isinstance(values, dict) else type(values).__name__
         raise bad_input(f"{path}: format", repr(found), FORMAT, f"{todo}, or install the version that wrote it "
                         f"({values.get('himoe', 'unknown') if isinstance(values, dict) else 'unknown'})")
-    fields = {name: value for name, value in values.items() if name not in ("format", "himoe")}
-    try:
-        return _parsed(fields)
-    except InputError as error:
-        text = str(error).removeprefix("params.yaml: ")
-        raise InputError(f"{path}: {text}") from error
-    except (AttributeError, TypeError, ValueError, KeyError) as error:
-        raise bad_input(path, f"a field that cannot be read ({error})", "a model's description", todo) from error
-
-
-def _parsed(values: dict[str, Any]) -> Description:
-    forms = {check_modality(name): parse(ModalityForm, entry, f"modalities.{name}")
-             for name, entry in values.pop("modalities").items()}
-    plain = {name: dict(values.pop(name, {})) for name in ("data", "training", "scores")}
-    intervals = {str(name): tuple(map(float, widths)) for name, widths in values.pop("intervals", {}).items()}
-    found = parse(_Plain, values, "config.json")
-    if found.method not in method_names():
-        raise bad_input("method", repr(found.method), f"one of {', '.join(method_names())}",
-                        "install the version that wrote the model")
-    if found.normalise not in NORMALISE:
-        raise bad_input("normalise", repr(found.normalise), " or ".join(NORMALISE), "save the model again")
-    for one in found.calibrations:
-        if {len(one.centre), len(one.shift), len(one.slope)} != {len(found.dimensions)}:
-            raise bad_input("calibrations", f"{len(one.shift)} shifts and {len(one.slope)} slopes of {one.person}",
-                            f"{len(found.dimensions)} of each, one per dimension", "save the model again")
-    if tuple(one.person for one in found.calibrations) != found.people[len(found.people) - len(found.calibrations):]:
-        raise bad_input("calibrations", " ".join(one.person for one in found.calibrations), "the last of people",
-                        "save the model again")
-    fields = {name: getattr(found, name) for name in _Plain.__dataclass_fields__}
-    return Description(**{**fields, **plain, "modalities": forms, "intervals": intervals})
-
-
-@dataclass(frozen=True)
-class _Plain:
-    """The fields of :class:`Description` whose types say all."""
-
-    method: str
-    model: ModelParams
-    alignment: AlignmentParams
-    kind: str
-    dimensions: tuple[str, ...]
-    scale: tuple[float, float]
-    thresholds: tuple[float, ...]
-    length_s: float
-    step_s: float
-    min_completeness: float
-    sequence_length: int
-    normalise: str
-    people: tuple[str, ...]
-    stimuli: tuple[str, ...]
-    features_normalise: str
-    level: float
-    calibrations: tuple[Calibration, ...] = ()
+    return parse(Description, {name: value for name, value in values.items() if name not in ("format", "himoe")}, path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 
 from himoe.core.errors import bad_input
 from himoe.core.params import AlignmentParams, MissingParams, ModelParams, RunConfig, RunParams, TrainingParams
+from himoe.core.parsing import parse
 from himoe.core.recordings import MODALITIES, expand_modalities
 from himoe.models.batches import Task, codes, label_matrix
 from himoe.prepare.folds import validation_rows
@@ -30,6 +31,9 @@ from himoe.training.rundata import FoldTask, RunData, read_as_features
 # The project's own choice, found on simulated cohorts that are in no table (params.yaml: reference, profiles.embedded).
 MODEL = ModelParams(eeg_encoder="bands", signal_encoder="features", context="kernel")
 ALIGNMENT = AlignmentParams(weight=0.03)
+SCHEDULE = ("epochs", "batch_sequences", "sequence_length", "learning_rate", "patience", "missing", "missing_max",
+            "weight_decay", "warmup_steps", "ema", "device")
+P = TypeVar("P", ModelParams, AlignmentParams)
 
 
 class Estimator(BaseEstimator):
@@ -41,7 +45,8 @@ class Estimator(BaseEstimator):
         Names joined by + (``EEG+EDA``; PPS = every peripheral signal, ALL = everything); None = all that the training
         windows have, but FACE.
     task : str
-        ``regression`` (ratings) or ``classification`` (by the thresholds of the data set).
+        ``regression`` (ratings) or ``classification`` (a rating's class is how many of the data set's thresholds are
+        below it: low and high, by one threshold).
     epochs : int
         Passes over the training windows at most. This and the next seven are the schedule of networks
         (:class:`himoe.core.params.TrainingParams`); methods fitted in closed form have no use for it.
@@ -123,7 +128,7 @@ class Estimator(BaseEstimator):
         """
         windows = windows if y is None else with_labels(windows, y)
         config = self._config(windows)
-        data = run_data(config, windows, self.min_completeness, self.normalise, self.validation)
+        data = run_data(config, windows, self.min_completeness, self.validation)
         fold = FoldTask(0, int(self.random_state))
         made = make_model(config, data, fold, fit_task(config, data, fold, told))
         self.model_ = Fitted(made.description, made.method, made.normaliser, made.history)
@@ -145,7 +150,7 @@ class Estimator(BaseEstimator):
         """Mean CCC (classes: accuracy) over dimensions, of all labelled windows pooled."""
         windows = windows if y is None else with_labels(windows, y)
         metric = "ccc" if self.task == "regression" else "accuracy"
-        found = score(self.predict(windows), by="window", task=self.task, draws=0)
+        found = score(self.predict(windows), by="window", draws=0)
         return float(found[(found["metric"] == metric) & (found["dimension"] == "mean")]["value"].iloc[0])
 
     def save(self, folder: Path | str) -> Path:
@@ -158,20 +163,25 @@ class Estimator(BaseEstimator):
         return self.model_
 
     def _model(self) -> ModelParams:
-        return replace(MODEL, **dict(self.model or {}))
+        return self._changed(MODEL, "model", self.model)
 
     def _alignment(self) -> AlignmentParams:
-        return replace(ALIGNMENT, **dict(self.alignment or {}))
+        return self._changed(ALIGNMENT, "alignment", self.alignment)
+
+    def _changed(self, usual: P, key: str, *changes: Mapping[str, Any] | None) -> P:
+        values = {name: getattr(usual, name) for name in usual.__dataclass_fields__}
+        for change in changes:
+            values |= {name: _plain(value) for name, value in (change or {}).items()}
+        return parse(type(usual), values, type(self).__name__, key)
 
     def _config(self, windows: Windows) -> RunConfig:
         there = [m for m in MODALITIES if m in windows.arrays]
         chosen = expand_modalities(self.modalities or "+".join([m for m in there if m != "FACE"] or there), there)
-        run = RunParams(windows.meta.set, "trial", self.method, chosen, self.task)
-        training = TrainingParams(
-            epochs=self.epochs, batch_sequences=self.batch_sequences, sequence_length=self.sequence_length,
-            learning_rate=self.learning_rate, patience=self.patience, seeds=(int(self.random_state),),
-            missing=self.missing, missing_max=self.missing_max, weight_decay=self.weight_decay,
-            warmup_steps=self.warmup_steps, ema=self.ema, device=self.device)
+        name = type(self).__name__
+        run = parse(RunParams, {"set": windows.meta.set, "protocol": "trial", "method": self.method,
+                                "modalities": chosen, "task": self.task, "normalise": self.normalise}, name)
+        training = parse(TrainingParams, {**{key: _plain(getattr(self, key)) for key in SCHEDULE},
+                                          "seeds": (int(self.random_state),)}, name)
         return RunConfig("fit", run, self._model(), self._alignment(), training, int(self.random_state),
                          MissingParams((0.0,), (0,)))
 
@@ -206,10 +216,10 @@ class HiMoE(Estimator):
     def _model(self) -> ModelParams:
         own = {"modality_experts": self.modality_experts, "emotion_experts": self.emotion_experts,
                "soft_routing": self.soft_routing}
-        return replace(MODEL, **{**own, **dict(self.model or {})})
+        return self._changed(MODEL, "model", own, self.model)
 
     def _alignment(self) -> AlignmentParams:
-        return replace(ALIGNMENT, **{"weight": self.alignment_weight, **dict(self.alignment or {})})
+        return self._changed(ALIGNMENT, "alignment", {"weight": self.alignment_weight}, self.alignment)
 
 
 class LateFusion(Estimator):
@@ -254,6 +264,30 @@ class Husformer(Estimator):
     method = "husformer"
 
 
+class MulT(Estimator):
+    """Directional cross-modal attention (Tsai et al. 2019)."""
+
+    method = "mult"
+
+
+class FuseMoE(Estimator):
+    """Time attention and a sparse mixture with a Laplace gate (Han et al. 2024)."""
+
+    method = "fusemoe"
+
+
+class FlexMoE(Estimator):
+    """A bank for what is missing, experts per combination of modalities (Yun et al. 2024)."""
+
+    method = "flex_moe"
+
+
+class MoMKE(Estimator):
+    """Modality experts that all see every modality, softly mixed (Xu et al. 2024)."""
+
+    method = "momke"
+
+
 class FeaturesGBDT(Estimator):
     """Gradient-boosted trees on features of windows."""
 
@@ -272,6 +306,11 @@ class Mean(Estimator):
     method = "mean"
 
 
+def _plain(value: Any) -> Any:
+    """A number of NumPy, as a grid of a search gives it, as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def with_labels(windows: Windows, y: np.ndarray) -> Windows:
     """The windows with labels *y*, (n, D) or (n,) for one dimension."""
     values = np.asarray(y, dtype=np.float64).reshape(len(windows), -1)
@@ -281,11 +320,13 @@ def with_labels(windows: Windows, y: np.ndarray) -> Windows:
     return replace(windows, index=windows.index.assign(**dict(zip(windows.dimensions, values.T, strict=True))))
 
 
-def run_data(config: RunConfig, windows: Windows, min_completeness: float, normalise: str,
-             validation: float) -> RunData:
+def run_data(config: RunConfig, windows: Windows, min_completeness: float, validation: float) -> RunData:
     """Windows as what a fit draws on: fold 0 has their training and validation rows and tests nothing."""
     if not windows.dimensions:
         raise bad_input("windows: dimensions", "none", "at least one rated dimension", "give labels")
+    if config.run.task == "classification" and not windows.meta.thresholds:
+        raise bad_input("windows: thresholds", "none", "at least one rating that parts two classes",
+                        "give thresholds with the windows, or fit with task='regression'")
     made = read_as_features(config.run, config.model)
     store = windows.store(config.run.modalities, made)
     task = Task(config.run.task, windows.dimensions, windows.meta.scale, tuple(windows.meta.thresholds))
@@ -300,7 +341,7 @@ def run_data(config: RunConfig, windows: Windows, min_completeness: float, norma
                             "give more trials, or check their labels")
     return RunData(store, folds, task, labels, present, codes(store.index["subject"]), codes(store.index["stimulus"]),
                    replace(windows.meta, modalities={m: windows.meta.modalities[m] for m in config.run.modalities}),
-                   min_completeness, normalise)
+                   min_completeness)
 
 
 def split_roles(index: pd.DataFrame, rows: np.ndarray, share: float, seed: int) -> np.ndarray:

@@ -5,16 +5,12 @@ Legend: n windows, k windows with a signal, M modalities, K modality experts, L 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from himoe.prepare.windows import ID_COLUMNS
 from himoe.prepare.windowset import Windows
 from himoe.training.fitted import Fitted
-from himoe.training.inference import EncodedFold
 
 
 def explain(model: Fitted, windows: Windows) -> pd.DataFrame:
@@ -33,7 +29,7 @@ def explain(model: Fitted, windows: Windows) -> pd.DataFrame:
     rows = encoded.rows
     outputs = encoded.outputs(present)
     base = encoded.flatten(outputs)
-    found = {name: _flat(encoded, [output.diagnostics.get(name) for output in outputs])
+    found = {name: encoded.diagnostic(outputs, name)
              for name in ("modality_gates", "fusion_weights", "emotion_gates")}
     parts = []
     for m, modality in enumerate(model.description.modalities):
@@ -60,14 +56,3 @@ def _said(found: dict[str, np.ndarray | None], m: int, there: np.ndarray) -> dic
             "expert_weight": nothing if gates is None else gates[there, m].max(-1),
             "emotion_expert": nothing if emotion is None else emotion[there].argmax(-1),
             "emotion_weight": nothing if emotion is None else emotion[there].max(-1)}
-
-
-def _flat(encoded: EncodedFold, parts: Sequence[Tensor | None]) -> np.ndarray | None:
-    """A diagnostic (k, ...) of the encoded windows, padding left out; None for a method without it."""
-    there = [part for part in parts if part is not None]
-    if not there:
-        return None
-    return np.concatenate([part.flatten(0, 1).numpy()[place.reshape(-1) >= 0]
-                           for part, place in zip(there, encoded.places, strict=True)])
-
-

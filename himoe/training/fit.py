@@ -28,6 +28,8 @@ from himoe.models.methods.resizable import FittedMethod
 from himoe.prepare.folds import role_rows
 from himoe.prepare.masks import training_mask
 from himoe.training.adam import Adam, scheduled
+from himoe.training.lags import start_lags_s
+from himoe.training.people import fit_normaliser, names_of, numbered, person_codes, with_strangers
 from himoe.training.rundata import FoldTask, RunData, make_spec
 from himoe.training.stacked import Average, Stacked, can_stack, stack_batches
 
@@ -85,11 +87,13 @@ def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], told:
         if not method_class(config.run.method).gradient:
             found = [_fit_closed(material) for material in materials]
         else:
-            # Encoders with statistics over a batch cannot be run as one.
-            groups = [materials] if can_stack(materials[0].build()) else [[material] for material in materials]
+            # Encoders with statistics over a batch cannot be run as one, nor maps for different numbers of people.
+            alike = not config.model.person_map or len({material.spec.people for material in materials}) == 1
+            together = alike and can_stack(materials[0].build())
+            groups = [materials] if together else [[material] for material in materials]
             found = [each for group in groups for each in _fit_group(group, told)]
     return [FitResult({k: v.detach().cpu().contiguous() for k, v in weights.items()}
-                   | material.assembler.normaliser.tensors(), history, search)
+                   | material.normaliser.tensors(), history, search)
             for material, (weights, history, search) in zip(materials, found, strict=True)]
 
 
@@ -117,25 +121,37 @@ def gather(config: RunConfig, data: RunData, task: FoldTask, device: torch.devic
         if len(found) == 0:
             raise bad_input(f"run {config.name} fold {task.fold}", f"no labelled {role} window",
                             "at least one", "check the fold table and the labels")
-    normaliser = fit_normaliser(data, task, rows["train"])
-    return Material(config, task, data.assembler(normaliser),
+    people, policy = names_of(index["subject"].iloc[rows["train"]]), config.run.normalise
+    known = person_codes(index["subject"].to_numpy(str), numbered(people), len(people), policy)
+    normaliser = fit_normaliser(data.store, rows["train"], data.present, known, len(people), policy)
+    # Where people are held out, people validate too: they are scaled as the tested ones will be.
+    validating = role_rows(index, data.folds, task.fold, "validation")
+    assembler = data.assembler(with_strangers(normaliser, data.store, validating, data.present, known), known)
+    return Material(config, task, normaliser, assembler,
                     {r: make_sequences(index, v, config.training.sequence_length) for r, v in rows.items()},
-                    make_spec(config, data), torch.from_numpy(data.labels[rows["train"]].astype(np.float32)), device,
-                    steps)
+                    make_spec(config, data, len(people)),
+                    torch.from_numpy(data.labels[rows["train"]].astype(np.float32)), device, steps,
+                    start_lags_s(config, data, rows["train"]))
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a fit draws on: sequences by role, how to make batches of them, training labels (n, D), steps per epoch."""
+    """What a fit draws on.
+
+    ``normaliser`` is that of the training rows, which the model keeps; sequences by role, how to make batches of them,
+    training labels (n, D), steps per epoch, and where learned lags (M,) begin, in seconds.
+    """
 
     config: RunConfig
     task: FoldTask
+    normaliser: Normaliser
     assembler: Assembler
     sequences: Mapping[str, np.ndarray]
     spec: Spec
     labels: Tensor
     device: torch.device
     steps: int
+    lags_s: Tensor | None = None
 
     @property
     def seed(self) -> int:
@@ -152,23 +168,9 @@ class Material:
         torch.manual_seed(self.seed)
         method = build_method(self.config.run.method, self.spec).to(self.device)
         method.calibrate(self.labels)
+        if self.lags_s is not None:
+            method.start_lags(self.lags_s)
         return method
-
-
-def fit_normaliser(data: RunData, task: FoldTask, train: np.ndarray) -> Normaliser:
-    """Statistics of the training rows: one row per person, and a last one of everybody, for people never met."""
-    by_person = data.normalise == "person" if data.normalise else knows_test_subjects(data, task, train)
-    people = np.append(data.subject, data.subject.max() + 1)  # the last code is nobody's: it gets everybody's rows
-    return Normaliser.fit(data.store, train, data.present, people, by_person)
-
-
-def knows_test_subjects(data: RunData, task: FoldTask, train: np.ndarray) -> bool:
-    """Whether every subject of the test fold has training rows: then each is normalised by its own.
-
-    Where people are held out this must not be, and everybody is normalised by all training rows.
-    """
-    test = role_rows(data.store.index, data.folds, task.fold, "test")
-    return bool(np.isin(data.subject[test], data.subject[train]).all())
 
 
 def derive_seed(*parts: object) -> int:

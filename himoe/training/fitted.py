@@ -19,6 +19,7 @@ from himoe.core.params import FilterParams
 from himoe.models.batches import Assembler
 from himoe.prepare.windows import ID_COLUMNS
 from himoe.prepare.windowset import Windows
+from himoe.scoring.frames import probability_column
 from himoe.training.applying import drop_modalities, prepare
 from himoe.training.card import model_card
 from himoe.training.conformal import bounds
@@ -52,8 +53,10 @@ class Fitted(Model):
         -------
         DataFrame
             One row per window and dimension: ids, ``start_s``, ``dimension``, ``predicted`` (rating; of two classes the
-            probability of *high*; of more the class), ``low``, ``high`` (NaN for classes; they aim at
-            ``description.level``), and ``rating``, the label if there is one.
+            probability of *high*; of more the class), ``low``, ``high`` (they aim at ``description.level``), and
+            ``rating``, the label if there is one. A model of K classes, numbered from 0, the lowest ratings, has
+            ``class``, the most probable one, and ``probability_0`` to ``probability_<K - 1>`` in place of ``low`` and
+            ``high``; its ``rating`` is a class.
 
         Raises
         ------
@@ -61,21 +64,25 @@ class Fitted(Model):
             If the windows are not of the model's form.
         """
         encoded, assembler, present = self.encode(windows, drop)
-        values, rows = encoded.predict(present), encoded.rows
-        return self.frame(windows.index, assembler.labels, rows, values, (~present[rows]).sum(1))
+        outputs, rows, dimensions = encoded.outputs(present), encoded.rows, self.description.dimensions
+        values = encoded.flatten(outputs)
+        if self.description.kind == "regression":
+            beside = self._ends(values, (~present[rows]).sum(1))
+        else:
+            found = encoded.probabilities(outputs)
+            beside = {"class": found.argmax(-1).reshape(-1),
+                      **{probability_column(k): found[..., k].reshape(-1) for k in range(found.shape[-1])}}
+        frame = windows.index.iloc[np.repeat(rows, len(dimensions))][list(ID_COLUMNS)].reset_index(drop=True)
+        return frame.assign(dimension=np.tile(np.array(dimensions, dtype=object), len(rows)),
+                            predicted=values.reshape(-1), **beside, rating=assembler.labels[rows].reshape(-1))
 
-    def frame(self, index: pd.DataFrame, labels: np.ndarray, rows: np.ndarray, values: np.ndarray,
-              absent: np.ndarray) -> pd.DataFrame:
-        """The table of :meth:`predict` from predictions (k, D) of the windows *rows* (k,) of *index*."""
-        form, dimensions = self.description, self.description.dimensions
-        low, high = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
-        for d, name in enumerate(dimensions):
+    def _ends(self, values: np.ndarray, absent: np.ndarray) -> dict[str, np.ndarray]:
+        """Both ends (k·D,) of the intervals about predictions (k, D) of windows that lack *absent* (k,) sensors."""
+        form, low, high = self.description, np.full(values.shape, np.nan), np.full(values.shape, np.nan)
+        for d, name in enumerate(form.dimensions):
             if name in form.intervals:
                 low[:, d], high[:, d] = bounds(values[:, d], absent, form.intervals[name], form.scale)
-        frame = index.iloc[np.repeat(rows, len(dimensions))][list(ID_COLUMNS)].reset_index(drop=True)
-        return frame.assign(dimension=np.tile(np.array(dimensions, dtype=object), len(rows)),
-                            predicted=values.reshape(-1), low=low.reshape(-1), high=high.reshape(-1),
-                            rating=labels[rows].reshape(-1))
+        return {"low": low.reshape(-1), "high": high.reshape(-1)}
 
     def explain(self, windows: Windows) -> pd.DataFrame:
         """Which sensor and which experts speak when: :func:`himoe.training.explaining.explain`."""

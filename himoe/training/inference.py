@@ -72,12 +72,26 @@ class EncodedFold:
     def flatten(self, outputs: list[Output]) -> np.ndarray:
         """Predictions (k, D) of :meth:`outputs`, padding left out, calibrated."""
         task = self.method.spec.task
-        parts = [output.prediction.flatten(0, 1).numpy()[place.reshape(-1) >= 0]
-                 for output, place in zip(outputs, self.places, strict=True)]
-        values = np.concatenate([np.empty((0, len(task.dimensions))), *parts])
+        values = np.concatenate([np.empty((0, len(task.dimensions))),
+                                 *self.unpadded([output.prediction for output in outputs])])
         for theirs, calibration in self.own:
             values[theirs] = calibration.apply(values[theirs], task.scale)
         return values
+
+    def diagnostic(self, outputs: list[Output], name: str) -> np.ndarray | None:
+        """A diagnostic (k, ...) of :meth:`outputs`, padding left out; None for a method without it."""
+        parts = [output.diagnostics[name] for output in outputs if name in output.diagnostics]
+        return np.concatenate(self.unpadded(parts)) if parts else None
+
+    def unpadded(self, parts: Sequence[Tensor]) -> list[np.ndarray]:
+        """The windows (k', ...) of each batch's tensor (B, T, ...), padding left out."""
+        return [_windows(part, place) for part, place in zip(parts, self.places, strict=True)]
+
+    def probabilities(self, outputs: list[Output]) -> np.ndarray:
+        """Of every class, (k, D, K), of :meth:`outputs`, padding left out."""
+        task = self.method.spec.task
+        parts = self.unpadded([torch.softmax(output.raw, -1) for output in outputs])
+        return np.concatenate([np.empty((0, len(task.dimensions), task.outputs)), *parts])
 
     def predict(self, kept: np.ndarray) -> np.ndarray:
         """Predictions (k, D) under a mask (n, M)."""
@@ -94,11 +108,16 @@ def encode_rows(method: Method, assembler: Assembler, rows: np.ndarray, length: 
         batch = assembler.batch(part)
         code = method.encode(batch)
         for name, values in method.look_inside(batch).items():
-            inside.setdefault(name, []).append(values.flatten(0, 1).numpy()[part.reshape(-1) >= 0])
+            inside.setdefault(name, []).append(_windows(values, part))
         # Codes carry all a method needs: the raw windows are let go.
         batches.append((replace(batch, x={m: v[..., :0] for m, v in batch.x.items()}), code))
         places.append(part)
     return EncodedFold(method, batches, places, {name: np.concatenate(parts) for name, parts in inside.items()})
+
+
+def _windows(values: Tensor, place: np.ndarray) -> np.ndarray:
+    """The windows of a batch's tensor (B, T, ...) whose rows are *place* (B, T), -1 = padding."""
+    return values.flatten(0, 1).numpy()[place.reshape(-1) >= 0]
 
 
 def prediction_frame(config: RunConfig, data: RunData, task: FoldTask, rate: float, rows: np.ndarray,

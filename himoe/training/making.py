@@ -5,7 +5,6 @@ Legend: n windows, M modalities, D dimensions, G people.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -15,15 +14,16 @@ import torch
 
 from himoe.core.params import FilterParams, RunConfig
 from himoe.core.parsing import parse
-from himoe.prepare.masks import drop, evaluation_draws
+from himoe.prepare.folds import trial_codes
+from himoe.prepare.masks import evaluation_draws, keep_at_most
 from himoe.prepare.windows import PERSON_UNIT
-from himoe.training.conformal import half_widths
-from himoe.training.description import Description, ModalityForm
-from himoe.training.fit import FitResult, knows_test_subjects, labelled_rows
-from himoe.training.model import Model, encode_fold, from_tensors, names_of
+from himoe.training.conformal import LEVEL, half_widths, level_of
+from himoe.training.description import Description, ModalityForm, content_digest
+from himoe.training.fit import FitResult, labelled_rows
+from himoe.training.model import Model, encode_fold, from_tensors
+from himoe.training.people import names_of
 from himoe.training.rundata import FoldTask, RunData, feature_modalities
 
-CALIBRATION_RATES = (0.0, 0.2, 0.4, 0.6)  # masks under which validation windows are predicted
 CALIBRATION_SEED = 90
 PROVENANCE = ("source", "simulated", "label")
 
@@ -32,8 +32,7 @@ def make_model(config: RunConfig, data: RunData, task: FoldTask, result: FitResu
     """The fitted model of a task, with intervals from its validation rows."""
     model = from_tensors(describe(config, data, task), result.tensors, f"run {config.name}")
     model = replace(model, history=result.history)
-    intervals = calibrate(model, data, task) if config.run.task == "regression" else {}
-    return replace(model, description=replace(model.description, intervals=intervals))
+    return calibrated(model, data, task) if config.run.task == "regression" else model
 
 
 def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
@@ -44,53 +43,47 @@ def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
     forms = {m: _form(meta.modalities[m], data.store.meta.shape(m).ch_names if m in made else (), filters.get(m))
              for m in config.run.modalities}
     person = any(data.store.meta.modalities[m]["unit"] == PERSON_UNIT for m in made)
-    normalise = data.normalise or ("person" if knows_test_subjects(data, task, train) else "training")
     index = data.store.index
     about = {"set": meta.set, **{key: meta.provenance.get(key) for key in PROVENANCE},
              "protocol": config.run.protocol, "labels": meta.label_source,
              "people": int(index["subject"].iloc[train].nunique()),
              "trials": len(index.iloc[train][["subject", "trial"]].drop_duplicates()), "windows": len(train),
-             "digest": digest(data, train)}
+             "digest": content_digest(data.store.arrays, data.labels, train)}
     return Description(
-        config.run.method, config.model, config.alignment, data.task.kind, data.task.dimensions, data.task.scale,
-        data.task.thresholds, forms, meta.length_s, meta.step_s, data.min_completeness,
-        config.training.sequence_length, normalise, names_of(index["subject"]), names_of(index["stimulus"]),
-        "person" if person else "none", data=about,
+        method=config.run.method, model=config.model, alignment=config.alignment, kind=data.task.kind,
+        dimensions=data.task.dimensions, scale=data.task.scale, thresholds=data.task.thresholds, modalities=forms,
+        length_s=meta.length_s, step_s=meta.step_s, min_completeness=data.min_completeness,
+        sequence_length=config.training.sequence_length, normalise=config.run.normalise,
+        features_normalise="person" if person else "none", people=names_of(index["subject"].iloc[train]),
+        stimuli=names_of(index["stimulus"]), level=LEVEL, data=about,
         training={**asdict(config.training), "seed": task.seed, "fold": task.fold, "rate": task.rate})
 
 
 def _form(entry: Mapping[str, Any], features: tuple[str, ...], chosen: Mapping[str, Any] | None) -> ModalityForm:
     return ModalityForm(tuple(entry["channels"]), int(entry["samples"]), float(entry["sfreq_hz"]), str(entry["unit"]),
-                        features, parse(FilterParams, chosen, "filter") if chosen else None)
-
-
-def digest(data: RunData, rows: np.ndarray) -> str:
-    """SHA-256 of the training rows: what the model read of them, and their labels."""
-    found = hashlib.sha256()
-    for name, array in data.store.arrays.items():
-        found.update(name.encode())
-        for block in np.array_split(rows, max(1, len(rows) // 512)):
-            found.update(np.ascontiguousarray(array[block]).tobytes())
-    found.update(np.ascontiguousarray(data.labels[rows]).tobytes())
-    return found.hexdigest()
+                        features, parse(FilterParams, chosen, "windows", "filters") if chosen else None)
 
 
 @torch.no_grad()
-def calibrate(model: Model, data: RunData, task: FoldTask) -> dict[str, tuple[float, ...]]:
-    """Half widths by dimension and number of absent modalities, from the task's validation rows.
+def calibrated(model: Model, data: RunData, task: FoldTask) -> Model:
+    """The model with half widths by dimension and number of absent modalities, from the task's validation rows.
 
-    They chose the epoch as well, so their residuals are a little small; the tables say what coverage came out.
+    They are predicted with 0, 1, ... modalities left out of every window, chosen at random. They chose the epoch as
+    well, so their residuals are a little small; the tables say what coverage came out.
     """
     encoded = encode_fold(model, data, task, "validation")
-    rows = encoded.rows
+    rows, modalities = encoded.rows, tuple(model.description.modalities)
     if len(rows) == 0:
-        return {}
-    draws = evaluation_draws(data.store.index, tuple(model.description.modalities), CALIBRATION_SEED)
-    trials = data.store.index.groupby(["subject", "trial"], sort=False).ngroup().to_numpy()[rows]
+        return model
+    draws = evaluation_draws(data.store.index, modalities, CALIBRATION_SEED)
+    trials = trial_codes(data.store.index)[rows]
     errors, absent = [], []
-    for rate in CALIBRATION_RATES:
-        present = drop(data.present, draws, rate)
+    for kept in range(len(modalities), 0, -1):
+        present = keep_at_most(data.present, draws, kept)
         errors.append(np.abs(encoded.predict(present) - data.labels[rows]))
         absent.append((~present[rows]).sum(1))
-    return {name: half_widths([error[:, d] for error in errors], absent, trials, data.present.shape[1])
-            for d, name in enumerate(data.task.dimensions)}
+    labelled = [len(np.unique(trials[known])) for known in np.isfinite(data.labels[rows]).T]
+    level = level_of(min((count for count in labelled if count), default=0))
+    intervals = {name: half_widths([error[:, d] for error in errors], absent, trials, len(modalities), level)
+                 for d, name in enumerate(data.task.dimensions)}
+    return replace(model, description=replace(model.description, intervals=intervals, level=level))

@@ -27,6 +27,7 @@ from himoe.models.methods.base import Method, Spec
 from himoe.prepare.folds import role_rows
 from himoe.training.description import CONFIG, Description, read_description
 from himoe.training.inference import TRAIN_AGAIN, EncodedFold, encode_rows, read_weights
+from himoe.training.people import numbered, person_codes, with_strangers
 from himoe.training.rundata import FoldTask, RunData
 
 WEIGHTS = "weights.safetensors"
@@ -114,22 +115,22 @@ def new_method(description: Description) -> Method:
 def encode_fold(model: Model, data: RunData, task: FoldTask, role: str = "test") -> EncodedFold:
     """Encode the windows of a fold's *role* that have any signal, as the run that fitted *model* sees them.
 
+    People whom the model does not know are scaled as it says: by their own windows of that role, or by everybody's.
+
     Raises
     ------
     InputError
         If the model is of other data or another run.
     """
     form, index = model.description, data.store.index
-    found = (tuple(form.modalities), form.people, form.shapes)
-    if found != (tuple(data.store.arrays), names_of(index["subject"]), {m: data.store.meta.shape(m) for m in found[0]}):
+    found, names = (tuple(form.modalities), form.shapes), index["subject"].to_numpy(str)
+    expected = (tuple(data.store.arrays), {m: data.store.meta.shape(m) for m in data.store.arrays})
+    if found != expected or not set(form.people) <= set(names):
         raise bad_input(f"model of {task.name}", f"{'+'.join(form.modalities)} of {len(form.people)} people",
                         f"{'+'.join(data.store.arrays)} of {index['subject'].nunique()}, with the run's shapes",
                         TRAIN_AGAIN)
     rows = role_rows(index, data.folds, task.fold, role)
-    return encode_rows(model.method, data.assembler(model.normaliser), rows[data.present[rows].any(1)],
+    codes = person_codes(names, numbered(form.people), len(form.people), form.normalise)
+    normaliser = with_strangers(model.normaliser, data.store, rows, data.present, codes)
+    return encode_rows(model.method, data.assembler(normaliser, codes), rows[data.present[rows].any(1)],
                        form.sequence_length)
-
-
-def names_of(column: pd.Series) -> tuple[str, ...]:
-    """Names in the order of their codes (:func:`himoe.models.batches.codes`)."""
-    return tuple(str(name) for name in np.unique(column.to_numpy(str)))

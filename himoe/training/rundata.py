@@ -39,8 +39,7 @@ class FoldTask:
 class RunData:
     """A run's windows with everything derived from them once: labels (n, D), present (n, M), codes (n,).
 
-    ``raw_meta`` describes the windows behind features (None = those of the store); ``normalise`` says how people are
-    scaled, None = as the fold allows (:func:`himoe.training.fit.knows_test_subjects`).
+    ``raw_meta`` describes the windows behind features (None = those of the store).
     """
 
     store: WindowStore
@@ -52,16 +51,15 @@ class RunData:
     stimulus: np.ndarray
     raw_meta: ShardMeta | None = None
     min_completeness: float = 0.5
-    normalise: str | None = None
 
     @property
     def windows_meta(self) -> ShardMeta:
         """The description of the windows, whatever the store holds of them."""
         return self.raw_meta or self.store.meta
 
-    def assembler(self, normaliser: Normaliser) -> Assembler:
-        """Batches normalised by *normaliser*."""
-        return Assembler(self.store, normaliser, self.labels, self.present, self.subject, self.stimulus)
+    def assembler(self, normaliser: Normaliser, subject: np.ndarray) -> Assembler:
+        """Batches normalised by *normaliser*, whose rows *subject* (n,) names (:mod:`himoe.training.people`)."""
+        return Assembler(self.store, normaliser, self.labels, self.present, subject, self.stimulus)
 
 
 def feature_modalities(config: RunConfig) -> tuple[str, ...]:
@@ -140,8 +138,8 @@ def trained_by_gradient(config: RunConfig) -> bool:
     return method_class(config.run.method).gradient
 
 
-def make_spec(config: RunConfig, data: RunData) -> Spec:
-    """What the run's method is built from."""
+def make_spec(config: RunConfig, data: RunData, people: int | None = None) -> Spec:
+    """What the run's method is built from; *people* that it will know, None = all there are."""
     shapes = {m: data.store.meta.shape(m) for m in config.run.modalities}
     return Spec(shapes, data.task, config.model, config.alignment, data.store.meta.step_s,
-                int(data.subject.max()) + 1)
+                int(data.subject.max()) + 1 if people is None else people)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -18,28 +17,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from himoe.core.checksums import whole, write_sums
-from himoe.core.files import atomic_path, write_json
+from himoe.core.files import atomic_path, write_csv, write_json
 from himoe.core.params import RunConfig
 from himoe.core.progress import count_text, note, progress
-from himoe.core.workers import map_forked
+from himoe.core.workers import cluster, map_forked, map_fresh
 from himoe.models.methods import build_method
 from himoe.models.methods.base import count_parameters
 from himoe.prepare.facts import attainable_of
-from himoe.scoring.convergence import converged
 from himoe.training.description import CONFIG
-from himoe.training.evaluation import ACTION_UNIT_COLUMNS, Scores, join, score_task
 from himoe.training.fit import choose_device, fit_tasks
 from himoe.training.making import make_model
+from himoe.training.masked import ACTION_UNIT_COLUMNS, Said, join, predict_task
 from himoe.training.model import WEIGHTS, encode_fold
-from himoe.training.rundata import FoldTask, RunData, make_spec, run_tasks, trained_by_gradient
+from himoe.training.rundata import FoldTask, RunData, make_spec, run_tasks
 from himoe.training.stacked import can_stack
 
-SCORE_TABLES = ("sweep", "combinations", "routing")
 # Parquet files that a run without such rows lacks, and their columns.
-OPTIONAL_SCORES: dict[str, list[str]] = {"predictions_missing": [], "action_units": ACTION_UNIT_COLUMNS}
+OPTIONAL: dict[str, list[str]] = {"predictions_missing": [], "action_units": ACTION_UNIT_COLUMNS}
+# Lists that start with or hold nothing keep their type.
+MASKED_SCHEMA = pa.schema([("fold", pa.int64()), ("seed", pa.int64()), ("missing_rate", pa.float64()),
+                           ("mask_seed", pa.int64()), ("combination", pa.string()),
+                           ("predicted", pa.list_(pa.float32())), ("half_width", pa.list_(pa.float64()))])
 
 
 def task_groups(tasks: Sequence[FoldTask], at_once: int) -> list[list[FoldTask]]:
@@ -60,9 +62,9 @@ def task_key(config: RunConfig, group: Sequence[FoldTask], inputs: Mapping[str, 
     return hashlib.sha256(value.encode()).hexdigest()[:24]
 
 
-def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], places: Sequence[Path],
-                   score: bool) -> None:
-    """Fit a group of tasks, score them if asked to, and leave each in its folder of *places*: everything or nothing."""
+def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], places: Sequence[Path]) -> None:
+    """Fit a group of tasks, ask each of its test fold, and leave it in its folder of *places*: everything or nothing.
+    """
     for task, kept, fitted in zip(tasks, places, fit_tasks(config, data, tasks), strict=True):
         with atomic_path(kept) as folder:
             folder.mkdir(parents=True)
@@ -71,10 +73,8 @@ def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], 
             write_csv(fitted.history.assign(fold=task.fold, seed=task.seed, **_rate(task)), folder / "history.csv")
             search = pd.DataFrame({"fold": task.fold, "seed": task.seed, **_rate(task)}, index=fitted.search.index)
             write_csv(search.join(fitted.search), folder / "search.csv")
-            if score:
-                encoded = encode_fold(model, data, task)
-                intervals = model.description.intervals
-                write_scores(score_task(config, data, task, encoded, config.missing, 0.0, intervals), folder)
+            write_said(predict_task(config, data, task, encode_fold(model, data, task), config.missing, 0.0,
+                                    model.description.intervals), folder)
             write_sums(folder)
 
 
@@ -82,15 +82,13 @@ def _rate(task: FoldTask) -> dict[str, float]:
     return {} if task.rate is None else {"rate": task.rate}
 
 
-def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: Mapping[str, str], jobs: int,
-              score: bool = True) -> None:
-    """Fit (and score) every task of a run and assemble the folder *out*.
+def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: Mapping[str, str], jobs: int) -> None:
+    """Fit every task of a run and assemble the folder *out*: the models, and what they say of their test folds.
 
     Finished tasks stay in *kept* until the run is whole; a killed run starts again with those whose key matches and
     whose files are as they were written.
     """
     tasks = run_tasks(config, data.folds)
-    inputs = {**inputs, "scored": str(score)}
     method = build_method(config.run.method, make_spec(config, data))
     groups = task_groups(tasks, config.training.models_at_once if can_stack(method) else 1)
     places = {task: kept / f"{task.name}-{task_key(config, group, inputs)}" for group in groups for task in group}
@@ -99,7 +97,7 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
     models = sum(len(group) for group, _ in waiting)
     if models < len(tasks):
         note(f"{config.name}: {count_text(len(tasks) - models, len(tasks), 'model')} kept from before")
-    groups_done = zip(waiting, _results(config, data, waiting, jobs, score), strict=True)
+    groups_done = zip(waiting, _results(config, data, waiting, jobs), strict=True)
     for _ in progress((task for (group, _), _ in groups_done for task in group), config.name, "model", models):
         pass
     with atomic_path(out) as folder:
@@ -111,69 +109,49 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
         for name in ("history.csv", "search.csv"):
             write_csv(pd.concat([pd.read_csv(places[task] / name, float_precision="round_trip") for task in tasks]),
                       folder / name)
-        if score:
-            write_scores(join(read_scores(places[task]) for task in tasks), folder)
-        history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
-        write_json(folder / "run.json", describe(config, data) | converged(history, trained_by_gradient(config)))
+        write_said(join(read_said(places[task]) for task in tasks), folder)
+        write_json(folder / "run.json", describe(config, data))
         write_sums(folder)
 
 
-def write_scores(scores: Scores, folder: Path) -> None:
-    """``predictions.parquet``, ``OPTIONAL_SCORES`` where they have rows, and ``SCORE_TABLES`` as CSV."""
-    scores.predictions.to_parquet(folder / "predictions.parquet", index=False)
-    for name in OPTIONAL_SCORES:
-        if len(getattr(scores, name)):
-            getattr(scores, name).to_parquet(folder / f"{name}.parquet", index=False)
-    for name in SCORE_TABLES:
-        write_csv(getattr(scores, name), folder / f"{name}.csv")
+def write_said(said: Said, folder: Path) -> None:
+    """Each table as Parquet, those of ``OPTIONAL`` where they have rows; ``routing`` as CSV."""
+    said.predictions.to_parquet(folder / "predictions.parquet", index=False)
+    said.tested.to_parquet(folder / "tested.parquet", index=False)
+    said.masked.to_parquet(folder / "masked.parquet", index=False, schema=MASKED_SCHEMA)
+    for name in OPTIONAL:
+        if len(getattr(said, name)):
+            getattr(said, name).to_parquet(folder / f"{name}.parquet", index=False)
+    write_csv(said.routing, folder / "routing.csv")
 
 
-def read_scores(folder: Path) -> Scores:
-    """Undo :func:`write_scores`."""
-    frames = {name: pd.read_csv(folder / f"{name}.csv", dtype={"combination": str}, float_precision="round_trip")
-              for name in SCORE_TABLES}
-    for name, columns in OPTIONAL_SCORES.items():
+def read_said(folder: Path) -> Said:
+    """Undo :func:`write_said`."""
+    routing = pd.read_csv(folder / "routing.csv", dtype={"combination": str}, float_precision="round_trip")
+    frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("predictions", "tested", "masked")}
+    for name, columns in OPTIONAL.items():
         path = folder / f"{name}.parquet"
         frames[name] = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=columns)
-    return Scores(pd.read_parquet(folder / "predictions.parquet"), **frames)
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """A table with the same bytes everywhere."""
-    frame.to_csv(path, index=False, float_format="%.7g", lineterminator="\n")
+    return Said(**frames, routing=routing)
 
 
 Group = tuple[list[FoldTask], list[Path]]
 
 
-def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: int, score: bool) -> Iterator[None]:
+def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: int) -> Iterator[None]:
     """Complete groups of tasks, in worker processes where that helps; yields once per finished group.
 
-    Forked workers share the windows in memory. CUDA cannot be forked and a cluster has no common memory:
-    there joblib starts fresh processes (``DASK_SCHEDULER_ADDRESS`` names a Dask scheduler).
+    Forked workers share the windows in memory; on GPUs and on a cluster there are fresh ones, one per GPU.
     """
-    if os.environ.get("DASK_SCHEDULER_ADDRESS") or choose_device(config.training.device).type == "cuda":
-        yield from _distributed(config, data, waiting, score)
+    if cluster() or choose_device(config.training.device).type == "cuda":
+        tasks = [(config, data, *group) for group in waiting]
+        yield from map_fresh(complete_tasks, tasks, max(1, torch.cuda.device_count()))
     else:
-        yield from map_forked(_complete, (config, data, score), waiting, jobs)
+        yield from map_forked(_complete, (config, data), waiting, jobs)
 
 
-def _complete(shared: tuple[RunConfig, RunData, bool], group: Group) -> None:
-    config, data, score = shared
-    complete_tasks(config, data, *group, score)
-
-
-def _distributed(config: RunConfig, data: RunData, waiting: Sequence[Group], score: bool) -> Iterator[None]:
-    """Fresh processes by joblib: one per GPU here, or a Dask cluster's workers (which must see the same files)."""
-    from joblib import Parallel, delayed, parallel_config
-
-    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
-    if address:
-        from dask.distributed import Client
-
-        Client(address)
-    with parallel_config("dask" if address else "loky", n_jobs=-1 if address else max(1, torch.cuda.device_count())):
-        yield from Parallel()(delayed(complete_tasks)(config, data, *group, score) for group in waiting)
+def _complete(shared: tuple[RunConfig, RunData], group: Group) -> None:
+    complete_tasks(*shared, *group)
 
 
 def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
@@ -183,7 +161,8 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
     return {
         "run": config.name, "method": config.run.method, "set": config.run.set, "protocol": config.run.protocol,
         "task": config.run.task, "modalities": list(config.run.modalities), "modality_set": config.modality_set,
-        "variant": config.run.variant, "shuffle_labels": config.run.shuffle_labels, "model": asdict(config.model),
+        "variant": config.run.variant, "shuffle_labels": config.run.shuffle_labels,
+        "normalise": config.run.normalise, "model": asdict(config.model),
         "alignment": asdict(config.alignment), "training": asdict(config.training),
         "source": provenance["source"], "simulated": provenance["simulated"], "data": provenance["label"],
         "label_source": meta.label_source, "dimensions": list(meta.dimensions), "scale": list(meta.scale),

@@ -214,7 +214,7 @@ def test_check_names_what_is_not_as_declared(tmp_path: Path, change: dict[str, A
     ("subject,trial,start_s,end_s,valence\nanna,a,9,3,3\n", {}, "column 'end_s'"),
     ("subject,trial,start_time,duration_s,valence\nanna,a,12:30,3,3\n", {}, "'12:30'"),
     ("subject,trial,duration_s,valence\nanna,a,3,3\n", {"trials": {"start": "S 9"}}, "its markers: 'x', 'y'"),
-    ("subject,trial,duration_s,valence\nanna,a,3,3\n", {"trials": {"start": "{subject}"}}, "trials: start"),
+    ("subject,trial,duration_s,valence\nanna,a,3,3\n", {"trials": {"start": "{subject}"}}, "trials.start"),
     ("subject,trial,duration_s,valence\nanna,a,3,3\n", {"trials": {"end": "y"}}, "end without start"),
     ("subject,trial,duration_s,valence\nanna,a,3,3\n", {"trials": {"begin": "y"}}, "unknown key 'begin'"),
     ("subject,trial,duration_s,valence\nanna,a,3,3\n", {"time_zone": "Berlin"}, "time_zone")])

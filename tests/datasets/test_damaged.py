@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import scipy.io
-from inspection_sets import BDF_STARTS_S, SFREQ_HZ, VIDEOS, dreamer_person, write_bdf_set, write_dat_set
+from inspection_sets import SFREQ_HZ, dreamer_person, rewrite_dreamer, write_bdf_set, write_dat_set
 
 from himoe.core.errors import InputError
 from himoe.core.recordings import Session
 from himoe.datasets import deap, dreamer
 from himoe.simulate import layouts
-from himoe.simulate.generate import SimulationParams
-from himoe.simulate.registry import SIMULATORS
 
 TEXT = b"Dear colleague,\nplease find the data attached.\n"
 SETS = {"bdf": (deap.DATASET, {"layout": "bdf"}), "dat": (deap.DATASET, {"layout": "dat"}),
@@ -50,25 +45,11 @@ def refusal(root: Path, kind: str, subject: str) -> str:
 
 # Whole sets as the simulator writes them
 
-@pytest.mark.parametrize("kind", SETS)
-def test_a_whole_simulated_set_reads(tmp_path: Path, kind: str) -> None:
-    dataset, options = SETS[kind]
-    SIMULATORS[dataset.name](tmp_path / "raw", SimulationParams(subjects=2, trials=2, seed=3), options, 1)
-    subjects = dataset.inspect(tmp_path / "raw", options).subjects
-    assert len(subjects) == 2
-    for subject in subjects:
-        sessions = read(tmp_path / "raw", kind, subject)
-        assert sum(len(session.trials) for session in sessions) == 2
-        for session in sessions:
-            assert list(session.signals) == [name for name in dataset.modalities if name != "FACE"]
-            assert all(signal.ch_names == dataset.modalities[name].names for name, signal in session.signals.items())
-            assert all(np.isfinite(list(trial.ratings.values())).all() for trial in session.trials)
-
 
 # The file as a whole
 
 @pytest.mark.parametrize("kind", SETS)
-@pytest.mark.parametrize("content", [b"", TEXT, TEXT * 400, b"\0" * 4096], ids=["empty", "text", "long text", "zeros"])
+@pytest.mark.parametrize("content", [b"", TEXT * 400, b"\0" * 4096], ids=["empty", "text", "zeros"])
 def test_a_file_of_the_wrong_kind_is_refused_by_name(tmp_path: Path, kind: str, content: bytes) -> None:
     path, subject = write_set(tmp_path, kind)
     path.write_bytes(content)
@@ -76,7 +57,7 @@ def test_a_file_of_the_wrong_kind_is_refused_by_name(tmp_path: Path, kind: str, 
 
 
 @pytest.mark.parametrize("kind", SETS)
-@pytest.mark.parametrize("share", [0.001, 0.2, 0.5, 0.9, 0.9999])
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.9999])
 def test_a_file_cut_off_anywhere_is_refused_by_name(tmp_path: Path, kind: str, share: float) -> None:
     path, subject = write_set(tmp_path, kind)
     whole = path.read_bytes()
@@ -84,30 +65,8 @@ def test_a_file_cut_off_anywhere_is_refused_by_name(tmp_path: Path, kind: str, s
     assert str(path) in refusal(tmp_path, kind, subject)
 
 
-@pytest.mark.parametrize("kind", ["bdf", "dat"])
-def test_a_damaged_subject_does_not_touch_the_next_one(tmp_path: Path, kind: str) -> None:
-    path, _ = write_set(tmp_path, kind)
-    before = read(tmp_path, kind, "s23")
-    path.write_bytes(TEXT)
-    after = read(tmp_path, kind, "s23")
-    for old, new in zip(before, after, strict=True):
-        for name, signal in old.signals.items():
-            np.testing.assert_array_equal(new.signals[name].data, signal.data)
-
-
-@pytest.mark.parametrize("kind", ["bdf", "dat"])
-def test_a_missing_file_is_listed_and_refused(tmp_path: Path, kind: str) -> None:
-    path, subject = write_set(tmp_path, kind)
-    path.unlink()
-    dataset, options = SETS[kind]
-    inventory = dataset.inspect(tmp_path, options)
-    assert inventory.subjects == ("s23",)
-    assert path.relative_to(tmp_path).as_posix() in inventory.missing
-    assert f"{path}: the file is missing" in refusal(tmp_path, kind, subject)
-
-
-@pytest.mark.parametrize("kind", ["bdf", "dat"])
-@pytest.mark.parametrize("content", [b"", TEXT, b"\0" * 300, b"\xff\xfe\x00"], ids=["empty", "text", "zeros", "bytes"])
+@pytest.mark.parametrize("kind, content", [("bdf", b""), ("dat", TEXT), ("bdf", b"\0" * 300), ("dat", b"\xff\xfe\x00")],
+                         ids=["empty", "text", "zeros", "bytes"])
 def test_a_ratings_file_of_the_wrong_kind_is_refused_by_name(tmp_path: Path, kind: str, content: bytes) -> None:
     write_set(tmp_path, kind)
     (tmp_path / deap.RATINGS_FILE).write_bytes(content)
@@ -137,20 +96,11 @@ def channel_of(path: Path, label: str) -> int:
     return [content[16 * k:16 * k + 16].decode("ascii").strip() for k in range(CHANNELS)].index(label)
 
 
-@pytest.mark.parametrize("label", ["Fp1", "EXG7", "GSR1", "Resp", "Plet", "Temp"])
+@pytest.mark.parametrize("label", ["Fp1", "EXG7", "GSR1", "Temp"])
 def test_a_renamed_bdf_channel_is_named(tmp_path: Path, label: str) -> None:
     path, _ = write_set(tmp_path, "bdf")
     rewrite_header(path, "label", channel_of(path, label), "Ch-1")
     assert f"{path}, channel {label}: found channels" in refusal(tmp_path, "bdf", "s04")
-
-
-@pytest.mark.parametrize("label", ["GSR2", "Erg1"])
-def test_a_renamed_bdf_channel_that_is_not_used_does_no_harm(tmp_path: Path, label: str) -> None:
-    path, _ = write_set(tmp_path, "bdf")
-    before = read(tmp_path, "bdf", "s04")[0]
-    rewrite_header(path, "label", channel_of(path, label), "Ch-1")
-    after = read(tmp_path, "bdf", "s04")[0]
-    assert all(np.array_equal(after.signals[name].data, signal.data) for name, signal in before.signals.items())
 
 
 @pytest.mark.parametrize("field, channel, text, message", [
@@ -174,18 +124,6 @@ def test_a_channel_twice_in_a_bdf_is_refused(tmp_path: Path) -> None:
     assert f"{path}, channel Cz: found it 2 times" in refusal(tmp_path, "bdf", "s04")
 
 
-def test_a_bdf_without_any_signal_is_all_gap(tmp_path: Path) -> None:
-    """A recorder that ran with nothing attached: every channel stands still."""
-    signals = {name: np.zeros(shape) for name, shape in
-               (("EEG", (32, SFREQ_HZ * 150)), ("EXG", (8, SFREQ_HZ * 150)),
-                *((name, (SFREQ_HZ * 150,)) for name in ("EDA", "RSP", "PPG", "TEMP")))}
-    write_bdf_set(tmp_path, (4,))
-    layouts.write_deap_bdf(tmp_path, 4, signals, SFREQ_HZ, BDF_STARTS_S)
-    (session,) = read(tmp_path, "bdf", "s04")
-    assert len(session.trials) == len(VIDEOS)
-    assert all(np.isnan(signal.data).all() for signal in session.signals.values())
-
-
 def test_a_trial_that_the_recording_cuts_short_has_a_gap(tmp_path: Path) -> None:
     """The music starts 9.5 s before the recording's end: what was not recorded is a gap."""
     written = write_bdf_set(tmp_path, (4,))["s04"]
@@ -197,23 +135,15 @@ def test_a_trial_that_the_recording_cuts_short_has_a_gap(tmp_path: Path) -> None
 
 # DREAMER by its fields
 
-def rewrite_dreamer(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = root / "DREAMER.mat"
-    content = scipy.io.loadmat(path)["DREAMER"]
-    top = {name: content[name][0, 0] for name in content.dtype.names}
-    change(top)
-    scipy.io.savemat(path, {"DREAMER": top})
-
 
 def electrodes(names: tuple[str, ...]) -> np.ndarray:
     return np.array(names, dtype=object)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_shuffled_dreamer_electrodes_are_read_by_name(tmp_path: Path, seed: int) -> None:
+def test_shuffled_dreamer_electrodes_are_read_by_name(tmp_path: Path) -> None:
     write_set(tmp_path, "dreamer")
     before = read(tmp_path, "dreamer", "s02")
-    order = np.random.default_rng(seed).permutation(14)
+    order = np.random.default_rng(1).permutation(14)
     people = [dreamer_person(1), dreamer_person(2)]
     for person in people:
         person["eeg"] = [clip[:, order] for clip in person["eeg"]]
@@ -226,28 +156,6 @@ def test_shuffled_dreamer_electrodes_are_read_by_name(tmp_path: Path, seed: int)
         np.testing.assert_array_equal(new.signals["EEG"].data, old.signals["EEG"].data)
 
 
-@pytest.mark.parametrize("names", [("Fp1", *dreamer.EEG_CHANNELS[1:]), ("AF4", *dreamer.EEG_CHANNELS[1:])],
-                         ids=["renamed", "twice"])
-def test_renamed_dreamer_electrodes_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
-    path, _ = write_set(tmp_path, "dreamer")
-    rewrite_dreamer(tmp_path, lambda top: top.update(EEG_Electrodes=electrodes(names)))
-    told = refusal(tmp_path, "dreamer", "s01")
-    assert f"{path}, DREAMER.EEG_Electrodes: found {' '.join(names)}, expected AF3" in told
-
-
-@pytest.mark.parametrize("change, message", [
-    (lambda top: top.update(Data=np.ones((2, 3))), "DREAMER.Data: found shape (2, 3)"),
-    (lambda top: top.update(EEG_SamplingRate="fast"), "DREAMER.EEG_SamplingRate: found"),
-    (lambda top: top.update(noOfVideoSequences=np.nan), "DREAMER.noOfVideoSequences: found nan"),
-    (lambda top: top.update(EEG_Electrodes="AF3"), "DREAMER.EEG_Electrodes: found"),
-], ids=range(4))
-def test_dreamer_fields_of_another_type(tmp_path: Path, change: Callable[[dict[str, Any]], object],
-                                        message: str) -> None:
-    write_set(tmp_path, "dreamer")
-    rewrite_dreamer(tmp_path, change)
-    assert message in refusal(tmp_path, "dreamer", "s01")
-
-
 @pytest.mark.parametrize("key, clip", [("eeg", np.empty((0, 14))), ("ecg", np.empty((0, 0))),
                                        ("eeg", np.full((7808, 14), "x", dtype="U1"))], ids=["no rows", "[]", "text"])
 def test_a_dreamer_clip_that_is_empty_or_text_is_named(tmp_path: Path, key: str, clip: np.ndarray) -> None:
@@ -256,13 +164,3 @@ def test_a_dreamer_clip_that_is_empty_or_text_is_named(tmp_path: Path, key: str,
     layouts.write_dreamer(tmp_path, people)
     told = refusal(tmp_path, "dreamer", "s01")
     assert f"DREAMER.Data{{1}}.{key.upper()}.stimuli{{1}}" in told or "Data{1}, clip 1" in told
-
-
-def test_a_dreamer_person_of_nan_is_all_gap(tmp_path: Path) -> None:
-    people = [dreamer_person(1), dreamer_person(2)]
-    for key in ("eeg", "ecg"):
-        people[0][key] = [np.full_like(clip, np.nan) for clip in people[0][key]]
-    layouts.write_dreamer(tmp_path, people)
-    assert all(np.isnan(signal.data).all() for session in read(tmp_path, "dreamer", "s01")
-               for signal in session.signals.values())
-    assert all(np.isfinite(session.signals["EEG"].data).all() for session in read(tmp_path, "dreamer", "s02"))

@@ -63,7 +63,7 @@ def damaged(content: bytes, how: str, place: float, value: bytes) -> bytes:
     return content[:k] + (value if how == "put in" else b"") + value + content[k + len(value):]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(NAMES)), st.integers(0, 2), st.sampled_from(["cut", "change", "put in"]),
        st.one_of(st.floats(0, 1), st.floats(0, 0.1)), st.binary(min_size=1, max_size=12))
 def test_never_another_error_than_a_sentence(folder: Path, name: str, which: int, how: str, place: float,

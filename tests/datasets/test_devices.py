@@ -158,11 +158,6 @@ def test_brainvision_in_the_files_own_unit_with_markers_and_start(tmp_path: Path
     assert file.breaks_s == ()
 
 
-def test_brainvision_that_was_paused_has_a_break(tmp_path: Path) -> None:
-    path = write_brainvision(tmp_path / "a.vhdr", eeg(1, 500), ["Cz"], 250, marks=[("New Segment", "", 200)])
-    assert open_device(path, "brainvision").breaks_s == (0.8,)
-
-
 def test_brainvision_may_not_point_elsewhere(tmp_path: Path) -> None:
     path = write_brainvision(tmp_path / "a.vhdr", eeg(1, 500), ["Cz"], 250)
     path.write_text(path.read_text(encoding="utf-8").replace("DataFile=a.eeg", "DataFile=../../etc/passwd"))
@@ -385,7 +380,7 @@ def test_formats_by_ending_and_what_belongs_to_them() -> None:
         "edf", "edf", "brainvision", "eeglab", "xdf", "e4", "table"]
     assert format_of("x", "{subject}", "e4") == "e4"
     for file, said in (("{subject}", None), ("{subject}.edf", "wfdb")):
-        with pytest.raises(InputError, match="x: f"):
+        with pytest.raises(InputError, match=r"x\.f"):
             format_of("x", file, said)
     assert patterns_of("brainvision", "*/a.vhdr") == (
         "*/a.vhdr", "*/*.eeg", "*/*.vmrk", "*/*.dat", "*/*_channels.tsv", "*/*_events.tsv")

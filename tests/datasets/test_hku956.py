@@ -79,9 +79,16 @@ def test_intervals_end_in_a_gap_when_cut(root: Path) -> None:
 def test_empty_and_missing_files_are_missing_modalities(root: Path) -> None:
     write_stream(root, "hku1903", "IBI", "0_262957", [])
     (root / FOLDER / "hku1903" / "TEMP" / "2_77934.csv").unlink()
+    with open(root / hku956.RATINGS, "a") as stream:
+        stream.write("hku1999,0,7,1,positive,2,positive,50\n")  # rated, without files
+    for name in LENGTHS:
+        write_stream(root, "hku1904", name, "1_5", wave(name))  # files, not rated
     found = hku956.DATASET.inspect(root, {})
     assert found.subjects == ("hku1903", "hku1904")
-    assert found.missing == (f"{FOLDER}/hku1903/TEMP/2_77934.csv",)
+    assert sorted(found.missing) == [
+        f"{FOLDER}/hku1903/TEMP/2_77934.csv", f"{FOLDER}/hku1904/IBI/1_5.csv", f"{FOLDER}/hku1999"]
+    assert any("1 records have no row" in text for text in found.problems)
+    assert np.isnan(sessions(root, "hku1904")[1].trials[0].ratings["valence"])
     assert "1 files are empty" in found.problems[0]
     first, second, _ = sessions(root)
     assert set(first.signals) == {"PPG", "EDA", "TEMP", "HR"}
@@ -103,19 +110,6 @@ def test_record_with_intervals_only_is_left_out(root: Path) -> None:
     for stream in LENGTHS:
         (root / FOLDER / "hku1903" / stream / "2_77934.csv").unlink()
     assert [session.trials[0].trial for session in sessions(root)] == ["00_262957", "10_81740"]
-
-
-def test_record_without_a_rating_row(root: Path) -> None:
-    for stream in LENGTHS:
-        write_stream(root, "hku1904", stream, "1_5", wave(stream))
-    assert np.isnan(sessions(root, "hku1904")[1].trials[0].ratings["valence"])
-    assert any("1 records have no row" in text for text in hku956.DATASET.inspect(root, {}).problems)
-
-
-def test_a_rated_person_without_files_is_missing(root: Path) -> None:
-    with open(root / hku956.RATINGS, "a") as stream:
-        stream.write("hku1999,0,7,1,positive,2,positive,50\n")
-    assert f"{FOLDER}/hku1999" in hku956.DATASET.inspect(root, {}).missing
 
 
 @pytest.mark.parametrize("values, message", [
@@ -143,17 +137,15 @@ def test_bad_ratings_are_named(root: Path) -> None:
         hku956.DATASET.inspect(root, {})
 
 
-def test_foreign_file_name_and_unknown_person(root: Path) -> None:
+def test_foreign_file_name_unknown_person_and_an_empty_folder(root: Path,
+                                                              tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.raises(InputError, match="missing"):
+        hku956.DATASET.inspect(tmp_path_factory.mktemp("empty"), {})
     with pytest.raises(InputError, match="missing"):
         sessions(root, "hku2000")
     write_stream(root, "hku1903", "BVP", "notes", [1])
     with pytest.raises(InputError, match="song_no"):
         sessions(root)
-
-
-def test_folder_without_signals(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="missing"):
-        hku956.DATASET.inspect(tmp_path, {})
 
 
 def test_real_files() -> None:

@@ -6,7 +6,6 @@ import builtins
 import os
 import pickle
 import struct
-import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -55,15 +54,18 @@ class Asks:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("asked", [
-    Asks(os.system, "true"), Asks(eval, "1"), Asks(getattr, "a", "upper"), Asks(bytearray, 2**40),
+    Asks(os.system, "touch ran"), Asks(eval, "open('ran', 'w')"), Asks(getattr, "a", "upper"), Asks(bytearray, 2**40),
     Asks(bytes, 2**40), Asks(np.frombuffer, b"12345678"), Asks(np.zeros, 3), Asks(builtins.__import__, "os"),
 ])
-def test_anything_but_arrays_is_refused_in_every_protocol(tmp_path: Path, protocol: int, asked: Asks) -> None:
+def test_anything_but_arrays_is_refused_and_not_run_in_every_protocol(
+        tmp_path: Path, protocol: int, asked: Asks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "s01.dat"
     path.write_bytes(pickle.dumps({"data": asked}, protocol=protocol))
     with pytest.raises(InputError) as caught:
         load_arrays(path)
     assert "\n" not in str(caught.value)
+    assert [found.name for found in tmp_path.iterdir()] == ["s01.dat"]
 
 
 def rebuild(*arguments: Any) -> bytes:
@@ -93,7 +95,7 @@ def packed(name: str, n_values: int, path: Path) -> None:
     padded = name.encode().ljust((len(name) + 7) // 8 * 8, b"\0")
     head = (tag(6, 8) + struct.pack("<II", 6, 0) + tag(5, 8) + struct.pack("<ii", n_values, 1)
             + tag(1, len(name)) + padded + tag(9, 8 * n_values))
-    packer = zlib.compressobj(9)
+    packer = zlib.compressobj(1)
     pieces = [packer.compress(tag(14, len(head) + 8 * n_values) + head)]
     block = bytes(2**20)
     pieces += [packer.compress(block) for _ in range(8 * n_values // len(block))]
@@ -103,15 +105,13 @@ def packed(name: str, n_values: int, path: Path) -> None:
     path.write_bytes(first + tag(15, len(content)) + content)
 
 
-def test_a_file_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_path: Path) -> None:
+def test_a_file_that_unpacks_to_far_more_is_refused_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "1_20130712.mat"
-    packed("ab_eeg1", 2**26, path)  # half a GiB of zeros in half a MB
-    assert path.stat().st_size < 2**20
+    packed("ab_eeg1", 2**25, path)  # 256 MiB of zeros in a MB or so
+    assert path.stat().st_size < 2**21
     tracemalloc.start()
-    started = time.monotonic()
-    with pytest.raises(InputError, match=r"bytes that unpack to 536\d+, expected at most 100 times as many"):
+    with pytest.raises(InputError, match=r"bytes that unpack to 268\d+, expected at most 100 times as many"):
         load_once(path, "ab_eeg1")
-    assert time.monotonic() - started < 2
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
 

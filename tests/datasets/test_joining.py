@@ -139,7 +139,7 @@ def test_a_device_beside_runs_and_files_whose_clocks_are_good_to_a_second(tmp_pa
     ({"after_s": 60}, {"offsets_s": {"anna_a.edf": 3}}, "offsets_s: found no 'anna_b.edf'"),
     ({"after_s": 60}, {"offsets_s": {"anna-b.edf": 3}}, "offsets_s: found the name 'anna-b.edf'"),
     ({"after_s": 60}, {"modalities": {"EEG": {**EDF, "file": ["{subject}_a.edf", "{subject}_{run}.edf"]}}},
-     "EEG: file: found '{subject}_{run}.edf'"),
+     "EEG.file: found '{subject}_{run}.edf'"),
     ({"after_s": 60}, {"modalities": {"EEG": {**EDF, "file": ["{subject}_a.edf", "{subject}_b.csv"]}}},
      r"b\.csv'\], expected files of one recording"),
     ({"after_s": 60}, {"ratings": {"events": "{subject}_{run}_events.tsv"},

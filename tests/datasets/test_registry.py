@@ -41,6 +41,7 @@ def test_forms_are_complete(name: str) -> None:
     assert form.modalities
     assert set(form.modalities) <= set(MODALITIES)
     assert set(form.default_off) <= set(form.modalities)
+    assert form.patterns
     for channels in form.modalities.values():
         assert channels.names
         assert channels.unit

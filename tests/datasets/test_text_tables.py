@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from himoe.core.errors import InputError
-from himoe.datasets import ceap360vr, hku956
+from himoe.datasets import hku956
 from himoe.datasets._annotations import read_annotations
 from himoe.datasets.texttable import BLOCK_ROWS, Dialect, read_names, read_text_table
 from himoe.inspection.files import describe_file
@@ -63,28 +63,20 @@ def test_declared_dialects(tmp_path: Path, content: str, dialect: Dialect) -> No
 @pytest.mark.parametrize("content, message", [
     ("a,b\n1,2\n3,4,\n", "row 2: found 3 fields, expected 2"),  # a comma at the end of one row
     ("a,b\n1,5,2,5\n", "row 1: found 4 fields, expected 2"),  # decimal commas
-    ("a\n1,5\n", "row 1: found 2 fields, expected 1"),
     ("a,b\n1,2\n3\n", "row 2: found 1 field, expected 2.*cut off"),
     ("a,b,a\n1,2,3\n", "header: found 2 columns named 'a'"),
-    ("a,b, a\n1,2,3\n", "header: found 2 columns named 'a'"),
     ("b\n1\n", "no column 'a' among b"),
-    ("A\n1\n", "no column 'a' among A"),
     ("a;b\n1;2\n", "separated by semicolons"),
-    ("a\tb\n1\t2\n", "separated by tabs"),
     ("a\n1\n\n2\n", "row 2: found a blank line"),
     ("a\r\r\n1\r\r\n2\r\r\n", "row 1: found a blank line"),  # line ends converted twice
-    ("a,b\n1,2\n\n3,4\n", "row 2: found a blank line"),
     ("a,b\n1,2\n# lost contact\n3,4\n", "row 2: found 1 field"),
     ('a,b\n"1,2\n3,4\n', "row 1: found text that cannot be taken apart"),
     ('a,b\n"1\n2",3\n', "row 1: found a line break inside quotes"),
     ('a,b\n"1"0,3\n', "row 1: found text that cannot be taken apart"),
-    ("a\n1,\n", "row 1: found 2 fields"),
     ("a\n1_0\n", "row 1, column 'a': found '1_0', expected a number"),
-    ("a\n0x1F\n", "found '0x1F', expected a number"),
     ("a\n1 000\n", "found '1 000', expected a number"),
     ("a\n5\n1e999\n", "row 2, column 'a': found '1e999'"),
     ("a\ninf\n", "found 'inf', expected a number"),
-    ("a\n1-2\n", "found '1-2', expected a number"),
     ("a\n\u0661\n", "expected a number"),  # a digit of another script
     ("", "no header"), ("\n\n# nothing\n", "no header"),
     (b"\xff\xfea\x00\n\x00", "text in UTF-16"), (b"a\x00\n\x001\x00", "zero bytes"),
@@ -102,10 +94,13 @@ def test_missing_words_are_missing_numbers_and_plain_ids(tmp_path: Path) -> None
     assert found.texts["id"] == ["NA", "null", "None", "nan", "007"]
     assert np.isnan(found.numbers["a"]).tolist() == [True] * 4 + [False]
     assert "row 2, column 'id': found ''" in refusal(table_of(tmp_path, "id,a\nx,1\n,2\n"), ("id",))
-
-
-def test_a_quoted_nothing_is_a_gap_in_a_table_of_one_column(tmp_path: Path) -> None:
     np.testing.assert_array_equal(numbers(table_of(tmp_path, 'a\n1\n""\n3\n'), "a")[0], [1, np.nan, 3])
+
+
+def test_the_beginning_of_a_table(tmp_path: Path) -> None:
+    assert read_names(table_of(tmp_path, "a,b\n")) == (("a", "b"), False)
+    assert read_names(table_of(tmp_path, "a,b\n\n\n")) == (("a", "b"), False)
+    assert read_names(table_of(tmp_path, "a,b\n1,2\n3\n")) == (("a", "b"), True)
 
 
 def test_names_of_rows_and_faults_behind_the_first_block(tmp_path: Path) -> None:
@@ -115,12 +110,6 @@ def test_names_of_rows_and_faults_behind_the_first_block(tmp_path: Path) -> None
     assert f"row {BLOCK_ROWS + 5}, column 'a': found 'x'" in refusal(table_of(tmp_path, "a\n" + "\n".join(rows)))
     rows[BLOCK_ROWS - 1:BLOCK_ROWS + 5] = [""] * 6
     assert f"row {BLOCK_ROWS}: found a blank line" in refusal(table_of(tmp_path, "a\n" + "\n".join(rows)))
-
-
-def test_the_beginning_of_a_table(tmp_path: Path) -> None:
-    assert read_names(table_of(tmp_path, "a,b\n")) == (("a", "b"), False)
-    assert read_names(table_of(tmp_path, "a,b\n\n\n")) == (("a", "b"), False)
-    assert read_names(table_of(tmp_path, "a,b\n1,2\n3\n")) == (("a", "b"), True)
 
 
 # Every reader of a raw folder's tables goes this way
@@ -152,14 +141,6 @@ def test_a_line_of_a_wristbands_file_is_a_time(tmp_path: Path) -> None:
     assert hku956._numbers(table_of(tmp_path, "\n\n")).size == 0
 
 
-def test_luminance_of_clips(tmp_path: Path) -> None:
-    rates = dict.fromkeys(ceap360vr.VIDEOS, 25)
-    header = ",".join(["Frame", *ceap360vr.VIDEOS])
-    path = table_of(tmp_path, f"{header}\n0,1,2,3,4,5,6,7,8\n1,1,2,3,4,5,6,7,8,\n")
-    with pytest.raises(InputError, match="row 2: found 10 fields"):
-        ceap360vr._luminance(path, rates)
-
-
 def test_a_described_table_counts_a_person_called_na(tmp_path: Path) -> None:
     path = table_of(tmp_path, "subject,trial,valence\nNA,1,5\nmia,1,\n")
     report = describe_file(path)
@@ -171,7 +152,7 @@ def test_a_described_table_counts_a_person_called_na(tmp_path: Path) -> None:
 # Fuzzing
 
 VALUES = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-999, 999))
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ

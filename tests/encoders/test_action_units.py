@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from himoe.core.errors import InputError
-from himoe.core.params import FACE_ADJACENCIES, ModelParams, parse
+from himoe.core.params import ModelParams, parse
 from himoe.models.encoders.action_units import (
     ACTION_UNITS,
-    AU_NAMES,
     EMFACS,
     FACS_1978,
-    LEARNED,
     PROTOTYPES,
     Prototypes,
     adjacency,
@@ -31,13 +29,6 @@ def slow_co_occurrence(prototypes: Prototypes) -> np.ndarray:
     return shares
 
 
-def test_the_units_named_are_covered() -> None:
-    assert {1, 2, 4, 6, 9, 12, 15, 17, 25, 26} <= set(NUMBERS)
-    assert list(NUMBERS) == sorted(NUMBERS)
-    assert AU_NAMES[:3] == ("AU1", "AU2", "AU4")
-    assert len(set(AU_NAMES)) == len(AU_NAMES) == 12
-
-
 @pytest.mark.parametrize("name", PROTOTYPES)
 def test_a_table_is_symmetric_and_equals_a_slow_loop(name: str) -> None:
     table = adjacency(name)
@@ -49,29 +40,11 @@ def test_a_table_is_symmetric_and_equals_a_slow_loop(name: str) -> None:
     np.testing.assert_allclose(table, slow_co_occurrence(PROTOTYPES[name]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name,first,second,share", [
-    ("emfacs", 6, 12, 1 / 2), ("emfacs", 1, 2, 2 / 3), ("emfacs", 9, 15, 1 / 2), ("emfacs", 12, 15, 0.0),
-    ("facs_1978", 6, 12, 1.0), ("facs_1978", 12, 25, 1 / 2), ("facs_1978", 4, 17, 1 / 4)])
-def test_some_shares_by_hand(name: str, first: int, second: int, share: float) -> None:
-    assert adjacency(name)[NUMBERS.index(first), NUMBERS.index(second)] == pytest.approx(share)
-
-
-def test_which_units_stand_alone() -> None:
-    alone = {name: {AU_NAMES[i] for i in np.flatnonzero(adjacency(name).sum(0) == 0)} for name in PROTOTYPES}
-    assert alone == {"emfacs": {"AU17", "AU25"}, "facs_1978": {"AU9"}}
-
-
 def test_prototypes_as_printed() -> None:
     assert EMFACS["fear"] == (1, 2, 4, 5, 7, 20, 26)
     assert EMFACS["sadness"] == FACS_1978["sadness"] == (1, 4, 15)
     assert FACS_1978["fear"] == (1, 2, 4, 5, 20, 25)
     assert (co_occurrence({"none": (99,)}) == 0).all()
-
-
-def test_parameters_and_tables_agree() -> None:
-    assert (*PROTOTYPES, LEARNED) == FACE_ADJACENCIES
-    for name in FACE_ADJACENCIES:
-        assert parse(ModelParams, {"face_adjacency": name}, "model").face_adjacency == name
 
 
 def test_an_unknown_name_is_refused() -> None:

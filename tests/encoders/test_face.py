@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,9 @@ from torch import nn
 
 from himoe.core.params import FACE_ADJACENCIES, AlignmentParams, ModelParams
 from himoe.models.batches import Batch, ModalityShape, Task
-from himoe.models.encoders import ModalityEncoders, build_encoder
-from himoe.models.encoders.action_units import AU_NAMES, adjacency
-from himoe.models.encoders.face import Adjacency, FaceEncoder, propagation
+from himoe.models.encoders import ModalityEncoders
+from himoe.models.encoders.action_units import AU_NAMES
+from himoe.models.encoders.face import FaceEncoder
 from himoe.models.methods import method_class
 from himoe.models.methods.base import Spec
 
@@ -86,25 +84,6 @@ def test_equals_a_slow_loop_over_frames_and_units(name: str) -> None:
     assert np.ptp(got) > 0.2
 
 
-@pytest.mark.parametrize("channels,samples", [(1280, 8), (19, 5), (4, 1), (70, 100)])
-@pytest.mark.parametrize("training", [True, False])
-def test_shapes(channels: int, samples: int, training: bool) -> None:
-    encoder = build_encoder("FACE", ModalityShape(channels, samples, 2.0), MODEL).train(training)
-    assert isinstance(encoder, FaceEncoder)
-    assert encoder(torch.randn(6, channels, samples)).shape == (6, 7)
-
-
-def test_propagation_equals_the_textbook_formula() -> None:
-    weights = np.random.default_rng(0).random((6, 6))
-    weights = np.triu(weights, 1) + np.triu(weights, 1).T
-    with_loops = weights + np.eye(6)
-    root = np.diag(1 / np.sqrt(with_loops.sum(1)))
-    got = propagation(torch.from_numpy(weights)).numpy()
-    np.testing.assert_allclose(got, root @ with_loops @ root, rtol=1e-12)
-    assert np.linalg.eigvalsh(got).max() == pytest.approx(1)
-    torch.testing.assert_close(propagation(torch.zeros(5, 5)), torch.eye(5))
-
-
 def test_zero_frames_change_neither_result_gradient_nor_statistics() -> None:
     """The known frames alone, in windows of the same length, give the same."""
     short = windows(6, gaps=0.0)[..., :2]
@@ -133,16 +112,6 @@ def test_a_window_without_a_face_gives_the_bias_and_no_nan(training: bool) -> No
     assert torch.isfinite(encoder(torch.zeros(2, 19, 5))).all()
 
 
-def test_a_lone_window_uses_running_statistics() -> None:
-    encoder = FaceEncoder(SHAPE, MODEL)
-    encoder(windows(30))
-    before = [b.clone() for b in encoder.buffers()]
-    x = windows(1, 5)
-    codes = encoder(x)
-    assert all(torch.equal(a, b) for a, b in zip(before, encoder.buffers(), strict=True))
-    torch.testing.assert_close(codes, encoder.eval()(x))
-
-
 def test_a_learned_graph_starts_uniform_is_symmetric_and_gets_a_gradient() -> None:
     model = ModelParams(features=7, face_units=3, face_adjacency="learned")
     torch.manual_seed(0)
@@ -161,25 +130,9 @@ def test_a_learned_graph_starts_uniform_is_symmetric_and_gets_a_gradient() -> No
     assert learned[off_diagonal].std() > 0
 
 
-def test_a_published_graph_is_fixed_and_kept_with_the_weights() -> None:
-    module = Adjacency("emfacs")
-    assert list(module.parameters()) == []
-    np.testing.assert_allclose(module().numpy(), adjacency("emfacs"), rtol=1e-6)
-    assert "adjacency.published" in FaceEncoder(SHAPE, MODEL).state_dict()
-
-
-def test_activations_are_part_of_the_prediction() -> None:
+def test_can_learn_twenty_windows_by_heart() -> None:
     torch.manual_seed(0)
-    encoder = FaceEncoder(SHAPE, MODEL)
-    encoder(windows(8)).square().sum().backward()
-    assert (encoder.readout.grad != 0).all()
-    assert (encoder.readout_bias.grad != 0).all()
-
-
-@pytest.mark.parametrize("name", ["emfacs", "learned"])
-def test_can_learn_twenty_windows_by_heart(name: str) -> None:
-    torch.manual_seed(0)
-    model = ModelParams(features=7, dropout=0.0, face_adjacency=name)
+    model = ModelParams(features=7, dropout=0.0, face_adjacency="learned")
     encoder, head = FaceEncoder(ModalityShape(1280, 8, 2.0), model), nn.Linear(7, 1)
     x, y = windows(20, 1, ModalityShape(1280, 8, 2.0)), torch.randn(20, 1)
     optimiser = torch.optim.Adam([*encoder.parameters(), *head.parameters()], 1e-2)
@@ -199,25 +152,6 @@ def batch(present: torch.Tensor, face: torch.Tensor) -> Batch:
     eda = torch.randn(sequences, steps, 1, 16, generator=torch.Generator().manual_seed(4))
     return Batch({"EDA": eda, "FACE": face}, present, torch.zeros(sequences, steps, 1), present.any(-1),
                  torch.zeros(sequences, dtype=torch.int64), torch.zeros(sequences, dtype=torch.int64))
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("poison", [float("nan"), 1e30])
-def test_absent_windows_leave_no_trace(poison: float, training: bool) -> None:
-    present = torch.rand(4, 6, 2, generator=torch.Generator().manual_seed(0)) > 0.4
-    clean = windows(24, 2).unflatten(0, (4, 6))
-    results = []
-    for face in (clean, torch.where(present[..., 1, None, None], clean, poison)):
-        torch.manual_seed(0)
-        encoders = ModalityEncoders(SHAPES, MODEL).train(training)
-        codes = encoders(batch(present, face))
-        codes.square().sum().backward()
-        inside = encoders.diagnostics(batch(present, face))["action_units"]
-        results.append([codes, inside.nan_to_num(-1), *(p.grad for p in encoders.parameters()), *encoders.buffers()])
-    for first, second in zip(*results, strict=True):
-        assert torch.equal(first, second)
-    assert (results[0][0][~present] == 0).all()
-    assert torch.equal(results[0][1][..., 0] == -1, ~present[..., 1])
 
 
 def test_diagnostics_are_the_activations_and_change_nothing() -> None:
@@ -241,13 +175,6 @@ def test_diagnostics_are_the_activations_and_change_nothing() -> None:
     torch.testing.assert_close(got[3, 5], face.activations(given.x["FACE"][3, 5][None])[0])
 
 
-def test_without_a_face_there_is_nothing_to_see() -> None:
-    encoders = ModalityEncoders({"EDA": SHAPES["EDA"]}, MODEL)
-    present = torch.ones(2, 3, 2, dtype=torch.bool)
-    assert encoders.action_units == ()
-    assert encoders.diagnostics(batch(present, torch.zeros(2, 3, 19, 5))) == {}
-
-
 @pytest.mark.parametrize("name,expected", [("himoe", {"action_units"}), ("late_fusion", {"action_units"}),
                                            ("mean", set())])
 def test_every_method_lets_one_look_inside(name: str, expected: set[str]) -> None:
@@ -257,12 +184,3 @@ def test_every_method_lets_one_look_inside(name: str, expected: set[str]) -> Non
     inside = method.look_inside(batch(present, windows(6).unflatten(0, (2, 3))))
     assert set(inside) == expected
     assert all(value.shape == (2, 3, UNITS) for value in inside.values())
-
-
-def test_a_window_takes_well_under_a_millisecond() -> None:
-    encoder = FaceEncoder(ModalityShape(1280, 8, 2.0), ModelParams())
-    x = windows(256, 6, ModalityShape(1280, 8, 2.0))
-    encoder(x).sum().backward()
-    start = time.process_time()
-    encoder(x).sum().backward()
-    assert (time.process_time() - start) / 256 < 2e-3  # some ten times the usual: a shared machine is not a stopwatch

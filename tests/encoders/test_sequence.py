@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 
 from himoe.models.encoders.people import PersonMaps
@@ -46,12 +45,6 @@ def test_nothing_of_a_modality_stays_nothing() -> None:
     present[..., 1] = False
     codes = torch.randn(B, T, M, F) * present[..., None]
     assert (context()(codes, present)[..., 1, :] == 0).all()
-
-
-@pytest.mark.parametrize("steps", [1, 2, 40])
-def test_any_length(steps: int) -> None:
-    present = torch.ones(B, steps, M, dtype=torch.bool)
-    assert torch.isfinite(context()(torch.randn(B, steps, M, F), present)).all()
 
 
 def test_every_known_person_has_a_map_and_nobody_else() -> None:

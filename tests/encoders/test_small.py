@@ -55,9 +55,3 @@ def test_level_amplitude_and_rate_get_through(cue: str, samples: int) -> None:
     with torch.no_grad():
         error = nn.functional.mse_loss(readout(encoder(x[300:]))[:, 0], value[300:])
     assert error < 0.2 * value[300:].var()
-
-
-@pytest.mark.parametrize("channels,samples", [(1, 64), (2, 512), (6, 100)])
-def test_cnn_shapes(channels: int, samples: int) -> None:
-    encoder = SmallCNN(ModalityShape(channels, samples, 128.0), ModelParams(features=7))
-    assert encoder(torch.randn(5, channels, samples)).shape == (5, 7)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +80,6 @@ def test_features_are_those_of_the_crops_one_after_the_other(tmp_path: Path, net
     np.testing.assert_allclose(track.features, np.stack(rows), rtol=1e-3, atol=1e-4)
 
 
-def test_crops_are_handed_on_in_batches(tmp_path: Path) -> None:
-    network = MeanColour()
-    track = extract_video(scene(tmp_path / "a.avi"), PARAMS, network)  # type: ignore[arg-type]
-    assert network.batches == [3, 3, 2]
-    assert np.isfinite(track.features).all()
-
-
 def test_the_central_square_is_always_there_without_margin(tmp_path: Path) -> None:
     path = scene(tmp_path / "a.avi", hidden=range(40))
     track = extract_video(path, dataclasses.replace(PARAMS, detector="centre"), MeanColour())  # type: ignore[arg-type]
@@ -159,13 +150,12 @@ def test_a_changed_video_parameter_or_weight_is_done_again(tmp_path: Path, video
     assert len(others | {key}) == 4
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_damaged_video_is_missing_and_reported(tmp_path: Path, videos: Videos, jobs: int,
+def test_a_damaged_video_is_missing_and_reported(tmp_path: Path, videos: Videos,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     cut(videos["s01", "t1"], 0.6)
     videos["s02", "t2"] = tmp_path / "raw" / "empty.avi"
     videos["s02", "t2"].touch()
-    reports = extract_folder(videos, PARAMS, tmp_path / "out", tmp_path / "kept", jobs)
+    reports = extract_folder(videos, PARAMS, tmp_path / "out", tmp_path / "kept", jobs=2)
     problems = {r.name: r.problem for r in reports if r.problem}
     assert set(problems) == {"s01/t1", "s02/t2"}
     assert str(problems["s01/t1"]).startswith("s01_t1.avi: found ")
@@ -193,20 +183,3 @@ def test_a_rate_above_the_videos_is_refused_in_one_sentence(tmp_path: Path, vide
     with pytest.raises(InputError, match=r"found 30 Hz, expected more than 0 and at most the video's 20 Hz") as error:
         extract_folder(videos, dataclasses.replace(PARAMS, fps_hz=30.0), tmp_path / "o", tmp_path / "k", jobs=1)
     assert "\n" not in str(error.value)
-
-
-def test_no_frames_are_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a frame is looked at, none but the one before it may still be alive."""
-    seen: list[weakref.ref[np.ndarray]] = []
-    alive: list[int] = []
-
-    def watched(path: Path, fps_hz: float) -> Iterator[tuple[float, np.ndarray]]:
-        for time_s, frame in sampled_frames(path, fps_hz):
-            alive.append(sum(other() is not None for other in seen))
-            seen.append(weakref.ref(frame))
-            yield time_s, frame
-
-    monkeypatch.setattr(extract, "sampled_frames", watched)
-    extract_video(scene(tmp_path / "a.avi"), PARAMS, MeanColour())  # type: ignore[arg-type]
-    assert len(alive) == 8
-    assert max(alive) <= 1

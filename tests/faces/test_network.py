@@ -12,11 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawn_videos import background, draw_face
 from safetensors.torch import save_file
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torchvision.models import efficientnet_b0
 from torchvision.transforms import functional as transforms
 
@@ -90,22 +86,6 @@ def test_random_weights_are_the_generators_own_numbers() -> None:
     expected = torch.empty(32, 3, 3, 3).uniform_(-1, 1, generator=torch.Generator().manual_seed(2))
     assert names[0] == "0.0.weight"
     torch.testing.assert_close(layers.get_parameter("0.0.weight"), expected * (6 / 27) ** 0.5)
-
-
-def test_random_features_tell_how_open_a_mouth_is() -> None:
-    """Ridge regression on faces held out, through changes of place, light and noise."""
-    rng = np.random.default_rng(0)
-    count, trained = 160, 120
-    mouths = rng.uniform(0.03, 0.13, count)
-    frames = []
-    for mouth in mouths:
-        face = draw_face(background(64, 64), *rng.uniform(30, 34, 2), 29, mouth)[None]
-        frames.append(np.clip(face * rng.uniform(0.8, 1.1) + rng.normal(0, 3, face.shape), 0, 255).astype(np.uint8))
-    features = FrameNetwork(FaceParams(), "cpu").features(np.concatenate(frames))
-    assert 1e-4 < features.std(0).mean() < 10
-    ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 6, 17)))
-    ridge.fit(features[:trained], mouths[:trained])
-    assert ridge.score(features[trained:], mouths[trained:]) > 0.7
 
 
 def test_tensors_that_do_not_fit_are_refused_by_name(tmp_path: Path, model: torch.nn.Module) -> None:

@@ -83,7 +83,7 @@ def test_frames_are_red_green_blue_and_rows_first(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[40, 40], (0, 0, 200), atol=12)
 
 
-@pytest.mark.parametrize("share", [0.95, 0.6, 0.2])
+@pytest.mark.parametrize("share", [0.95, 0.2])
 @pytest.mark.parametrize("name, codec", [("a.avi", "mpeg4"), ("a.avi", "mjpeg"), ("a.mkv", "libx264"),
                                          ("a.mp4", "libx264")])
 def test_a_cut_off_file_is_refused_with_both_counts(tmp_path: Path, name: str, codec: str, share: float) -> None:
@@ -156,10 +156,10 @@ print(int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says a process's own peak memory")
 @pytest.mark.slow
 def test_a_full_size_video_decodes_in_little_memory(tmp_path: Path) -> None:
-    """1,000 frames of 720 x 576, 20 s at 50 Hz: 1.2 GB as pixels."""
+    """500 frames of 720 x 576, 10 s at 50 Hz: 590 MiB as pixels."""
     rng = np.random.default_rng(0)
     few = [np.kron(rng.integers(0, 255, (72, 90, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)) for _ in range(6)]
-    path = write_video(tmp_path / "long.avi", (few[k % 6] for k in range(1000)))
+    path = write_video(tmp_path / "long.avi", (few[k % 6] for k in range(500)))
     done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], text=True, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert 20 < float(done.stdout) < 500
+    assert 20 < float(done.stdout) < 400

@@ -1,9 +1,10 @@
-"""What is drawn is what the runs' files say, recomputed here by other means."""
+"""Figure and page draw the same numbers, and these are what the runs' files say, recomputed here by other means."""
 
 from __future__ import annotations
 
+import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from report_folders import ATTAINABLE, RATES, SETTINGS, finish_reports, write_run
+from report_folders import ATTAINABLE, SETTINGS, finish_reports, shared_reports, write_run
+from sklearn.calibration import calibration_curve as reference_curve
 
 from himoe.core.errors import InputError
 from himoe.core.params import ReportParams
-from himoe.report.figures import draw
-from himoe.report.figures.costs import cost_points
-from himoe.report.figures.routing import shown_combinations
-from himoe.report.figures.trajectories import common_trials
-from himoe.report.palette import LOOKS
-from himoe.scoring.paper import paper_value
+from himoe.report import frames
+from himoe.report.blocks import BLOCKS
+from himoe.report.chosen import in_words, shown_combinations
+from himoe.report.encodings import Material as Charted
+from himoe.report.figures import FIGURES, draw
+from himoe.scoring.metrics import ccc
+from himoe.scoring.paper import METHOD_LABELS
 from himoe.scoring.results import RunResult, load_results
 
 Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
+Numbers = Iterator[tuple[tuple[Any, ...], float]]
+MAIN = "DEAP (simulated), whole trials held out, EEG+PPS"
 
 
 def drawn(name: str, material: Material) -> Figure:
@@ -34,10 +38,22 @@ def drawn(name: str, material: Material) -> Figure:
     return figure
 
 
+def charted(name: str, material: Material) -> pd.DataFrame:
+    """The numbers that stand in a chart of the page."""
+    block = BLOCKS[name](Charted(material[0], material[2], material[1]))
+    assert block is not None
+    waiting: list[Any] = list(block.specs)
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict) and part.get("name") == name and isinstance(part.get("values"), str):
+            return pd.read_csv(io.StringIO(part["values"]))
+        waiting += part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+    raise AssertionError(f"no data in {name}")
+
+
 def line(ax: Axes, label: str) -> Any:
-    found = [line for line in ax.lines if line.get_label() == label]
-    assert len(found) == 1
-    return found[0]
+    [found] = [line for line in ax.lines if line.get_label() == label]
+    return found
 
 
 def band_at(ax: Axes, index: int, x: float) -> tuple[float, float]:
@@ -47,349 +63,266 @@ def band_at(ax: Axes, index: int, x: float) -> tuple[float, float]:
     return float(at.min()), float(at.max())
 
 
-def with_metrics(material: Material, **changes: Any) -> Material:
-    results, settings, cost = material
-    changed = {name: RunResult(name, {**run.metrics, **changes}, run.info, run.folder) for name, run in results.items()}
-    return changed, settings, cost
+# --- figure and page ----------------------------------------------------------------------------------------------
 
-
-# --- the overview -------------------------------------------------------------------------------------------------
-
-def test_the_overview_has_every_method_its_interval_and_the_ceiling(deap: Material) -> None:
-    figure = drawn("overview", deap)
+def overview_numbers(figure: Figure) -> Numbers:
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    runs = {run.named: run for run in deap[0].values() if run.metrics["modality_set"] == "EEG+PPS"
-            and run.run == f"deap-{run.metrics['method']}"}
-    assert sorted(names) == sorted(runs)
-    for ax, metric in zip(figure.axes, ("ccc", "ccc_within"), strict=True):
-        spans, points = ax.lines[0:2 * len(names):2], ax.lines[1:2 * len(names):2]
+    for ax, measure in zip(figure.axes, ("CCC", "within-trial CCC"), strict=True):
         for k, name in enumerate(names):
-            metrics = runs[name].metrics
-            assert list(spans[k].get_xdata()) == [metrics[f"{metric}_low"], metrics[f"{metric}_high"]]
-            assert (points[k].get_xdata()[0], points[k].get_ydata()[0]) == (metrics[metric], k)
-        assert set(line(ax, "Attainable (true gains and lags known)").get_xdata()) == {ATTAINABLE["deap"][metric]}
+            span, point = ax.lines[2 * k:2 * k + 2]
+            yield from zip(((MAIN, measure, name, key) for key in ("low", "high", "score")),
+                           (*span.get_xdata(), *point.get_xdata()), strict=True)
 
 
-# --- figures 2 and 5 ----------------------------------------------------------------------------------------------
-
-def test_trajectories_are_mean_and_range_over_seeds(deap: Material) -> None:
-    figure = drawn("figure2", deap)
-    assert len(figure.axes) == 6
-    ax = figure.axes[4]  # arousal, second trial
-    subject, trial = figure.axes[1].get_title().removeprefix("subject ").split(", trial ")
-    predictions = deap[0]["deap-late_fusion"].part("predictions")
-    rows = predictions[(predictions["subject"] == subject) & (predictions["trial"] == trial)
-                       & (predictions["dimension"] == "arousal")].sort_values(["seed", "window"])
-    by_seed = rows["y_pred"].to_numpy().reshape(2, -1)
-    found = line(ax, "Late Fusion (2017)")
-    np.testing.assert_allclose(found.get_ydata(), by_seed.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(found.get_xdata(), rows["start_s"].unique() + 2.0)
-    np.testing.assert_allclose(line(ax, "Rating (truth)").get_ydata(), rows["y_true"].to_numpy()[:by_seed.shape[1]])
-    assert band_at(ax, 1, 6.0) == pytest.approx((by_seed[:, 2].min(), by_seed[:, 2].max()))
-    assert len(ax.collections) == 2  # boosted trees have one seed, so no band
-    assert "range over 2 seeds (Features + GBDT: one seed, no band)" in figure.get_suptitle().replace("\n", " ")
+def missing_numbers(figure: Figure) -> Numbers:
+    ax = figure.axes[0]
+    curves = [found for found in ax.lines if found.get_label() in {*METHOD_NAMES, "Hi-MoE"}]
+    for k, curve in enumerate(curves):
+        for x, y in curve.get_xydata():
+            for key, value in zip(("low", "high"), band_at(ax, k, x), strict=True):
+                yield (MAIN, "CCC", curve.get_label(), round(float(x), 4), key), value
+            yield (MAIN, "CCC", curve.get_label(), round(float(x), 4), "ccc"), y
 
 
-def test_the_second_pair_of_dimensions_is_figure_5(deap: Material, dreamer: Material) -> None:
-    labels = [ax.get_ylabel() for ax in drawn("figure5", deap).axes if ax.get_ylabel()]
-    assert labels == ["Dominance (rating 1 to 9)", "Liking (rating 1 to 9)"]
-    labels = [ax.get_ylabel() for ax in drawn("figure5", dreamer).axes if ax.get_ylabel()]
-    assert labels == ["Dominance (rating 1 to 5)"]
+def trajectory_numbers(figure: Figure) -> Numbers:
+    for k, ax in enumerate(figure.axes):
+        trial = "person " + figure.axes[k % 3].get_title().removeprefix("subject ")
+        for curve in ax.lines:
+            for x, y in curve.get_xydata():
+                key = {"Rating (truth)": "truth"}.get(curve.get_label(), KEYS.get(curve.get_label()))
+                yield (trial, ("valence", "arousal")[k // 3], float(x), key), y
 
 
-def test_one_seed_and_one_rating_a_trial_are_said(deap: Material, dreamer: Material) -> None:
-    text = drawn("figure2", dreamer).get_suptitle()
-    assert "one seed, so there is no band" in text
-    assert "one rating per trial, so the truth is a constant" in text
-    assert all(not ax.collections for ax in drawn("figure2", dreamer).axes)
-    assert "constant" not in drawn("figure2", deap).get_suptitle()
+def routing_numbers(figure: Figure) -> Numbers:
+    fusion, experts = figure.axes[:2]
+    modalities = [label.get_text() for label in fusion.get_yticklabels()]
+    for column, words in enumerate(label.get_text() for label in experts.get_xticklabels()):
+        for m, modality in enumerate(modalities):
+            yield (MAIN, "fusion weights", words, modality, "weight"), fusion.images[0].get_array()[m, column]
+            for expert in range(3):
+                yield ((MAIN, f"experts of {modality}", words, f"expert {expert}", "weight"),
+                       experts.images[0].get_array()[3 * m + expert, column])
 
 
-def test_other_ratings_in_a_baseline_are_refused(dreamer: Material, tmp_path: Path) -> None:
+def combination_numbers(figure: Figure) -> Numbers:
+    above, below = figure.axes
+    modalities = [label.get_text() for label in below.get_yticklabels()]
+    present = {tuple(point) for point in below.collections[1].get_offsets().astype(int).tolist()}
+    family = MAIN.replace("EEG+PPS", "+".join(modalities))
+    for container in above.containers:
+        values, spans = container.lines[0].get_ydata(orig=False), container.lines[2][0].get_segments()
+        for column, value in enumerate(values):
+            bits = "".join("1" if (column, row) in present else "0" for row in range(len(modalities)))
+            yield (family, container.get_label(), in_words(bits, modalities), "ccc"), value
+            yield (family, container.get_label(), in_words(bits, modalities), "sd"), np.ptp(spans[column][:, 1]) / 2
+
+
+def calibration_numbers(figure: Figure) -> Numbers:
+    for ax in figure.axes:
+        for curve in ax.lines[1:]:
+            name = ax.get_title().replace("\n", " ")
+            for k, point in enumerate(curve.get_xydata()):
+                for key, value in zip(("predicted", "true"), point, strict=True):
+                    yield (name, curve.get_label().lower(), k, key), value
+
+
+def training_numbers(figure: Figure) -> Numbers:
+    for ax in figure.axes:
+        for curve, part in zip(ax.lines, ("training loss", "validation loss"), strict=ax.get_visible()):
+            yield from (((part, ax.get_title(), int(x), "loss"), y) for x, y in curve.get_xydata())
+
+
+def cost_numbers(figure: Figure) -> Numbers:
+    measures = ("multiply-adds per window", "microseconds per window (one CPU thread)")
+    for ax, measure in zip(figure.axes, measures, strict=True):
+        for point in ax.lines:
+            name = point.get_label().partition(":")[0]
+            yield from zip(((measure, name, key) for key in ("cost", "ccc")), point.get_xydata()[0], strict=True)
+
+
+def leak_numbers(figure: Figure) -> Numbers:
+    for ax in figure.axes:
+        split = ax.get_title(loc="left")
+        spans = [path.vertices[:, 0] for path in ax.collections[0].get_paths()]
+        for label, bar, span in zip(ax.get_yticklabels(), ax.patches, spans, strict=True):
+            name = f"{label.get_text()}: {split[0].lower()}{split[1:]}"
+            yield from zip(((name, key) for key in ("ccc", "low", "high")), (bar.get_width(), *span), strict=True)
+
+
+METHOD_NAMES = {f"{name}{floor}" for name in METHOD_LABELS.values() for floor in ("", " (floor)")}
+KEYS = {name: key for key, label in METHOD_LABELS.items() for name in (label, f"{label} (floor)")}
+BOTH: dict[str, tuple[Callable[[Figure], Numbers], str, tuple[str, ...]]] = {
+    "overview": (overview_numbers, "scores", ("family", "measure", "label")),
+    "figure2": (trajectory_numbers, "trajectories", ("trial", "dimension", "time_s")),
+    "figure4a": (routing_numbers, "routing", ("family", "view", "combination", "column")),
+    "figure6": (missing_numbers, "missing", ("family", "measure", "label", "rate")),
+    "combinations": (combination_numbers, "combinations", ("family", "label", "combination")),
+    "calibration": (calibration_numbers, "calibration", ("label", "dimension", "bin")),
+    "training_curves": (training_numbers, "training", ("part", "label", "epoch")),
+    "cost": (cost_numbers, "cost", ("measure", "label")),
+    "leak_audit": (leak_numbers, "leaks", ("label",)),
+}
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_figure_and_page_draw_the_same_numbers(name: str, deap: Material) -> None:
+    """Every number of the figure stands in the chart, to the five digits that a page holds."""
+    read, chart, keys = BOTH[name]
+    frame = charted(chart, deap)
+    if "bin" in keys:
+        frame["bin"] = frame.groupby(["label", "dimension"]).cumcount()
+    assert not frame.duplicated(list(keys)).any()
+    rows = {tuple(row[key] for key in keys): row for row in frame.to_dict("records")}
+    found = dict(read(drawn(name, deap)))
+    assert len(found) > 10
+    page = [rows[tuple(place)][column] for *place, column in found]
+    np.testing.assert_allclose(np.array(list(found.values()), float), page, rtol=1e-4)
+
+
+def test_every_figure_with_a_chart_is_compared() -> None:
+    others = {"figure3", "figure5", "figure7"}  # as figures 6 and 2, of other runs and dimensions
+    assert set(FIGURES) - set(BOTH) == others | {"figure4b", "calibration_classes"}  # these two have no chart
+    assert set(BLOCKS) - {chart for _, chart, _ in BOTH.values()} == {"accuracies"}
+
+
+def test_models_of_other_missing_rates_have_no_part_in_the_curves(tmp_path: Path) -> None:
+    """A model for each rate and seed, as the profile `paper` fits them: figure and page show those of rate 0."""
+    for name in ("himoe", "bilstm"):
+        write_run(tmp_path, name, method=name)
+        path = tmp_path / "runs" / name / "history.csv"
+        history = pd.read_csv(path)
+        pd.concat([history.assign(rate=0.2, train_loss=9.0, epoch=history["epoch"] + 3),
+                   history.assign(rate=0.0)]).to_csv(path, index=False)
+    results, _, cost = finish_reports(tmp_path, ["himoe", "bilstm"])
+    material = (results, SETTINGS, cost)
+    numbers = dict(training_numbers(drawn("training_curves", material)))
+    rows = charted("training", material)
+    assert len(numbers) == len(rows) == 2 * 2 * 8
+    assert max(numbers.values()) == pytest.approx(rows["loss"].max(), rel=1e-4)
+    assert rows["loss"].max() < 9
+
+
+# --- frames against the files -------------------------------------------------------------------------------------
+
+def test_scores_are_those_of_the_predictions(deap: Material) -> None:
+    frame = frames.score_frame(deap[0], "regression").set_index(["measure", "run"])
+    rows = deap[0]["deap-tacoformer"].part("predictions")
+    pooled = [ccc(part["y_true"].to_numpy(), part["y_pred"].to_numpy())
+              for _, part in rows.groupby(["dimension", "seed"])]
+    found = frame.loc["CCC", "deap-tacoformer"]
+    assert found["score"] == pytest.approx(float(np.mean(pooled)), abs=1e-5)
+    assert found["low"] < found["score"] < found["high"]
+    assert {"deap-leaky", "deap-shuffled", "deap-no_alignment"} & {run for _, run in frame.index} == set()
+    same = frame.loc["CCC"].query("family == @MAIN").sort_values("order")
+    assert list(same["order"]) == list(range(9))
+    assert list(same["floor"]) == [False] * 5 + [True] * 4
+    assert all(part["score"].is_monotonic_decreasing for part in (same[:5], same[5:]))
+
+
+def test_families_say_what_is_held_out_and_how_many_classes() -> None:
+    frame = frames.score_frame(shared_reports()[1][0], "classification").set_index("run")
+    assert [frame.loc[f"seed-{protocol}-himoe", "family"] for protocol in ("trial", "session", "loso")] == [
+        f"SEED (simulated), {held_out}, EEG, 3 classes"
+        for held_out in ("whole trials held out", "days held out", "people held out")]
+    assert frame.loc["deap-class-himoe", "family"] == MAIN
+
+
+def test_missing_curves_are_means_and_sds_over_masks_of_means_over_folds_and_seeds(deap: Material) -> None:
+    frame = frames.missing_frame(deap[0])
+    sweep = deap[0]["deap-ianet"].part("sweep")
+    for rate, metric, measure in ((0.0, "ccc", "CCC"), (0.2, "ccc_within", "within-trial CCC")):
+        here = sweep[(sweep.missing_rate == rate) & (sweep.metric == metric) & (sweep.dimension == "mean")]
+        by_mask = [part["value"].sum() / len(part) for _, part in here.groupby("mask_seed")]
+        curve = frame[(frame.run == "deap-ianet") & (frame.measure == measure)]
+        [row] = curve[curve.rate == rate].to_dict("records")
+        assert row["ccc"] == pytest.approx(np.mean(by_mask), rel=1e-12)
+        assert row["ceiling"] == ATTAINABLE["deap"][metric]
+        sd = np.std(by_mask, ddof=1) if len(by_mask) > 1 else 0.0
+        assert (row["low"], row["high"]) == pytest.approx((row["ccc"] - sd, row["ccc"] + sd), rel=1e-9)
+
+
+def test_trajectories_are_mean_and_range_over_seeds_at_the_middle_of_each_window(deap: Material) -> None:
+    frame = frames.trajectory_frame(deap[0], SETTINGS)
+    rows = deap[0]["deap-late_fusion"].part("predictions")
+    one = rows[(rows.subject == "s02") & (rows.trial == "03") & (rows.dimension == "arousal") & (rows.window == 4)]
+    assert len(one) == 2  # seeds
+    [row] = frame[(frame.run == "deap-late_fusion") & (frame.subject == "s02") & (frame.trial == "03")
+                  & (frame.dimension == "arousal") & (frame.time_s == 8 + 2)].to_dict("records")
+    assert row["predicted"] == pytest.approx(one["y_pred"].sum() / 2)
+    assert (row["truth"], row["low"], row["high"]) == (one["y_true"].iloc[0], one["y_pred"].min(), one["y_pred"].max())
+    errors = frames.trajectory_errors(frame.assign(trial=frame["subject"] + frame["trial"]))
+    part = frame[(frame.run == "deap-himoe") & (frame.subject + frame.trial == "s0203") & (frame.dimension == "liking")]
+    [short] = errors[(errors.trial == "s0203") & (errors.dimension == "liking")].to_dict("records")
+    assert short["MAE Hi-MoE"] == pytest.approx(float(np.mean(np.abs(part["predicted"] - part["truth"]))))
+
+
+def test_other_ratings_or_trials_in_a_baseline_are_refused(dreamer: Material, tmp_path: Path) -> None:
     results, settings, cost = dreamer
-    runs = dict(results)
     name = "dreamer-late_fusion"
-    shutil.copytree(runs[name].folder, tmp_path / name)
-    frame = runs[name].part("predictions")
-    frame.assign(y_true=frame["y_true"] + 1).to_parquet(tmp_path / name / "predictions.parquet")
-    runs[name] = RunResult(name, runs[name].metrics, runs[name].info, tmp_path / name)
-    with pytest.raises(InputError, match=r"dreamer-late_fusion.*the same test trial in every run"):
-        draw("figure2", runs, settings, cost)
+    run = results[name]
+    shutil.copytree(run.folder, tmp_path / name)
+    for change, message in (({"y_true": run.part("predictions")["y_true"] + 1}, "the same test trials in every run"),
+                            ({"trial": "elsewhere"}, "no test trial that all of them hold")):
+        run.part("predictions").assign(**change).to_parquet(tmp_path / name / "predictions.parquet")
+        runs = {**results, name: RunResult(name, run.metrics, run.info, tmp_path / name)}
+        with pytest.raises(InputError, match=f"dreamer-late_fusion.*{message}"):
+            draw("figure2", runs, settings, cost)
 
 
-def test_trials_must_be_common_to_all_methods() -> None:
-    one = pd.DataFrame({"subject": ["s1", "s1", "s2", "s3"], "trial": ["1", "2", "1", "1"]})
-    other = pd.DataFrame({"subject": ["s3", "s1"], "trial": ["1", "2"]})
-    assert common_trials({"a": one, "b": other}) == [("s1", "2"), ("s3", "1")]
-    assert common_trials({"a": one}, most=2) == [("s1", "1"), ("s1", "2")]
-    with pytest.raises(InputError, match="a, b: found no test trial"):
-        common_trials({"a": one.iloc[:1], "b": other})
-
-
-# --- figures 3, 6, 7 ----------------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize(("name", "run", "methods", "table", "modalities"), [
-    ("figure3", "deap-himoe", 9, 3, "ALL"), ("figure6", "deap-himoe", 9, 8, "EEG+PPS"),
-    ("figure7", "deap4-himoe", 4, 9, "EEG+EOG+EMG+EDA")])
-def test_missing_rates_draw_ours_and_published_apart(name: str, run: str, methods: int, table: int, modalities: str,
-                                                     deap: Material) -> None:
-    ours, published = drawn(name, deap).axes
-    sweep = deap[0][run].part("sweep")
-    scores = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean")]
-    expected = [scores.loc[scores["missing_rate"] == rate, "value"].mean() for rate in RATES]
-    np.testing.assert_allclose(line(ours, "Hi-MoE").get_ydata(), expected, rtol=1e-12)
-    np.testing.assert_allclose(line(ours, "Hi-MoE").get_xdata(), RATES)
-    assert len([drawn_line for drawn_line in ours.lines if drawn_line.get_label() != "_end"]) == methods + 1
-    assert ours.get_ylim() == published.get_ylim()  # one scale, or the panels cannot be compared
-    assert set(line(ours, "Attainable at r = 0, pooled").get_ydata()) == {ATTAINABLE["deap"]["ccc"]}
-    values = [paper_value(table, "deap", "himoe", modalities, "ccc", "mean", rate) for rate in RATES]
-    assert all(values)
-    np.testing.assert_array_equal(line(published, "Hi-MoE (paper)").get_ydata(), [v.value for v in values if v])
-    headings = [ax.get_title(loc="left").replace("\n", " ") for ax in (ours, published)]
-    assert "simulated" in headings[0]
-    assert "simulated" not in headings[1]
-    assert "not our results" in headings[1]
-    assert all(label.endswith("(paper)") for label in published.get_legend_handles_labels()[1])
-    assert not any("paper" in label for label in ours.get_legend_handles_labels()[1])
-
-
-def test_the_band_of_missing_rates_is_the_sd_over_mask_seeds(deap: Material) -> None:
-    ax = drawn("figure3", deap).axes[0]
-    sweep = deap[0]["deap-himoe"].part("sweep")
-    rows = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean") & (sweep["missing_rate"] == 0.4)]
-    means = [rows.loc[rows["mask_seed"] == mask, "value"].mean() for mask in range(3)]
-    low, high = band_at(ax, 0, 0.4)
-    assert low == pytest.approx(np.mean(means) - np.std(means, ddof=1))
-    assert high == pytest.approx(np.mean(means) + np.std(means, ddof=1))
-
-
-def test_names_stand_in_the_order_of_the_lines_ends(deap: Material) -> None:
-    ax = drawn("figure6", deap).axes[0]
-    named = {text.get_text(): text.get_position()[1] for text in ax.texts}
-    ends = {str(found.get_label()): float(found.get_ydata()[-1]) for found in ax.lines if found.get_label() != "_end"}
-    assert sorted(named, key=lambda name: -named[name]) == sorted(ends, key=lambda name: -ends[name])
-
-
-def test_the_upright_bar_is_the_interval_over_people(deap: Material) -> None:
-    figure = drawn("figure6", deap)
-    metrics = deap[0]["deap-himoe"].metrics
-    bar = figure.axes[0].collections[-1].get_segments()[0]
-    assert bar[:, 1].tolist() == [metrics["ccc_low"], metrics["ccc_high"]]
-    assert "upright bar: Hi-MoE at r = 0, pooled, 95 % interval" in figure.get_suptitle().replace("\n", " ")
-
-
-def test_a_set_that_the_paper_lacks_has_no_published_panel(dreamer: Material) -> None:
-    assert len(drawn("figure3", dreamer).axes) == 1
-
-
-def test_methods_keep_their_colour_and_marker(deap: Material) -> None:
-    ax = drawn("figure3", deap).axes[0]
-    for run in deap[0].values():
-        method = run.metrics["method"]
-        if run.run == f"deap-{method}":
-            found = line(ax, run.named)
-            assert (to_hex(found.get_color()).upper(), found.get_marker()) == (LOOKS[method].colour,
-                                                                               LOOKS[method].marker)
-
-
-# --- figure 4 -----------------------------------------------------------------------------------------------------
-
-def test_routing_shows_weights_in_place(deap: Material) -> None:
-    figure = drawn("figure4a", deap)
-    frame = deap[0]["deap-himoe"].part("routing")
-    fusion, experts = (ax.images[0].get_array() for ax in figure.axes[:2])
-    columns = [label.get_text() for label in figure.axes[1].get_xticklabels()]
-    assert fusion.shape == (7, 15)
-    assert experts.shape == (21, 15)
-    assert columns[0] == "all 7"
-    assert columns[-1] == "TEMP only"
-    column = columns.index("no EMG")
-    weights = frame[frame["combination"] == "1101111"].set_index(["modality", "expert"])["weight"]
-    assert fusion[2, column] == weights["EMG", -1]
-    assert experts[3 * 3 + 1, column] == weights["EDA", 1]
-    scale = figure.axes[1].images[0].norm
-    assert scale(1 / 3) == pytest.approx(0.5)  # the equal share is the middle of the colours
-    assert min(scale(experts.min()), 1 - scale(experts.max())) == pytest.approx(0.0, abs=1e-9)  # and they are used up
+def test_combination_scores_average_folds_and_seeds(deap: Material) -> None:
+    table = deap[0]["deap4-himoe"].part("combinations")
+    here = table[(table.combination == "0101") & (table.metric == "ccc") & (table.dimension == "mean")]["value"]
+    frame = frames.combination_frame(deap[0], SETTINGS)
+    [row] = frame[(frame.run == "deap4-himoe") & (frame.words == "EOG+EDA")].to_dict("records")
+    assert (row["ccc"], row["sd"]) == pytest.approx((sum(here) / len(here), np.std(here, ddof=1)))
 
 
 def test_of_too_many_combinations_the_extremes_are_shown() -> None:
     every = [format(i, "04b") for i in range(1, 16)]
-    assert shown_combinations(every, 4) == (sorted(every, key=lambda c: (c.count("0"), shown_order(c))), 0)
     shown, left_out = shown_combinations(every, 4, most=9)
     assert shown == ["1111", "0111", "1011", "1101", "1110", "1000", "0100", "0010", "0001"]
     assert left_out == 6
+    assert shown_combinations(every, 4, most=15)[0][5:11] == ["0011", "0101", "0110", "1001", "1010", "1100"]
     with pytest.raises(InputError, match="'012'"):
-        shown_combinations(["012"], 3)
+        shown_combinations(["012"], 3, most=9)
 
 
-def shown_order(combination: str) -> list[int]:
-    """Positions of the modalities that are fewer: absent ones of full combinations, else present ones."""
-    rare = "0" if combination.count("0") <= combination.count("1") else "1"
-    digits = [digit != rare for digit in combination]
-    return [int(digit) for digit in digits]
+def test_calibration_is_that_of_scikit_learn_and_keeps_equals_together() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.beta(2, 3, 173)
+    y = (rng.random(173) < p**2).astype(float)
+    curve = frames.calibration_curve(pd.DataFrame({"y_true": y, "y_pred": p}), bins=7)
+    true, predicted = reference_curve(y, p, n_bins=7, strategy="quantile")
+    np.testing.assert_allclose(curve[["predicted", "true"]], np.stack([predicted, true], 1), rtol=1e-12)
+    assert curve["n"].sum() == 173
+    few = pd.DataFrame({"y_true": [1.0, 3.0, 5.0, 9.0, np.nan], "y_pred": [4.0, 4.0, 4.0, 6.0, 2.0]})
+    assert frames.calibration_curve(few).to_numpy().tolist() == [[4.0, 3.0, 3.0], [6.0, 9.0, 1.0]]
+    assert frames.calibration_curve(few.iloc[4:]).empty
+    with pytest.raises(InputError, match=r"y_pred.*diverged"):
+        frames.calibration_curve(pd.DataFrame({"y_true": [1.0, 2.0], "y_pred": [1.0, np.inf]}))
 
 
-def test_emotion_experts_are_ordered_by_number(deap: Material) -> None:
-    figure = drawn("figure4b", deap)
-    ax = figure.axes[0]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "8", "16"]
-    runs = [deap[0][name] for name in ("deap-experts1", "deap-himoe", "deap-experts16")]
-    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [run.metrics["ccc"] for run in runs])
-    ends = np.array([path.vertices[:, 1] for path in ax.collections[0].get_paths()])
-    np.testing.assert_allclose(ends, [[run.metrics["ccc_low"], run.metrics["ccc_high"]] for run in runs])
+def test_losses_are_mean_and_range_of_the_fits_still_running(deap: Material, tmp_path: Path) -> None:
+    write_run(tmp_path, "bilstm", method="bilstm")
+    path = tmp_path / "runs" / "bilstm" / "history.csv"
+    history = pd.read_csv(path)
+    history = history[(history["fold"] > 0) | (history["epoch"] < 3)]  # a fold that stops early
+    history.to_csv(path, index=False)
+    results = load_results(["bilstm"], tmp_path / "runs", tmp_path / "scores", tmp_path / "metrics")
+    frame = frames.training_frame(results, SETTINGS)
+    for epoch, fits in ((2, 8), (3, 6)):
+        losses = [row["validation_loss"] for _, row in history.iterrows() if row["epoch"] == epoch]
+        [row] = frame[(frame["part"] == "validation loss") & (frame["epoch"] == epoch)].to_dict("records")
+        assert row["fits"] == len(losses) == fits
+        assert (row["loss"], row["low"], row["high"]) == pytest.approx((np.mean(losses), min(losses), max(losses)))
+    assert set(frames.training_frame(deap[0], SETTINGS)["method"]) & {"mean", "features_gbdt"} == set()
 
 
-# --- beyond the paper ---------------------------------------------------------------------------------------------
-
-def test_leak_audit_groups_runs_by_split_and_names_the_leaky_one(deap: Material) -> None:
-    axes = drawn("leak_audit", deap).axes
-    assert [ax.get_title(loc="left") for ax in axes] == [
-        "Whole trials held out (trial)", "People held out (loso)", "Windows shuffled between folds (leaky)",
-        "Whole trials held out (trial), ratings shuffled between trials",
-        "Windows shuffled between folds (leaky), ratings shuffled between trials"]
-    shown = [["himoe", "features_ridge", "features_gbdt", "mean", "mean_stimulus"],
-             ["loso-himoe", "loso-features_ridge", "loso-mean_stimulus"], ["leaky"], ["shuffled"],
-             ["leaky-shuffled"]]
-    for ax, names in zip(axes, shown, strict=True):
-        runs = [deap[0][f"deap-{name}"] for name in names]
-        np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [run.metrics["ccc"] for run in runs])
-        assert [label.get_text() for label in ax.get_yticklabels()] == [run.named for run in runs]
-        spans = [path.vertices[:, 0].tolist() for path in ax.collections[0].get_paths()]
-        np.testing.assert_allclose(spans, [[run.metrics["ccc_low"], run.metrics["ccc_high"]] for run in runs])
-        assert [bar.get_hatch() for bar in ax.patches] == ["////" if run.metrics["protocol"] == "leaky" else ""
-                                                           for run in runs]
-
-
-def test_an_undefined_score_leaves_its_bar_out(deap: Material) -> None:
-    figure = drawn("leak_audit", with_metrics(deap, ccc=None, ccc_low=None, ccc_high=None))
-    assert all(np.isnan(bar.get_width()) for ax in figure.axes for bar in ax.patches)
-
-
-def test_combinations_are_those_of_the_largest_complete_set(deap: Material) -> None:
-    figure = drawn("combinations", deap)
-    above, below = figure.axes
-    assert "all 15 combinations" in figure.get_suptitle()
-    assert [label.get_text() for label in below.get_yticklabels()] == ["EEG", "EOG", "EMG", "EDA"]
-    present = {tuple(point) for point in below.collections[1].get_offsets().astype(int).tolist()}
-    columns = ["".join("1" if (column, row) in present else "0" for row in range(4)) for column in range(15)]
-    assert sorted(columns) == [format(i, "04b") for i in range(1, 16)]
-    for method, container in zip(("himoe", "late_fusion", "features_gbdt"), above.containers, strict=True):
-        frame = deap[0][f"deap4-{method}"].part("combinations")
-        scores = frame[(frame["metric"] == "ccc") & (frame["dimension"] == "mean")]
-        expected = [scores.loc[scores["combination"] == column, "value"].mean() for column in columns]
-        np.testing.assert_allclose(container.lines[0].get_ydata(orig=False), expected, rtol=1e-12)
-        assert np.abs(container.lines[0].get_xdata(orig=False) - np.arange(15)).max() < 0.5
-
-
-def test_an_incomplete_set_says_how_many_combinations_it_shows(deap: Material) -> None:
-    results, settings, cost = deap
-    large = {name: run for name, run in results.items() if not name.startswith("deap4")}
-    figure = drawn("combinations", (large, settings, cost))
-    assert "15 of 127 combinations" in figure.get_suptitle()
-
-
-def test_calibration_has_a_panel_a_method_and_a_line_a_dimension(deap: Material) -> None:
-    axes = drawn("calibration", deap).axes
-    assert len(axes) == 9  # none alone in a row
-    ax = next(ax for ax in axes if ax.get_title() == "IANet (2024)")
-    predictions = deap[0]["deap-ianet"].part("predictions")
-    rows = predictions[predictions["dimension"] == "dominance"]
-    slices = np.array_split(rows.sort_values("y_pred")[["y_pred", "y_true"]].to_numpy(), 10)
-    expected = np.array([part.mean(0) for part in slices])
-    np.testing.assert_allclose(line(ax, "Dominance").get_xydata(), expected, rtol=1e-9)
-    assert ax.lines[0].get_xydata().tolist() == [[1.0, 1.0], [9.0, 9.0]]
-    constant = next(ax for ax in axes if ax.get_title() == "Training mean\n(floor)")
-    assert len(line(constant, "Valence").get_xdata()) == 1
-
-
-def test_reliability_curves_are_of_classification_runs(deap: Material) -> None:
-    figure = drawn("calibration_classes", deap)
-    shown = [ax.get_title() for ax in figure.axes if ax.get_visible()]
-    assert shown == ["Hi-MoE", "TACOFormer (2023)", "MFST-RNN (2023)", "Features + GBDT\n(floor)",
-                     "Training mean\n(floor)"]
-    predictions = deap[0]["deap-class-himoe"].part("predictions")
-    rows = predictions[predictions["dimension"] == "liking"].sort_values("y_pred")
-    found = line(figure.axes[0], "Liking")
-    np.testing.assert_allclose(found.get_ydata()[0], rows["y_true"].iloc[:len(rows) // 10].mean())
-    assert np.max(found.get_ydata()) <= 1
-
-
-def test_more_than_two_classes_have_no_reliability_curve(tmp_path: Path) -> None:
-    write_run(tmp_path, "three", set="seed", task="classification", modalities="EEG", classes=3)
-    results, _, cost = finish_reports(tmp_path, ["three"])
-    assert draw("calibration_classes", results, ReportParams("seed", SETTINGS.baselines), cost) is None
-
-
-def test_training_curves_are_of_methods_with_epochs(deap: Material) -> None:
-    figure = drawn("training_curves", deap)
-    assert [ax.get_title() for ax in figure.axes if ax.get_visible()] == [
-        "Hi-MoE", "Late Fusion (2017)", "Bi-LSTM (2021)", "TACOFormer (2023)", "IANet (2024)"]
-    history = deap[0]["deap-bilstm"].part("history")
-    ax = next(ax for ax in figure.axes if ax.get_title() == "Bi-LSTM (2021)")
-    at = history[history["epoch"] == 4]
-    assert line(ax, "Training").get_ydata()[4] == pytest.approx(at["train_loss"].mean())
-    assert ax.lines[1].get_ydata()[4] == pytest.approx(at["validation_loss"].mean())
-    assert band_at(ax, 1, 4) == pytest.approx((at["validation_loss"].min(), at["validation_loss"].max()))
-
-
-def test_cost_shows_methods_without_multiply_adds_by_seconds_alone(deap: Material) -> None:
-    results, _, cost = deap
-    figure = drawn("cost", deap)
-    left, right = figure.axes
-    assert len(right.lines) == 9
-    assert len(left.lines) == 5
-    assert len(right.texts) == 9  # each point is named where it stands
-    plain = cost[cost["variant"] == ""]
-    rows = plain[(plain["modality_set"] == "EEG+PPS") & (plain["set"] == "deap")].set_index("method")
-    label = f"Hi-MoE: {int(rows.loc['himoe', 'parameters']):,} parameters"
-    ccc = results["deap-himoe"].metrics["ccc"]
-    assert line(left, label).get_xydata().tolist() == [[rows.loc["himoe", "multiply_adds"], ccc]]
-    assert line(right, label).get_xydata().tolist() == [[rows.loc["himoe", "seconds_per_window"] * 1e6, ccc]]
-    assert left.get_xscale() == right.get_xscale() == "log"
-    for ax in (left, right):
-        low, high = ax.get_xlim()
-        assert all(low < point.get_xdata()[0] < high for point in ax.lines)
-    assert "on the right only: 4" in figure.get_suptitle()
-    assert "not shown" not in figure.get_suptitle()
-
-
-def test_cost_says_how_many_were_neither_counted_nor_timed(deap: Material) -> None:
-    results, settings, cost = deap
-    networks = cost["multiply_adds"] > 0
-    figure = drawn("cost", (results, settings, cost.assign(
-        seconds_per_window=cost["seconds_per_window"].where(networks))))
-    assert "not shown: 4" in figure.get_suptitle().replace("\n", " ")
-    assert "right only" not in figure.get_suptitle()
-
-
-def test_cost_needs_its_columns_and_rows(deap: Material) -> None:
-    results, settings, cost = deap
-    with pytest.raises(InputError, match=r"cost\.csv: found no column parameters"):
-        draw("cost", results, settings, cost.drop(columns="parameters"))
-    assert draw("cost", results, settings, cost.iloc[:0]) is None
-    assert len(cost_points({"himoe": results["deap4-himoe"]}, cost)) == 1
-
-
-def test_a_missing_file_is_named(deap: Material, tmp_path: Path) -> None:
-    _, settings, cost = deap
-    source = deap[0]["deap-himoe"].folder
-    shutil.copytree(source, tmp_path / "runs" / "deap-himoe")
-    (tmp_path / "runs" / "deap-himoe" / "routing.csv").unlink()
-    results = load_results(["deap-himoe"], tmp_path / "runs", source.parent.parent / "metrics")
-    with pytest.raises(InputError, match=r"deap-himoe.*routing\.csv"):
-        draw("figure4a", results, settings, cost)
-
-
-def test_days_held_out_are_a_panel_of_their_own(days: Material) -> None:
-    figure = drawn("leak_audit", days)
-    headings = [ax.get_title(loc="left") for ax in figure.axes]
-    assert headings == ["Whole trials held out (trial)", "Days held out (session)",
-                        "Windows shuffled between folds (leaky)"]
-    bars = [patch.get_width() for patch in figure.axes[1].patches]
-    assert bars == [days[0][f"session-{method}"].metrics["ccc"] for method in ("himoe", "features_gbdt")]
-
-
-def test_the_face_is_one_of_the_modalities_drawn(face: Material) -> None:
-    shown = {text.get_text() for ax in drawn("figure4a", face).axes
-             for text in (*ax.get_xticklabels(), *ax.get_yticklabels())}
-    assert {"FACE", "EEG", "TEMP"} <= shown
+def test_no_runs_give_empty_frames() -> None:
+    nothing: dict[str, RunResult] = {}
+    _, _, cost = shared_reports()[1]
+    for frame in (frames.score_frame(nothing, "regression"), frames.missing_frame(nothing),
+                  frames.cost_frame(nothing, cost, SETTINGS), *(make(nothing, SETTINGS) for make in (
+                      frames.overview_frame, frames.trajectory_frame, frames.routing_frame, frames.combination_frame,
+                      frames.calibration_frame, frames.training_frame, frames.leak_frame, frames.experts_frame))):
+        assert frame.empty

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import sys
-from pathlib import Path
 
 import pytest
 from matplotlib.markers import MarkerStyle
 
-import himoe.report.palette
 from himoe.report.palette import DIMENSION_LOOKS, LOOKS, SPARE_LOOKS, Look, dimension_look, look
 from himoe.scoring.paper import METHOD_LABELS
 
@@ -48,11 +44,3 @@ def test_unknown_methods_get_spare_looks_that_no_method_has() -> None:
     assert dimension_look("liking", 2) is DIMENSION_LOOKS["liking"]
     assert dimension_look("tension", 0) is SPARE_LOOKS[0]
     assert {one.colour for one in SPARE_LOOKS}.isdisjoint(one.colour for one in LOOKS.values())
-
-
-def test_the_palette_needs_the_standard_library_alone() -> None:
-    tree = ast.parse(Path(himoe.report.palette.__file__).read_text(encoding="utf-8"))
-    modules = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert modules
-    assert {module.partition(".")[0] for module in modules} <= sys.stdlib_module_names

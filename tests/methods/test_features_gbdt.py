@@ -8,7 +8,7 @@ import torch
 
 from himoe.models.batches import Batch
 from himoe.models.methods import build_method
-from himoe.models.methods._features import drop_modalities, mask_features
+from himoe.models.methods._features import drop_modalities
 from himoe.models.methods.base import Spec
 from himoe.models.methods.features_gbdt import MAX_TREES, best_count, grow, predict_trees, stack_trees
 
@@ -57,32 +57,6 @@ def test_walk_equals_scikit_learn_for_three_classes() -> None:
     probability = torch.softmax(got[:, 3:], -1).numpy()
     np.testing.assert_allclose(probability, model.predict_proba(unseen), rtol=1e-10, atol=1e-12)
     assert (got[:, :3] == start[:3]).all()
-
-
-def test_a_fitted_method_gives_scikit_learns_probabilities_for_three_classes(
-        make_spec: MakeSpec, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    models = []
-    real = HistGradientBoostingClassifier.fit
-    monkeypatch.setattr(HistGradientBoostingClassifier, "fit",
-                        lambda self, *args, **kwargs: (models.append(self), real(self, *args, **kwargs))[1])
-    train, test = (make_batch(seed=seed, kind="three", sequences=40) for seed in (0, 2))
-    method = build_method("features_gbdt", make_spec("three"))
-    monkeypatch.setattr("himoe.models.methods.features_gbdt.MAX_TREES", 12)
-    method.fit([train], [])
-    assert len(models) == 2
-    features = mask_features(method.encode(test), test.present, method.feature_modality).flatten(0, 1).numpy()
-    output = method(test)
-    assert output.raw.shape == (40, 5, 2, 3)
-    for d, model in enumerate(models):
-        assert model.classes_.tolist() == [0, 1, 2]
-        expected = model.predict_proba(features)
-        np.testing.assert_allclose(torch.softmax(output.raw[..., d, :].double(), -1).flatten(0, 1).numpy(), expected,
-                                   atol=1e-6)
-        assert np.array_equal(output.prediction[..., d].flatten().numpy(), expected.argmax(1))
-    assert len(method.dimension) == 2 * 12 * 3
-    assert sorted(set(method.dimension.tolist())) == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
@@ -171,26 +145,3 @@ def test_dropping_keeps_one_and_follows_the_rate() -> None:
     everything = drop_modalities(full, 1e9, torch.Generator().manual_seed(1))
     assert torch.equal(everything.sum(1), torch.ones(20000, dtype=torch.int64))
     assert everything.float().mean(0).tolist() == pytest.approx([0.2] * 5, abs=0.02)
-
-
-@pytest.mark.parametrize("kind", ["regression", "classification"])
-def test_labels_that_teach_nothing(kind: str, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch(kind=kind)
-    batch.y[..., 0] = float("nan")
-    batch.y[..., 1] = 1.0
-    method = build_method("features_gbdt", make_spec(kind))
-    method.fit([batch], [])
-    prediction = method(batch).prediction
-    assert torch.allclose(prediction[..., 0], torch.tensor(5.0 if kind == "regression" else 0.5))
-    assert torch.allclose(prediction[..., 1], torch.tensor(1.0), atol=1e-5)
-    assert set(method.dimension.tolist()) == {2}
-
-
-def test_beats_the_mean_on_new_data(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    train, validation, test = (make_batch(seed=seed, sequences=60) for seed in (0, 1, 2))
-    losses = {}
-    for name in ("features_gbdt", "mean"):
-        method = build_method(name, make_spec())
-        method.fit([train], [validation])
-        losses[name] = float(method(test).losses["emotion"])
-    assert losses["features_gbdt"] < 0.7 * losses["mean"]

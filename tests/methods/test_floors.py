@@ -56,19 +56,6 @@ def test_three_classes_are_counted(name: str, level: str | None, make_spec: Make
         assert (output.prediction[b, :, d] == counts.index(max(counts))).all()
 
 
-def test_three_classes_without_labels_or_of_a_stranger(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch(kind="three")
-    batch.y[..., 1] = float("nan")
-    batch.subject[:] = torch.arange(8) % 3
-    subject, overall = (build_method(name, make_spec("three")) for name in ("mean_subject", "mean"))
-    for method in (subject, overall):
-        method.fit([batch], [])
-    torch.testing.assert_close(torch.softmax(overall(batch).raw[..., 1, :], -1), torch.full((8, 5, 3), 1 / 3))
-    assert (overall(batch).prediction[..., 1] == 0).all()
-    batch.subject[:] = 99
-    assert torch.equal(subject(batch).raw, overall(batch).raw)
-
-
 def test_unseen_codes_get_the_overall_mean(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     batch = make_batch()
     subject, overall = build_method("mean_subject", make_spec()), build_method("mean", make_spec())
@@ -84,18 +71,6 @@ def test_unseen_codes_get_the_overall_mean(make_spec: MakeSpec, make_batch: Make
     assert not torch.equal(subject(batch).prediction[0], overall(batch).prediction[0])
 
 
-@pytest.mark.parametrize("kind,expected", [("regression", 5.0), ("classification", 0.5)])
-def test_without_labels_the_middle(kind: str, expected: float, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch(kind=kind)
-    batch.y[..., 1] = float("nan")
-    method = build_method("mean", make_spec(kind))
-    method.fit([batch], [])
-    output = method(batch)
-    assert (output.prediction[..., 1] == expected).all()
-    assert (output.prediction[..., 0] != expected).all()
-    assert method.encode(batch).shape == (8, 5, 0)
-
-
 def test_signals_and_masks_have_no_influence(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
     batch = make_batch()
     for name in ("mean", "mean_subject", "mean_stimulus"):
@@ -105,13 +80,3 @@ def test_signals_and_masks_have_no_influence(make_spec: MakeSpec, make_batch: Ma
         blind = replace(batch, x={m: torch.full_like(x, float("nan")) for m, x in batch.x.items()},
                         present=torch.zeros_like(batch.present))
         assert torch.equal(method(blind).prediction, method(batch).prediction)
-
-
-def test_validation_labels_are_not_in_the_mean(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch, other = make_batch(seed=0), make_batch(seed=1)
-    states = []
-    for validation in ([], [other]):
-        method = build_method("mean_subject", make_spec())
-        method.fit([batch], validation)
-        states.append(method.state_dict())
-    assert all(torch.equal(states[0][key], states[1][key]) for key in ("overall", "table"))

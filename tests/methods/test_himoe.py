@@ -22,22 +22,16 @@ def test_diagnostics(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
         torch.testing.assert_close(diagnostics[name].sum(-1), torch.ones(diagnostics[name].shape[:-1]))
 
 
-def test_prediction_is_the_chain_of_its_parts(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+@pytest.mark.parametrize("experts", [6, 0])
+def test_prediction_is_the_chain_of_its_parts(experts: int, make_spec: MakeSpec, make_batch: MakeBatch) -> None:
+    """Without emotion experts their bank is the identity."""
     batch = make_batch()
-    method = build_method("himoe", make_spec()).eval()
-    z, _ = method.modality_bank(method.encode(batch))
-    fused, _ = method.fusion(z, batch.present)
-    emotion, _ = method.emotion_bank(fused)
-    torch.testing.assert_close(method(batch).prediction, method.heads(emotion)[0])
-
-
-def test_no_emotion_experts_is_the_identity(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
-    batch = make_batch()
-    method = build_method("himoe", make_spec(model={"emotion_experts": 0})).eval()
+    method = build_method("himoe", make_spec(model={"emotion_experts": experts})).eval()
     fused, _ = method.fusion(method.modality_bank(method.encode(batch))[0], batch.present)
     output = method(batch)
-    torch.testing.assert_close(output.prediction, method.heads(fused)[0])
-    assert set(output.diagnostics) == {"modality_gates", "fusion_weights"}
+    emotion = method.emotion_bank(fused)[0] if experts else fused
+    torch.testing.assert_close(output.prediction, method.heads(emotion)[0])
+    assert set(output.diagnostics) == {"modality_gates", "fusion_weights", *(["emotion_gates"] if experts else [])}
 
 
 def test_hard_routing_uses_one_expert(make_spec: MakeSpec, make_batch: MakeBatch) -> None:
@@ -59,12 +53,6 @@ def test_alignment_loss_only_in_training_and_if_weighted(weight: float, make_spe
     if weight:
         torch.testing.assert_close(losses["alignment"], weight * nt_xent(codes, batch.present, 0.2))
     assert method.eval().decode(codes, batch).losses == {}
-
-
-def test_lags_off_have_no_parameters(make_spec: MakeSpec) -> None:
-    names = [name for name, _ in build_method("himoe", make_spec()).named_parameters()]
-    lagged = [name for name, _ in build_method("himoe", make_spec(alignment={"max_lag_s": 4.0})).named_parameters()]
-    assert set(lagged) - set(names) == {"lags.logits_MG"}
 
 
 def test_absent_everywhere_predicts_the_same_at_every_step(make_spec: MakeSpec, make_batch: MakeBatch) -> None:

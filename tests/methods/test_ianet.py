@@ -51,7 +51,7 @@ def test_low_rank_fusion_equals_the_outer_product() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("factors", [1, 2, 3, 4, 5, 6, 7, 11])
+@pytest.mark.parametrize("factors", [1, 2, 5, 11])
 def test_the_product_starts_at_one_scale_for_any_number_of_factors(factors: int) -> None:
     torch.manual_seed(1)
     fusion, z = LowRankFusion(20, factors, 32), torch.randn(20, factors, 500, 32)

@@ -45,15 +45,6 @@ def test_ridge_equals_the_normal_equations_of_the_explicit_design(shared: float,
     np.testing.assert_allclose(strangers[:, 0], unseen @ model.shared[0])
 
 
-def test_plain_ridge_equals_scikit_learn() -> None:
-    from sklearn.linear_model import Ridge
-
-    x, person, y = table(0)
-    model = fit_ridge(x, y, person, (0.05,), (NONE,), x[:0], y[:0], person[:0])
-    expected = Ridge(alpha=0.05 * 240).fit(x[:, 1:], y)
-    np.testing.assert_allclose(model.shared[0], [expected.intercept_, *expected.coef_], rtol=1e-6)
-
-
 def test_validation_rows_choose_both_penalties() -> None:
     (x, person, y), (held, others, truth) = table(0, 60), table(1)
     shared, own = (10.0, 0.1, 1e-3), (NONE, 3.0, 0.1, 1e-3)

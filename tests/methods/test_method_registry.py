@@ -8,15 +8,16 @@ import sys
 import pytest
 
 from himoe.core.errors import InputError
-from himoe.models.methods import method_class, method_names
+from himoe.models import methods
+from himoe.models.methods import method_class, method_names, register
 from himoe.models.methods.base import Method
 from himoe.models.methods.resizable import FittedMethod
 
 
 def test_the_names_are_those_of_the_tables() -> None:
-    assert method_names() == ("bilstm", "cafnet", "features_gbdt", "features_ridge", "features_ridge_person", "himoe",
-                              "husformer", "ianet", "late_fusion", "mean", "mean_stimulus", "mean_subject", "mfst_rnn",
-                              "tacoformer")
+    assert method_names() == ("bilstm", "cafnet", "features_gbdt", "features_ridge", "features_ridge_person",
+                              "flex_moe", "fusemoe", "himoe", "husformer", "ianet", "late_fusion", "mean",
+                              "mean_stimulus", "mean_subject", "mfst_rnn", "momke", "mult", "tacoformer")
 
 
 @pytest.mark.parametrize("name", method_names())
@@ -26,12 +27,6 @@ def test_every_method_keeps_the_contract(name: str) -> None:
     assert not method.__abstractmethods__
     assert issubclass(method, FittedMethod) == (not method.gradient)
     assert method.looks == (not name.startswith("mean"))
-
-
-def test_the_base_cannot_be_built() -> None:
-    for base in (Method, FittedMethod):
-        with pytest.raises(TypeError, match="abstract"):
-            base(None)
 
 
 @pytest.mark.parametrize("name", ["base", "floors", "resizable", "__init__", "HiMoE", ""])
@@ -46,3 +41,16 @@ def test_a_method_is_loaded_without_the_others() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "himoe.models.methods.late_fusion" in loaded
     assert not {f"himoe.models.methods.{name}" for name in method_names() if name != "late_fusion"} & set(loaded)
+
+
+def test_a_method_from_elsewhere_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "_FROM_ELSEWHERE", {})
+    theirs = type("Theirs", (method_class("late_fusion"),), {})
+    for once_more in (theirs, type("Theirs", (theirs,), {})):
+        register("theirs", once_more)
+        assert method_class("theirs") is once_more
+    assert "theirs" in method_names()
+    for name, method, message in (("himoe", theirs, "a name .* that no method of himoe has"),
+                                  ("no-name", theirs, "a name of letters"), ("other", dict, "a subclass of")):
+        with pytest.raises(InputError, match=message):
+            register(name, method)

@@ -122,20 +122,6 @@ def test_electrodes_enter_the_eeg_tokens(make_spec: MakeSpec, make_batch: MakeBa
     assert torch.equal(first(nothing_of_eeg).prediction, second(nothing_of_eeg).prediction)
 
 
-def test_no_spatial_code_without_known_electrodes_or_filters(make_spec: MakeSpec) -> None:
-    spec = make_spec()
-    for front_end, has in (("eegnet", True), ("power", True), ("bands", False)):
-        assert (built(named(make_spec(model={"eeg_encoder": front_end}))).spatial_code is not None) == has
-    assert built(spec).spatial_code is None
-    assert built(named(spec, ("a", "b", "c", "d", "e"))).spatial_code is None
-    short = named(spec)
-    short.shapes["EEG"] = dataclasses.replace(short.shapes["EEG"], samples=31)  # too short for EEGNet
-    assert built(short).spatial_code is None
-    others = {name: shape for name, shape in spec.shapes.items() if name != "EEG"}
-    others["EDA"] = dataclasses.replace(others["EDA"], ch_names=("Cz",))
-    assert built(dataclasses.replace(spec, shapes=others)).spatial_code is None
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("names", [("PPG", "EEG", "TEMP"), ("EDA", "PPG", "TEMP"), ("TEMP",)])
 def test_prediction_is_the_chain_of_its_parts(names: tuple[str, ...], make_spec: MakeSpec,

@@ -81,9 +81,9 @@ def test_the_block_holds_every_score_and_verdict(made: Any) -> None:
     assert claims_text(None) == ""
     assert leaks_text(made.results).splitlines()[2:] == [
         f"| {held_out} | {score(made, run)} |" for held_out, run in (
-            ("trials held out", "deap-himoe"), ("windows shuffled", "deap-leaky"),
-            ("trials held out, labels shuffled between trials", "deap-shuffled"),
-            ("windows shuffled, labels shuffled between trials", "deap-leaky-shuffled"))]
+            ("whole trials held out", "deap-himoe"), ("windows shuffled (leaky)", "deap-leaky"),
+            ("whole trials held out, labels shuffled between trials", "deap-shuffled"),
+            ("windows shuffled (leaky), labels shuffled between trials", "deap-leaky-shuffled"))]
 
 
 def test_only_what_stands_between_the_markers_is_replaced() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from page_parts import Parts
 
 from himoe.core.errors import InputError
 from himoe.core.files import write_json
@@ -25,28 +25,6 @@ from pipeline.quality import quality
 SETS = {"toy": ("Toy & Co (simulated)", True), "clinic": ("Clinic", False)}
 NASTY = "<b>c0</b>"
 RATES_HZ = {"EEG": 160.0, "EDA": 8.0}
-
-
-class Tags(HTMLParser):
-    """Collects ids, anchors, what a browser would fetch, and the text outside scripts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.anchors: list[str] = []
-        self.fetched: list[str] = []
-        self.tags: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value or "")
-            elif tag == "a" and name == "href":
-                self.anchors.append(value or "")
-            elif name in ("src", "href", "xlink:href", "data", "srcset"):
-                self.fetched.append(value or "")
 
 
 def gathered(subject: str, seed: int) -> SubjectQuality:
@@ -147,7 +125,7 @@ def test_the_page_says_simulated_loudly_and_only_where_it_is(text: str) -> None:
 
 
 def test_the_page_fetches_nothing_and_its_ids_are_unique(text: str) -> None:
-    tags = Tags(text)
+    tags = Parts(text)
     assert len(tags.ids) == len(set(tags.ids))
     assert [link for link in tags.fetched if not link.startswith(("#", "data:,"))] == []
     assert {link.removeprefix("#") for link in [*tags.anchors, *tags.fetched] if link.startswith("#")} <= set(tags.ids)
@@ -182,15 +160,6 @@ def test_numbers_are_printed_without_reaching_a_whole_they_are_not() -> None:
     found = [page.value_text("usable_windows", value) for value in (0.0, 0.00042, 0.5, 0.99999, 1.0, float("nan"))]
     assert found == ["0 %", "0.042 %", "50.0 %", "99.9 %", "100 %", "—"]
     assert page.value_text("line_noise_db", -3.04) == "−3.0"
-
-
-def test_many_faults_are_counted() -> None:
-    rows = pd.DataFrame([{"subject": f"s{k:02}", "modality": "EEG", **dict.fromkeys(page.COLUMNS, float("nan")),
-                          "usable_windows": 0.1} for k in range(11)])
-    found = page.flags(rows)
-    assert found[0] == "s00 EEG: usable windows 10.0 %"
-    assert found[-1] == "and 3 more in the table"
-    assert len(found) == 9
 
 
 def test_only_real_data_has_no_loud_banner() -> None:
@@ -242,32 +211,6 @@ def shown(browser: Any, built: Path) -> Iterator[Callable[[int], Any]]:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_and_logs_nothing(shown: Callable[[int], Any], width: int) -> None:
-    chrome = shown(width)
-    assert [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"] == []
-    assert chrome.execute_script("return document.scrollingElement.scrollWidth <= window.innerWidth")
-    out = chrome.execute_script(
-        "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll')"
-        " && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName)")
-    assert out == []
-    sizes = chrome.execute_script("return [...document.querySelectorAll('.pictures svg')].map(e => e.clientWidth)")
-    assert len(sizes) == 8
-    assert min(sizes) > 300
-
-
-@pytest.mark.slow
-def test_its_table_sorts_by_number(shown: Callable[[int], Any]) -> None:
-    chrome = shown(1280)
-    head = next(item for item in chrome.find_elements("css selector", "#table-quality-toy th button")
-                if "Missing" in item.text)
-    chrome.execute_script("arguments[0].click()", head)
-    cells = chrome.execute_script(
-        "return [...document.querySelector('#table-quality-toy').tBodies[0].rows].map(r => r.cells[3].dataset.key)")
-    assert [float(cell) for cell in cells] == [0.5, 0.5, 0.25, 0.25, 0.0, 0.0]
-
-
 CONTRAST = """
 const parse = text => text.match(/[\\d.]+/g).map(Number), light = ([r, g, b]) => [r, g, b].map(v => v / 255)
   .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
@@ -281,17 +224,29 @@ return [...document.querySelectorAll('td, th, p, dt, dd, figcaption, .pictures t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("look", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(shown: Callable[[int], Any], look: str) -> None:
-    chrome = shown(1280)
-    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-        "media": "", "features": [{"name": "prefers-color-scheme", "value": look}]})
-    assert chrome.execute_script(CONTRAST) >= 4.5  # WCAG 2.2, success criterion 1.4.3
-
-
-@pytest.mark.slow
-def test_it_prints_whole(shown: Callable[[int], Any]) -> None:
-    chrome = shown(1040)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_sorts_stands_out_and_prints_whole(shown: Callable[[int], Any], width: int) -> None:
+    chrome = shown(width)
+    assert [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert chrome.execute_script("return document.scrollingElement.scrollWidth <= window.innerWidth")
+    out = chrome.execute_script(
+        "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll')"
+        " && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName)")
+    assert out == []
+    sizes = chrome.execute_script("return [...document.querySelectorAll('.pictures svg')].map(e => e.clientWidth)")
+    assert len(sizes) == 8
+    assert min(sizes) > 300
+    head = next(item for item in chrome.find_elements("css selector", "#table-quality-toy th button")
+                if "Missing" in item.get_attribute("textContent"))
+    chrome.execute_script("arguments[0].click()", head)
+    cells = chrome.execute_script(
+        "return [...document.querySelector('#table-quality-toy').tBodies[0].rows].map(r => r.cells[3].dataset.key)")
+    assert [float(cell) for cell in cells] == [0.5, 0.5, 0.25, 0.25, 0.0, 0.0]
+    for look in ("light", "dark"):
+        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+            "media": "", "features": [{"name": "prefers-color-scheme", "value": look}]})
+        assert chrome.execute_script(CONTRAST) >= 4.5  # WCAG 2.2, success criterion 1.4.3
+    chrome = shown(1040)  # A4 on its side
     chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     wide = chrome.execute_script("return [...document.querySelectorAll('table, svg')]"
                                  ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).length")

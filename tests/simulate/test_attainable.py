@@ -15,8 +15,6 @@ from himoe.scoring.metrics import ccc
 from himoe.simulate import attainable as module
 from himoe.simulate.attainable import WINDOWS, attainable, concordance
 from himoe.simulate.decoding import window_means
-from himoe.simulate.observe import make_trial, reading_noise
-from himoe.simulate.sessions import deap_session
 
 
 def truth(dataset: str = "deap", snr: float = 1.5, subjects: int = 4, trials: int = 4, world: str = "physiological",
@@ -49,7 +47,7 @@ def test_lags_cost_where_signals_are_late(usual: dict[str, dict[str, Any]]) -> N
 
 
 def test_without_emotion_in_the_body_nothing_can_be_told() -> None:
-    for scores in attainable(truth(snr=0.0)).values():
+    for scores in attainable(truth(snr=0.0, subjects=2, trials=3)).values():
         assert abs(scores["ccc"]) < 1e-6
         assert abs(scores["ccc_within"]) < 1e-6
 
@@ -63,7 +61,7 @@ def test_with_nothing_but_emotion_everything_can_be_told(world: str) -> None:
 
 
 def test_a_filter_that_cuts_gamma_off_costs() -> None:
-    every, low = (attainable(truth(snr=1.0, subjects=3, trials=3), eeg_high_hz=edge)["EEG"]["ccc"]
+    every, low = (attainable(truth(snr=1.0, subjects=2, trials=2), eeg_high_hz=edge)["EEG"]["ccc"]
                   for edge in (45.0, 30.0))
     assert low < every - 0.005
 
@@ -96,33 +94,6 @@ def test_it_reads_a_folder_and_depends_on_nothing_but_parameters(tmp_path: Path)
     assert attainable(tmp_path) == attainable(asked, WindowParams(4.0, 2.0, "auto", 0.5))
     longer = attainable(tmp_path, WindowParams(10.0, 5.0, "continuous", 0.5))
     assert longer["EEG"]["ccc_within"] != attainable(tmp_path)["EEG"]["ccc_within"]
-
-
-def test_bad_contact_makes_readings_noisier_and_lost_sensors_say_nothing() -> None:
-    session = deap_session(17, 24, 4, "physiological")
-    moved = {name: np.zeros(session.driver.shape[1]) for name in session.person.body.effects}
-    for index in range(4):
-        trial = make_trial(session, index, 60.0)
-        noise = reading_noise(session, trial, moved, 45.0)
-        assert set(noise) == set(moved)
-        quality = np.ones(60)
-        for event in session.conditions.events:
-            if event.modality == "PPG":
-                quality *= 1 - event.strength(trial.start_s + np.arange(60) + 0.5)
-        lost = [one for one in session.dropouts if one.modality == "PPG" and one.channel is None]
-        if not lost:
-            order = np.argsort(quality)
-            assert (np.diff(noise["heart_rate"][order]) <= 1e-9).all()
-        assert all((values > 0).all() for values in noise.values())
-
-
-def test_the_noise_of_a_reading_is_that_of_a_signal() -> None:
-    """Log power of band-limited noise of one second has the variance of the bound, 1 / (B T), give or take."""
-    rng, width_hz = np.random.default_rng(1), 8.0
-    bins = (rng.standard_normal((4000, int(width_hz))) ** 2 + rng.standard_normal((4000, int(width_hz))) ** 2) / 2
-    assert np.log(bins.mean(axis=1)).var() == pytest.approx(1 / width_hz, rel=0.15)
-    amplitude = np.log(np.sqrt((rng.standard_normal((4000, 80)) ** 2).mean(axis=1)))  # 40 Hz for a second: 80 numbers
-    assert amplitude.var() == pytest.approx(1 / (4 * 40), rel=0.15)
 
 
 def test_window_means_and_concordance() -> None:

@@ -98,17 +98,6 @@ def test_the_response_matrix_gives_what_the_simulator_makes(dataset: str) -> Non
             assert np.std(made - wanted) < 0.05 * np.std(wanted), name  # between nodes the emotion is taken as straight
 
 
-def test_second_means_are_of_whole_seconds() -> None:
-    session = dreamer_session(3, 1, 2, "additive")
-    trial = make_trial(session, 1, 60.0)
-    assert trial.length_s == 60
-    assert trial.start_s + 60 == session.timeline.start_s[1] + session.timeline.length_s[1]
-    course = np.arange(round(session.timeline.duration_s * LATENT_HZ) + 1) / LATENT_HZ
-    np.testing.assert_allclose(second_means(course, trial), trial.start_s + np.arange(60) + 0.5)
-    assert trial.node_s[0] == -min(12, session.timeline.length_s[1] - 60)
-    assert trial.node_s[-1] == 60
-
-
 def test_the_bound_of_one_source_at_one_electrode_is_the_textbook_one() -> None:
     """var log S >= (1 + N / S)^2 / (B T)."""
     bound = rhythm_bound(np.array([[0.7]]), np.array([[3.0, 0.4]]), np.array([[0.5]]), np.array([[0.0, 1.5]]), 5.0)

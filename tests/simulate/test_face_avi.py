@@ -68,16 +68,6 @@ def test_one_frame_is_held_and_nothing_stands_under_the_name_before_the_last(tmp
     assert [path.name for path in tmp_path.iterdir()] == ["a.avi"]
 
 
-def test_a_broken_run_leaves_nothing(tmp_path: Path) -> None:
-    def broken() -> Iterator[np.ndarray]:
-        yield from frames(3)
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_avi(tmp_path / "a.avi", broken(), 5.0, WIDTH, HEIGHT)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(("fps_hz", "width", "height", "count", "message"), [
     (0.0, WIDTH, HEIGHT, 3, "frame rate: found 0.0"), (float("nan"), WIDTH, HEIGHT, 3, "frame rate: found nan"),
     (5.0, 95, HEIGHT, 3, "width: found 95 pixels, expected an even number"), (5.0, WIDTH, 0, 3, "height: found 0"),

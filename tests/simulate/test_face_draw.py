@@ -85,17 +85,8 @@ def test_brows_lids_and_jaw_move_the_way_their_units_say() -> None:
     assert factors[1] > 1.2 > factors[0] == 1.0 > factors[2]
 
 
-def test_a_blink_hides_the_iris() -> None:
-    paint = painter(2)
-    change = np.abs(picture(paint, blink=1.0) - picture(paint)).max(axis=2)
-    rows, columns = np.nonzero(change)
-    assert (change > 40).sum() > 30
-    assert np.abs(rows - EYES_Y * HEIGHT).max() < 0.15 * FACE_SHARE * HEIGHT
-    assert np.abs(columns - WIDTH / 2).max() < 0.4 * FACE_SHARE * HEIGHT
-
-
 @pytest.mark.parametrize(("width", "height", "people", "n_frames"),
-                         [(240, 192, (1, 2, 3, 15), 60), (720, 576, (6,), 12)])
+                         [(240, 192, (1, 2, 3, 15), 36), (720, 576, (6,), 12)])
 def test_a_face_detector_finds_the_faces_and_only_those(
     width: int, height: int, people: tuple[int, ...], n_frames: int
 ) -> None:
@@ -127,16 +118,6 @@ def test_the_head_moves_and_rolls_with_the_movements() -> None:
     at = [np.nonzero(mask)[1].mean() for mask in dark]
     shift = 0.15 * FACE_SHARE * HEIGHT
     np.testing.assert_allclose(np.array(at) - at[0], [0.0, shift, -shift], atol=1.5)
-
-
-def test_light_scales_and_tilts_brightness() -> None:
-    paint, n = painter(), 3
-    drawn = course(np.zeros((n, len(UNITS))), log_gain=np.array([0.0, 0.2, 0.0]), gradient=np.array([0.0, 0.0, 0.2]))
-    plain, bright, tilted = (frame[:20].astype(float) for frame in paint.frames(drawn))
-    assert bright.mean() / plain.mean() == pytest.approx(np.exp(0.2), rel=0.03)
-    change = (tilted - plain).mean(axis=(0, 2))
-    assert np.polyfit(np.linspace(0, 1, WIDTH), change, 1)[0] == pytest.approx(0.2 * 255, rel=0.15)
-    assert change.mean() == pytest.approx(0.0, abs=1.5)
 
 
 def test_people_look_different_and_the_same_person_the_same() -> None:

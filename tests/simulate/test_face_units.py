@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import expit
 
 from himoe.core.recordings import DIMENSIONS
 from himoe.simulate import artefacts, face_motion, face_units
@@ -58,15 +57,6 @@ def test_snr_scales_emotion_and_nothing_else(driver: np.ndarray) -> None:
     np.testing.assert_allclose(still, np.broadcast_to(response.rest[:, None], still.shape), atol=1e-12)
 
 
-def test_intensities_are_the_logistic_of_the_logits(driver: np.ndarray) -> None:
-    logits = unit_logits(make_response(3, 2), driver, 3, 4.0)
-    at = face_units.intensities(logits, np.arange(7) / LATENT_HZ)
-    np.testing.assert_allclose(at, expit(logits[:, :7]).T)
-    between = face_units.intensities(logits, np.array([0.125]))
-    np.testing.assert_allclose(between[0], expit(logits[:, :2].mean(axis=1)))
-    assert ((at > 0) & (at < 1)).all()
-
-
 def test_people_share_the_signs_on_average_and_differ() -> None:
     gains = np.stack([make_response(seed, participant).gains for seed in range(20) for participant in range(1, 23)])
     assert gains.shape == (440, len(UNITS), len(DIMENSIONS))
@@ -75,15 +65,6 @@ def test_people_share_the_signs_on_average_and_differ() -> None:
             column = gains[:, place, DIMENSIONS.index(dimension)]
             assert column.mean() == pytest.approx(weight, abs=0.06)
             assert column.std() > 0.1
-
-
-@pytest.mark.parametrize(("unit", "dimension", "sign"), [
-    ("AU12", "valence", 1), ("AU6", "valence", 1), ("AU4", "valence", -1), ("AU15", "valence", -1),
-    ("AU17", "valence", -1), ("AU9", "valence", -1), ("AU1", "arousal", 1), ("AU2", "arousal", 1),
-    ("AU5", "arousal", 1), ("AU25", "arousal", 1), ("AU26", "arousal", 1),
-])
-def test_published_signs(unit: str, dimension: str, sign: int) -> None:
-    assert np.sign(face_units.WEIGHTS[unit][dimension]) == sign
 
 
 def test_blinks_are_those_of_the_eog() -> None:
@@ -100,17 +81,6 @@ def test_blinks_are_those_of_the_eog() -> None:
     assert len(lasts_s) > 15
     assert 0.2 <= np.median(lasts_s) <= 0.4
     assert closure.max() == 1.0
-
-
-def test_movements_are_bounded_and_do_not_depend_on_the_frame_rate() -> None:
-    fast, slow = (face_motion.movements(2, 3, 5, 60.0, np.arange(round(60 * hz)) / hz) for hz in (50.0, 5.0))
-    assert set(fast) == set(face_motion.MOVEMENTS)
-    for name, (sd, _) in face_motion.MOVEMENTS.items():
-        np.testing.assert_allclose(fast[name][::10], slow[name], atol=1e-12)
-        assert 0.2 * sd < fast[name].std()
-        assert np.abs(fast[name]).max() <= face_motion.LARGEST_SD * sd
-    other = face_motion.movements(2, 3, 6, 60.0, np.arange(300) / 5)
-    assert np.abs(other["shift_x"] - slow["shift_x"]).max() > 0.01
 
 
 def test_hidden_stretches_last_seconds_and_lie_inside_the_trial() -> None:

@@ -125,13 +125,3 @@ def test_the_face_follows_what_the_person_felt_a_lag_ago(participant: int, world
     assert scores.max() > 0.85
     assert late_s[int(np.argmax(scores))] == pytest.approx(0.0, abs=0.15)
     assert (len(set(lags_s)) == 6) == (world == "physiological")
-
-
-def test_what_happens_does_not_depend_on_the_frame_rate() -> None:
-    session, _ = make_session(2, 2)
-    fast, slow = session.course(2, np.arange(3000) / 50), session.course(2, np.arange(300) / 5)
-    np.testing.assert_allclose(fast.units[::10], slow.units, atol=1e-12)
-    np.testing.assert_allclose(fast.blink[::10], slow.blink, atol=1e-12)
-    np.testing.assert_array_equal(fast.hidden[::10], slow.hidden)
-    for name in fast.moves:
-        np.testing.assert_allclose(fast.moves[name][::10], slow.moves[name], atol=1e-12)

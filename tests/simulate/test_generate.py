@@ -57,21 +57,6 @@ def test_same_bytes_whatever_the_jobs(bdf: Path, tmp_path: Path) -> None:
     assert once == again
 
 
-def test_another_seed_gives_other_bytes(bdf: Path, tmp_path: Path) -> None:
-    simulate_deap(tmp_path / "other", SimulationParams(subjects=2, trials=1, seed=12))
-    once, other = contents(bdf), contents(tmp_path / "other")
-    assert set(once) == set(other)
-    assert all(once[name] != other[name] for name in once)
-
-
-def test_more_people_change_nobody(bdf: Path, tmp_path: Path) -> None:
-    simulate_deap(tmp_path / "more", SimulationParams(subjects=3, trials=1, seed=11))
-    once, more = contents(bdf), contents(tmp_path / "more")
-    for name in ("data_original/s01.bdf", "data_original/s24.bdf"):
-        assert once[name] == more[name]
-    assert "data_original/s15.bdf" in more
-
-
 def test_dreamer_is_the_same_for_any_jobs_and_number_of_people(mat: Path, tmp_path: Path) -> None:
     SIMULATORS["dreamer"](tmp_path / "two", SimulationParams(subjects=3, trials=2, seed=11), {}, 2)
     assert contents(mat) == contents(tmp_path / "two")
@@ -92,6 +77,8 @@ def test_participants_are_a_prefix_and_cover_both_sites() -> None:
         assert few == everybody[:count]
         assert min(few) <= 22 < max(few)
     assert participants("dreamer", 3) == (1, 2, 3)
+    assert participants("amigos", 5) == (1, 8, 15, 22, 29)
+    assert sorted(participants("amigos", 40)) == list(range(1, 41))
 
 
 def test_both_layouts_hold_the_same_people(bdf: Path, tmp_path: Path) -> None:
@@ -190,7 +177,8 @@ def test_truth_says_simulated_and_holds_gains_and_lags(mat: Path, bdf: Path) -> 
 
 
 @pytest.mark.parametrize(("dataset", "subjects", "trials"), [("deap", 33, 1), ("deap", 1, 41), ("dreamer", 24, 1),
-                                                             ("dreamer", 1, 19)])
+                                                             ("dreamer", 1, 19), ("seed", 16, 1), ("seed", 1, 16),
+                                                             ("amigos", 41, 1), ("amigos", 1, 21)])
 def test_more_than_the_data_set_has_is_refused(tmp_path: Path, dataset: str, subjects: int, trials: int) -> None:
     with pytest.raises(InputError, match=f"{dataset}.*at most"):
         SIMULATORS[dataset](tmp_path / "x", SimulationParams(subjects, trials, 0), {}, 1)
@@ -204,15 +192,11 @@ def test_bad_parameters_are_refused(values: dict[str, Any]) -> None:
         SimulationParams(**({"subjects": 1, "trials": 1, "seed": 0} | values))
 
 
-def test_unknown_layout_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"layout.*bdf or dat"):
-        SIMULATORS["deap"](tmp_path / "x", SMALL, {"layout": "edf"}, 1)
-
-
 def test_simulated_files_never_join_others_and_replace_an_earlier_simulation(mat: Path, tmp_path: Path) -> None:
     (tmp_path / "s01.bdf").write_text("a real one")
-    with pytest.raises(InputError, match="real files do not mix"):
-        simulate_deap(tmp_path, SMALL)
+    for name in SIMULATORS:
+        with pytest.raises(InputError, match="real files do not mix"):
+            SIMULATORS[name](tmp_path, SMALL, {}, 1)
     assert contents(tmp_path) == {"s01.bdf": b"a real one"}
     again = tmp_path / "again"
     simulate_dreamer(again, SimulationParams(2, 1, 0))

@@ -31,7 +31,7 @@ def score(frame: pd.DataFrame, metric: str) -> float:
 
 def load(folder: Path) -> dict[str, RunResult]:
     return load_results([path.stem for path in sorted((folder / "metrics" / "runs").iterdir())],
-                        folder / "runs", folder / "metrics")
+                        folder / "runs", folder / "scores", folder / "metrics")
 
 
 # --- one pair -----------------------------------------------------------------------------------------------------
@@ -195,20 +195,15 @@ def test_another_method_or_the_best_one_as_reference(tmp_path: Path) -> None:
     assert compare(results, BOOTSTRAP, "cafnet").empty
 
 
-def test_without_missing_predictions_there_is_rate_zero_alone(tmp_path: Path) -> None:
-    for name, method in (("a", "himoe"), ("b", "ianet")):
-        write_run(tmp_path, name, method=method)
-    (tmp_path / "runs" / "b" / "predictions_missing.parquet").unlink()
-    assert compare(load(tmp_path), BOOTSTRAP)["missing_rate"].tolist() == [0.0]
-
-
-def test_other_missing_rates_are_refused(tmp_path: Path) -> None:
+def test_other_missing_rates_are_refused_and_without_any_there_is_rate_zero_alone(tmp_path: Path) -> None:
     for name, method in (("a", "himoe"), ("b", "ianet")):
         write_run(tmp_path, name, method=method)
     path = tmp_path / "runs" / "b" / "predictions_missing.parquet"
     pd.read_parquet(path).assign(missing_rate=0.3).to_parquet(path)
     with pytest.raises(InputError, match=r"runs 'a' and 'b': found missing rates 0\.3 0\.4"):
         compare(load(tmp_path), BOOTSTRAP)
+    path.unlink()
+    assert compare(load(tmp_path), BOOTSTRAP)["missing_rate"].tolist() == [0.0]
 
 
 def test_an_undefined_score_is_untestable(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -26,12 +27,17 @@ def reports() -> Reports:
 
 @pytest.fixture(scope="session")
 def table(reports: Reports) -> Callable[..., Table]:
-    """Build a table from the shared runs, or from those of them that are named."""
+    """Build a table from the shared runs, or from those of them that are named; once where nothing differs."""
+
+    @cache
+    def whole(name: str) -> Table | None:
+        return build_table(name, *reports, SETTINGS)
 
     def build(name: str, runs: list[str] | None = None, settings: ReportParams = SETTINGS) -> Table:
         results, comparisons, cost = reports
         chosen = results if runs is None else {run: results[run] for run in runs}
-        made = build_table(name, chosen, comparisons, cost, settings)
+        same = runs is None and settings is SETTINGS
+        made = whole(name) if same else build_table(name, chosen, comparisons, cost, settings)
         assert made is not None
         return made
 

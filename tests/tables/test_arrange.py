@@ -35,12 +35,6 @@ def test_the_best_as_printed_are_marked_and_never_the_ceiling() -> None:
     assert marked == {("tie", "CCC"), ("high", "CCC"), ("high", "MAE")}  # the lowest error
 
 
-def test_numbers_that_are_no_race_have_no_best() -> None:
-    units = Table("t", "T", ("Action unit", "PCC valence"), (("AU1", Ours(0.1)), ("AU2", Ours(0.2))))
-    assert arrange(units).best == frozenset()
-    assert [line[0] for line in arrange(units).rows] == ["AU1", "AU2"]
-
-
 def test_constants_move_out_of_the_columns_and_the_method_stands_first() -> None:
     found = arrange(rewritten(MADE, said_once))
     assert found.columns == ("Method", "CCC", "CCC (paper)", "MAE")
@@ -69,12 +63,6 @@ def test_no_number_is_lost_or_changed(name: str, table: Callable[..., Table]) ->
         text for text in filled(found.rows) if text not in constants]
     assert len(found.rows) == len(made.rows)
     assert sorted(found.ranks) == list(range(len(found.columns)))
-
-
-def test_notes_that_many_tables_have_are_said_once() -> None:
-    tables = [Table(f"t{k}", "T", ("a",), (("x",),), ("all of them", f"only {k}")) for k in range(3)]
-    assert common_notes(tables) == ("all of them",)
-    assert without_notes(tables[0], common_notes(tables)).notes == ("only 0",)
 
 
 def test_of_notes_on_one_matter_only_the_commonest_is_common() -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from report_folders import SETTINGS, finish_reports, plain_runs, write_run
+from report_folders import SETTINGS, finish_reports, write_run
 
 from himoe.core.params import ReportParams
 from himoe.report.tables import TABLES, Table, build_table, to_markdown
@@ -34,15 +34,6 @@ def test_ours_are_counted_and_the_papers_printed_as_they_are(table: Build) -> No
     assert (paper["Subjects"], paper["Trials per subject"], paper["Signals"], paper["Dimensions"]) == (
         "23", "18", "EEG, ECG, Video", "V, A")
     assert paper["Rating scale"] == "Continuous (1-5)"
-
-
-def test_a_set_we_have_not_read_says_so(table: Build) -> None:
-    made = table("table7", list(plain_runs()))
-    assert set(column(made, "SEED, not read").values()) == {"not read"}
-    assert column(made, "SEED, paper")["Rating scale"] == "Discrete (3 levels)"
-    assert column(made, "AMIGOS, paper")["Subjects"] == "40"
-    assert not any(head.startswith(("SEED", "AMIGOS")) for head in table("table1").columns)
-    assert column(table("table1"), "DREAMER, paper")["Signals"] == "2"
 
 
 def test_all_four_sets_as_read(table: Build) -> None:

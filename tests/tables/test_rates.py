@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from report_folders import ATTAINABLE, MASK_SEEDS, RATES, SETTINGS, finish_reports, plain_runs, write_run
 
-from himoe.core.params import ReportParams
 from himoe.report.tables import Table, build_table
 
 Build = Callable[..., Table]
@@ -22,7 +21,7 @@ HEADS = [f"r = {rate:.2f}" for rate in RATES]
 def test_our_numbers_are_numpy(table: Build, frame: Callable[[Table], pd.DataFrame], report_root: Path, name: str,
                                run: str) -> None:
     made = frame(table(name))
-    sweep = pd.read_csv(report_root / "runs" / run / "sweep.csv")
+    sweep = pd.read_csv(report_root / "scores" / run / "sweep.csv")
     sweep = sweep[(sweep["metric"] == "ccc") & (sweep["dimension"] == "mean")]
     row = made[made["Method"] == "Late Fusion (2017) †"].iloc[0]
     for rate in RATES:
@@ -48,10 +47,9 @@ def test_the_papers_lines_stand_beside_ours(table: Build, frame: Callable[[Table
     assert ours["Pooled CCC"].tolist()[-1] == ATTAINABLE["deap"]["ccc"]
 
 
-
 def test_undefined_scores_are_counted(tmp_path: Path) -> None:
     write_run(tmp_path, "a")
-    path = tmp_path / "runs" / "a" / "sweep.csv"
+    path = tmp_path / "scores" / "a" / "sweep.csv"
     sweep = pd.read_csv(path)
     chosen = (sweep["metric"] == "ccc") & (sweep["dimension"] == "mean") & (sweep["fold"] == 1)
     sweep.loc[chosen & (sweep["mask_seed"] == 2) & (sweep["missing_rate"] == 0.3), "value"] = np.nan
@@ -59,11 +57,3 @@ def test_undefined_scores_are_counted(tmp_path: Path) -> None:
     made = build_table("table3", *finish_reports(tmp_path, ["a"]), SETTINGS)
     assert made is not None
     assert "2 undefined scores are left out of the means." in made.notes[0]
-
-
-def test_the_set_is_the_reports(table: Build, reports: tuple) -> None:
-    dreamer = ReportParams(figure_set="dreamer", baselines=("late_fusion",))
-    made = table("table8", settings=dreamer)
-    assert {row[0] for row in made.rows} == {"DREAMER"}
-    assert {row[3] for row in made.rows} == {"DREAMER (simulated)"}  # the paper's is of DEAP
-    assert build_table("table9", *reports, dreamer) is None

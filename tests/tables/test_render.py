@@ -14,7 +14,6 @@ from himoe.core.errors import InputError
 from himoe.report.tables import TABLES, Ours, Table, build_table, cell_text, to_csv, to_latex, to_markdown
 from himoe.report.tables.render import latex_text
 from himoe.scoring.paper import PaperValue
-from himoe.scoring.results import RunResult
 
 Build = Callable[..., Table]
 
@@ -100,9 +99,7 @@ def test_every_table_renders_square_and_the_same_twice(reports: tuple, table: Bu
     records = list(csv.reader(io.StringIO(to_csv(made))))
     assert {len(record) for record in records} == {len(records[0])}
     assert len(set(records[0])) == len(records[0])
-    results: dict[str, RunResult] = dict(reports[0])
-    again = build_table(name, results, reports[1], reports[2], SETTINGS)
-    assert again == made
+    assert build_table(name, dict(reports[0]), *reports[1:], SETTINGS) == made
     assert "(simulated)" in made.title
     assert "nan" not in to_markdown(made).lower().replace("dominance", "")
 

@@ -96,15 +96,6 @@ def test_table4_is_in_percent_and_says_undefined(tmp_path: Path) -> None:
         "61.6 [50.0, 71.2]", "94.99", "50.0", "95.4", "71.0", "95.89", "undefined", "96.09", "—"]
 
 
-def test_table10_has_the_other_modality_sets(table: Build) -> None:
-    made = table("table10")
-    assert {row[2] for row in made.rows} == {"EEG+FACE", "EEG+EOG+EMG+EDA"}
-    assert line(made, "| DEAP | CAFNet † | EEG+FACE")[3] == "DEAP (simulated)"
-    assert line(made, "| DEAP | TACOFormer (2023) | EEG+FACE")[3] == "—"  # could be run
-    assert line(table("table10", list(plain_runs())), "| DEAP | CAFNet | EEG+FACE")[3] == "needs FACE"
-    assert {row[2] for row in table("table4").rows if row[0] == "DEAP"} == {"EEG+PPS"}
-
-
 @pytest.mark.parametrize(("name", "modalities"), [("table4", "EEG+PPS"), ("table10", "EEG")])
 def test_tables_of_high_and_low_leave_more_classes_out(tmp_path: Path, name: str, modalities: str) -> None:
     write_run(tmp_path, "two", task="classification", modalities=modalities)
@@ -125,6 +116,26 @@ def test_table5_is_of_people_held_out(table: Build, frame: Frame, report_root: P
     for head, key in (*((f"CCC {d}", f"ccc_{d}") for d in ("valence", "arousal", "dominance", "liking")),
                       ("CCC", "ccc"), ("Within-trial CCC", "ccc_within")):
         assert (row[head], row[f"{head} low"]) == (expected[key], expected[f"{key}_low"])
+
+
+def test_tables_of_people_held_out_say_by_what_these_were_scaled(tmp_path: Path) -> None:
+    write_run(tmp_path, "own", protocol="loso")
+    write_run(tmp_path, "tacoformer", protocol="loso", method="tacoformer")
+    write_run(tmp_path, "everybody", protocol="loso", variant="training_scaled", normalise="training")
+    write_run(tmp_path, "known")
+    read = finish_reports(tmp_path, ["own", "tacoformer", "everybody", "known"])
+    own = "are scaled by the mean and SD of their own windows, so the tested windows (not their ratings) are used"
+    for name, rest in (("table5", "."), ("scores", "; in Hi-MoE scaled by everybody's statistics by the mean and SD of "
+                                         "everybody's training windows.")):
+        made = build_table(name, *read, SETTINGS)
+        assert made is not None
+        assert [note for note in made.notes if own + rest in note], made.notes
+    table2 = build_table("table2", *read, SETTINGS)
+    assert table2 is not None
+    assert not [note for note in table2.notes if "scaled" in note]  # nobody is held out in it
+    ablations = build_table("ablations", *read, SETTINGS)
+    assert ablations is not None
+    assert [row[5] for row in ablations.rows if "scaled" in str(row[2])] == ["normalise training"]
 
 
 def test_a_dimension_a_set_lacks_is_a_dash(tmp_path: Path) -> None:
@@ -148,11 +159,6 @@ def test_table6_has_the_papers_parts_and_says_that_modalities_differ(table: Buil
     assert made.notes[0] == f"Ours use {PPS} where the paper has EEG+PPS+FACE, which needs FACE."
     partly = table("table6", ["deap-himoe", "deap-no_alignment"])
     assert partly.rows[0][2:5] == ("EEG+PPS+FACE", "needs FACE", None)
-
-
-@pytest.mark.parametrize("name", ["table2", "table4", "table5", "table6", "table10"])
-def test_no_fitting_run_no_table(table: Build, reports: tuple, name: str) -> None:
-    assert build_table(name, {"deap-leaky": reports[0]["deap-leaky"]}, *reports[1:], SETTINGS) is None
 
 
 def test_impossible_results_are_named_ours_first(tmp_path: Path) -> None:

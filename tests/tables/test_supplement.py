@@ -15,8 +15,6 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from himoe.report.tables import Table, build_table
 from himoe.report.tables.notes import front_note, source_notes
-from himoe.report.tables.rows import Inputs
-from himoe.report.tables.supplement import supplement
 
 Build = Callable[..., Table]
 Frame = Callable[[Table], pd.DataFrame]
@@ -31,7 +29,7 @@ RATING: dict[str, Score] = {
 
 
 def test_rows_are_ordered_by_what_is_held_out_ratings_first(table: Build) -> None:
-    trial, session, loso = "trials held out", "days held out", "people held out"
+    trial, session, loso = "whole trials held out", "days held out", "people held out"
     assert [(row[0], row[1], row[2]) for row in table("seed").rows] == [
         (held_out, "classification, 3 classes", name) for held_out, name in (
             (trial, "Hi-MoE"), (trial, "TACOFormer (2023) †"), (trial, "Training mean (floor)"), (session, "Hi-MoE"),
@@ -57,15 +55,6 @@ def test_numbers_are_those_of_the_pooled_predictions(table: Build, frame: Frame,
     assert row[[head for head in others if head in row and not (scores is RATING and "CCC" in head)]].isna().all()
 
 
-def test_comparisons_are_of_their_own_family(table: Build, reports: Reports) -> None:
-    comparisons = reports[1][reports[1]["missing_rate"] == 0].set_index("run")
-    rows = table("seed").rows
-    assert [row[-1] is None for row in rows] == [row[2] == "Hi-MoE" for row in rows]
-    mean = comparisons.loc["seed-session-mean"]
-    assert mean[["reference", "metric"]].tolist() == ["seed-session-himoe", "accuracy"]
-    assert str(rows[4][-1]).startswith(f"{100 * mean['difference']:+.1f} [")
-
-
 def test_leaks_variants_and_shuffled_labels_stay_out(tmp_path: Path) -> None:
     attributes = {"set": "seed", "task": "classification", "classes": 3, "modalities": "EEG", "seeds": (0,)}
     runs = {"a": {}, "leaky": {"protocol": "leaky"}, "shuffled": {"shuffle_labels": True},
@@ -76,18 +65,11 @@ def test_leaks_variants_and_shuffled_labels_stay_out(tmp_path: Path) -> None:
     read = finish_reports(tmp_path, list(runs))
     made = build_table("seed", *read, SETTINGS)
     assert made is not None
-    assert [row[0] for row in made.rows] == ["trials held out", "later trials held out", "clips held out"]
+    assert [row[0] for row in made.rows] == ["whole trials held out", "later trials held out", "clips held out"]
     assert any(note.startswith("Later trials held out: trained on the first part") for note in made.notes)
     assert np.isnan(read[0]["later"].metrics.get("accuracy_sd") or np.nan)  # one fold, one seed: no spread
     assert build_table("seed", {"leaky": read[0]["leaky"]}, *read[1:], SETTINGS) is None
     assert build_table("amigos", *read, SETTINGS) is None
-
-
-def test_sets_with_published_scores_have_no_supplement(reports: Reports) -> None:
-    inputs = Inputs(*reports, SETTINGS)
-    assert supplement(inputs, "deap") is None
-    assert supplement(inputs, "dreamer") is None
-    assert supplement(inputs, "seed") is not None
 
 
 def test_sources_are_named_once_and_only_where_used(tmp_path: Path) -> None:

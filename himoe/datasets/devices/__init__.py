@@ -62,7 +62,7 @@ def format_of(where: str, file: str, said: str | None) -> str:
     """
     if said is not None:
         if said != TABLE and said not in FORMATS:
-            raise bad_input(f"{where}: format", repr(said)[:80], f"one of {TABLE} {' '.join(FORMATS)}", "correct it")
+            raise bad_input(f"{where}.format", repr(said)[:80], f"one of {TABLE} {' '.join(FORMATS)}", "correct it")
         return said
     ending = ending_of(file)
     if ending in TABLE_ENDINGS:
@@ -71,7 +71,7 @@ def format_of(where: str, file: str, said: str | None) -> str:
         if ending in form.endings:
             return name
     known = [*TABLE_ENDINGS, *(ending for form in FORMATS.values() for ending in form.endings)]
-    raise bad_input(f"{where}: file", repr(file)[:80], f"a name that ends in one of {' '.join(known)}",
+    raise bad_input(f"{where}.file", repr(file)[:80], f"a name that ends in one of {' '.join(known)}",
                     "convert the files, or say format: e4 for an Empatica folder")
 
 

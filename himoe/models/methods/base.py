@@ -64,12 +64,14 @@ class Method(nn.Module, ABC):
     encodes once. ``gradient`` is False for methods that are fitted in closed form
     (:class:`himoe.models.methods.resizable.FittedMethod`), ``looks`` for those that look at no signal. ``reads`` is
     ``"model"`` where the model's front ends say which modalities come as windows and which as their features
-    (:func:`himoe.training.rundata.feature_modalities`), ``"features"`` where all come as features.
+    (:func:`himoe.training.rundata.feature_modalities`), ``"features"`` where all come as features. ``learns_lags`` is
+    True for a method that learns how late each sensor is where ``alignment.max_lag_s`` is above 0.
     """
 
     gradient = True
     looks = True
     reads = "model"
+    learns_lags = False
     loss_unit: Tensor
 
     def __init__(self, spec: Spec) -> None:
@@ -83,6 +85,9 @@ class Method(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, Heads):
                 module.calibrate(labels.to(module.centre.device))
+
+    def start_lags(self, lags_s: Tensor) -> None:
+        """Begin the learned lags at these (M,), in seconds; a method that learns none does nothing."""
 
     @abstractmethod
     def encode(self, batch: Batch) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from himoe.models.alignment import LagAligner, nt_xent
 from himoe.models.batches import Batch
-from himoe.models.encoders import ModalityEncoders
+from himoe.models.encoders import ModalityEncoders, mask_codes
 from himoe.models.encoders.people import PersonMaps
 from himoe.models.experts import AttentionFusion, EmotionExpertBank, ModalityExpertBank
 from himoe.models.methods.base import Heads, Method, Output, Spec
@@ -26,8 +26,11 @@ class HiMoE(Method):
     (:class:`himoe.models.encoders.people.PersonMaps`).
 
     Diagnostics: ``modality_gates`` (B, T, M, K), ``fusion_weights`` (B, T, M), ``emotion_gates`` (B, T, L) if there
-    are emotion experts, ``lags_s`` (M,) if lags are learned.
+    are emotion experts, ``lags_s`` (M,) if lags are learned: then codes are moved by them before anything else sees
+    them, and the contrastive loss (Eq. 1) pairs what happened at one moment rather than what stands at one step.
     """
+
+    learns_lags = True
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
@@ -44,32 +47,37 @@ class HiMoE(Method):
         self.heads = Heads(model.features, spec.task, spec.model.bounded)
         self.rows = Noise()  # which rows of a large batch take part in the contrastive loss
 
+    def start_lags(self, lags_s: Tensor) -> None:
+        """Begin the learned lags at these (M,), in seconds, where there are any."""
+        if self.lags is not None:
+            self.lags.start(lags_s)
+
     def encode(self, batch: Batch) -> Tensor:
         """Codes (B, T, M, F), 0 where absent."""
         return self.encoders(batch)
 
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Route, fuse and predict from codes (B, T, M, F)."""
-        codes_BTMF = self.encoders.masked(codes, batch.present)
+        diagnostics, present_BTM = {}, batch.present
+        if self.lags is not None:
+            codes, present_BTM = self.lags(mask_codes(codes, present_BTM), present_BTM, batch.valid)
+            diagnostics["lags_s"] = self.lags.lags_s()
+        codes_BTMF = self.encoders.masked(codes, present_BTM)
         if self.people is not None:
             codes_BTMF = self.people(codes_BTMF, batch.subject)
-        diagnostics = {}
-        if self.lags is not None:
-            codes_BTMF = self.lags(codes_BTMF, batch.present)
-            diagnostics["lags_s"] = self.lags.lags_s()
         z_BTMF, diagnostics["modality_gates"] = self.modality_bank(codes_BTMF)
-        e_BTF, diagnostics["fusion_weights"] = self.fusion(z_BTMF, batch.present)
+        e_BTF, diagnostics["fusion_weights"] = self.fusion(z_BTMF, present_BTM)
         if self.emotion_bank is not None:
             e_BTF, diagnostics["emotion_gates"] = self.emotion_bank(e_BTF)
         prediction, raw = self.heads(e_BTF)
-        return Output(prediction, raw, self._alignment_loss(codes_BTMF, batch), diagnostics)
+        losses = self._alignment_loss(codes_BTMF, present_BTM & batch.valid[..., None])
+        return Output(prediction, raw, losses, diagnostics)
 
-    def _alignment_loss(self, codes_BTMF: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _alignment_loss(self, codes_BTMF: Tensor, present_BTM: Tensor) -> dict[str, Tensor]:
         """The weighted contrastive term of Eq. 8; nothing when it is off or not training."""
         alignment = self.spec.alignment
         if not self.training or alignment.weight == 0:
             return {}
-        present_BTM = batch.present & batch.valid[..., None]
         return {"alignment": alignment.weight * nt_xent(codes_BTMF, present_BTM, alignment.temperature,
                                                           self.rows.uniform)}
 

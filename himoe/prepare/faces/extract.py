@@ -13,15 +13,13 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from himoe.core.errors import InputError, bad_input
@@ -41,6 +39,7 @@ from himoe.prepare.faces.tracks import (
     write_track,
 )
 from himoe.prepare.faces.video import VideoInfo, probe, sampled_frames
+from himoe.prepare.threads import one_thread
 
 __all__ = ["FaceTrack", "VideoReport", "extract_folder", "extract_video", "face_signal", "read_track", "write_track"]
 
@@ -148,7 +147,7 @@ def extract_folder(videos: Mapping[tuple[str, str], Path], params: FaceParams, o
     (out / ABOUT_FILE).unlink(missing_ok=True)
     tasks = [(subject, trial, path) for (subject, trial), path in sorted(videos.items())]
     reports: list[VideoReport] = []
-    with one_thread():
+    with one_thread():  # small crops need no more, and forked workers none
         network = FrameNetwork(params, device)
         detector = make_detector(params.detector).label
         shared = _Shared(params, detector, network, out, kept)
@@ -163,17 +162,6 @@ def extract_folder(videos: Mapping[tuple[str, str], Path], params: FaceParams, o
     write_json(out / ABOUT_FILE, _about(reports, shared))
     print(_summary(reports))
     return reports
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One PyTorch thread: small crops need no more, forked workers none, and results do not depend on the count."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _complete(shared: _Shared, task: tuple[str, str, Path]) -> VideoReport:

@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
-from himoe.core.errors import bad_input
 from himoe.core.params import ReportParams
-from himoe.report.figures.chosen import all_methods, ceiling
+from himoe.report import frames
+from himoe.report.chosen import ceiling, main_runs
 from himoe.report.figures.direct import name_points
 from himoe.report.figures.style import PAGE_IN, marker_style, title, value_grid
-from himoe.report.figures.values import float_of
 from himoe.report.palette import look
-from himoe.scoring.results import COST_COLUMNS, RunResult, plain_cost, provenance
+from himoe.scoring.results import RunResult, provenance
 
 HEIGHT_IN, PANEL_IN = 3.5, (2.95, 2.5)
 
@@ -28,8 +27,8 @@ def cost_against_score(results: Mapping[str, RunResult], settings: ReportParams,
 
     Methods without multiply-adds (fitted in closed form) stand in the panel of seconds alone.
     """
-    runs = all_methods(results, settings)
-    points = cost_points(runs, cost)
+    runs = main_runs(results, settings)
+    points = frames.cost_frame(results, cost, settings)
     if points.empty:
         return None
     figure = Figure(figsize=(PAGE_IN, HEIGHT_IN))
@@ -67,29 +66,6 @@ def _remarks(points: pd.DataFrame, runs: Mapping[str, RunResult]) -> list[str]:
     remarks = [f"{text}: {count}" for text, count in texts.items() if count]
     attainable = ceiling(runs.values())
     return [*remarks, *([f"attainable: {attainable:.2f}"] if attainable is not None else [])]
-
-
-def cost_points(runs: Mapping[str, RunResult], cost: pd.DataFrame) -> pd.DataFrame:
-    """One row per run that was timed: method, label, ccc, parameters, multiply_adds, seconds_per_window.
-
-    Raises
-    ------
-    InputError
-        If *cost* lacks a column.
-    """
-    absent = [column for column in COST_COLUMNS if column not in cost]
-    if absent:
-        raise bad_input("cost.csv", f"no column {', '.join(absent)}", ", ".join(COST_COLUMNS),
-                        "run the evaluate stage again")
-    rows, cost = [], plain_cost(cost)
-    for method, run in runs.items():
-        found = cost[(cost["method"] == method) & (cost["set"] == run.metrics["set"])
-                     & (cost["modality_set"] == run.metrics["modality_set"])]
-        if len(found):
-            row = found.iloc[0]
-            rows.append((method, run.named, float_of(run.metrics.get("ccc")),
-                         *(float(row[column]) for column in COST_COLUMNS[3:6])))
-    return pd.DataFrame(rows, columns=["method", "label", "ccc", *COST_COLUMNS[3:6]])
 
 
 def _panel(ax: Axes, points: pd.DataFrame, column: str, label: str) -> None:

@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from himoe.core.params import ReportParams
-from himoe.report.figures.chosen import all_methods, spread
+from himoe.report import frames
+from himoe.report.chosen import main_runs, spread
 from himoe.report.figures.style import legend_below, line_style, new_figure, panel_grid, title, value_grid, width_of
-from himoe.report.figures.values import loss_curves
 from himoe.report.palette import Look, look
 from himoe.scoring.results import RunResult, provenance
 
-KINDS = {"train": "Training", "validation": "Validation (in the method's colour)"}
+KINDS = {"training loss": "Training", "validation loss": "Validation (in the method's colour)"}
 
 
 def training_curves(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Loss by epoch of the methods that are trained in epochs: mean and range over folds and seeds."""
-    runs = all_methods(results, settings)
-    curves = {method: loss_curves(run.part("history")) for method, run in runs.items()}
-    shown = {method: run for method, run in runs.items() if len(curves[method])}
+    curves = frames.training_frame(results, settings)
+    trained = set(curves["method"])
+    shown = {method: run for method, run in main_runs(results, settings).items() if method in trained}
     if not shown:
         return None
     n_rows, n_columns = panel_grid(len(shown), 4)
@@ -31,7 +31,7 @@ def training_curves(results: Mapping[str, RunResult], settings: ReportParams, co
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
     for k, (ax, (method, run)) in enumerate(zip(grid.flat, shown.items(), strict=False)):
         ax.set_title(run.label + ("\nnot converged" if run.not_converged else ""))
-        _panel(ax, curves[method], look(method, k))
+        _panel(ax, curves[curves["method"] == method], look(method, k))
     for ax in list(grid.flat)[len(shown):]:
         ax.set_visible(False)
     for column in range(n_columns):
@@ -50,11 +50,10 @@ def training_curves(results: Mapping[str, RunResult], settings: ReportParams, co
 
 def _panel(ax: Axes, curves: pd.DataFrame, found: Look) -> None:
     """Training in grey with dots, validation in the method's colour."""
-    looks = {"train": Look("#7a7a7a", ".", (2, 1.5)), "validation": Look(found.colour, "", ())}
-    for kind, label in KINDS.items():
-        style = line_style(looks[kind])
-        ax.fill_between(curves["epoch"], curves[f"{kind}_low"], curves[f"{kind}_high"], color=style["color"],
-                        alpha=0.2, lw=0)
-        ax.plot(curves["epoch"], curves[f"{kind}_mean"], label=label, **style)
+    looks = {"training loss": Look("#7a7a7a", ".", (2, 1.5)), "validation loss": Look(found.colour, "", ())}
+    for part, label in KINDS.items():
+        style, curve = line_style(looks[part]), curves[curves["part"] == part]
+        ax.fill_between(curve["epoch"], curve["low"], curve["high"], color=style["color"], alpha=0.2, lw=0)
+        ax.plot(curve["epoch"], curve["loss"], label=label, **style)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     value_grid(ax)

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from himoe.core.params import ReportParams
-from himoe.report.figures.chosen import OWN_METHOD, all_methods, ceiling, largest_modality_set, plain_runs
+from himoe.report import frames
+from himoe.report.chosen import ceiling, missing_runs
 from himoe.report.figures.direct import LINE_IN, NAME_AT, POINTS, End, name_ends
 from himoe.report.figures.style import CEILING, PAGE_IN, line_style, marker_style, title, value_grid, width_in, wrapped
-from himoe.report.figures.values import float_of
 from himoe.report.palette import look
 from himoe.scoring.paper import METHOD_LABELS, paper_rows
-from himoe.scoring.results import RunResult, provenance, sweep_curve
+from himoe.scoring.results import RunResult, provenance
 
 LEFT_IN, BOTTOM_IN, TOP_IN = 0.5, 0.45, 0.85  # around the panels
 ATTAINABLE = "Attainable at r = 0, pooled"
@@ -23,21 +23,20 @@ ATTAINABLE = "Attainable at r = 0, pooled"
 
 def figure3(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Figure 3: the largest modality set, beside the paper's Table 3."""
-    largest = largest_modality_set(run for run in plain_runs(results, settings) if run.metrics["method"] == OWN_METHOD)
-    return _figure(all_methods(results, settings, modality_set=largest), 3)
+    return _figure(results, missing_runs(results, settings), 3)
 
 
 def figure6(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Figure 6: EEG and peripheral signals, beside the paper's Table 8."""
-    return _figure(all_methods(results, settings, modality_set="EEG+PPS"), 8)
+    return _figure(results, missing_runs(results, settings, "EEG+PPS"), 8)
 
 
 def figure7(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Figure 7: EEG, EOG, EMG and EDA, beside the paper's Table 9."""
-    return _figure(all_methods(results, settings, modality_set="EEG+EOG+EMG+EDA"), 9)
+    return _figure(results, missing_runs(results, settings, "EEG+EOG+EMG+EDA"), 9)
 
 
-def _figure(runs: Mapping[str, RunResult], table: int) -> Figure | None:
+def _figure(results: Mapping[str, RunResult], runs: Mapping[str, RunResult], table: int) -> Figure | None:
     """One line per method; ``table``: the paper's table with the published curves, at the right on the same scale."""
     if not runs:
         return None
@@ -54,7 +53,9 @@ def _figure(runs: Mapping[str, RunResult], table: int) -> Figure | None:
     lefts = [LEFT_IN, LEFT_IN + widths[0] + rooms[0]]
     axes = [figure.add_axes((left / PAGE_IN, BOTTOM_IN / height, width / PAGE_IN, panel_in / height))
             for left, width in zip(lefts, widths, strict=False)]
-    ends = [_own_curves(axes[0], runs)]
+    curves, pooled = (frame[frame["measure"] == "CCC"] for frame in (
+        frames.missing_frame(results), frames.score_frame(results, "regression")))
+    ends = [_own_curves(axes[0], runs, curves, pooled)]
     if not rows.empty:
         ends.append(_published_curves(axes[1], rows))
         used = _modalities(str(rows["modalities"].iloc[0]))
@@ -102,21 +103,19 @@ def _modalities(text: str) -> str:
     return {"ALL": "all modalities", "EEG+PPS": "EEG and peripheral"}.get(text, text.replace("+", ", "))
 
 
-def _own_curves(ax: Axes, runs: Mapping[str, RunResult]) -> list[End]:
+def _own_curves(ax: Axes, runs: Mapping[str, RunResult], curves: pd.DataFrame, pooled: pd.DataFrame) -> list[End]:
+    """A line with its band per run, and the first one's interval at r = 0 (*pooled*)."""
     ends = []
     for k, (method, result) in enumerate(runs.items()):
-        curve = sweep_curve(result.part("sweep"), "ccc", "mean")
+        curve = curves[curves["run"] == result.run]
         found = look(method, k)
-        sd = curve["sd"].fillna(0.0)
-        front = 3.0 if k == 0 else 2.0
-        ax.fill_between(curve["missing_rate"], curve["mean"] - sd, curve["mean"] + sd, color=found.colour,
-                        alpha=0.18, lw=0, zorder=1)
-        ax.plot(curve["missing_rate"], curve["mean"], label=result.named, zorder=front,
+        ax.fill_between(curve["rate"], curve["low"], curve["high"], color=found.colour, alpha=0.18, lw=0, zorder=1)
+        ax.plot(curve["rate"], curve["ccc"], label=result.named, zorder=3.0 if k == 0 else 2.0,
                 **line_style(found), **marker_style(found, 3.0))
-        ends.append(End(float(curve["missing_rate"].iloc[-1]), float(curve["mean"].iloc[-1]), result.named, found))
+        ends += [End(float(x), float(y), result.named, found) for x, y in curve[["rate", "ccc"]].to_numpy()[-1:]]
     method, first = next(iter(runs.items()))
-    ax.vlines([-0.01], float_of(first.metrics.get("ccc_low")), float_of(first.metrics.get("ccc_high")),
-              color=look(method).colour, lw=1.2)
+    interval = pooled[pooled["run"] == first.run]
+    ax.vlines([-0.01], interval["low"], interval["high"], color=look(method).colour, lw=1.2)
     attainable = ceiling(runs.values())
     if attainable is not None:
         ax.plot([-0.02, 0.4], [attainable, attainable], label=ATTAINABLE, **CEILING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from himoe.core.params import ReportParams
-from himoe.report.figures.chosen import OWN_METHOD, all_methods, ceiling, ranked
+from himoe.report import frames
+from himoe.report.chosen import HELD_OUT, OWN_METHOD, ceiling
 from himoe.report.figures.style import (
     CEILING,
     CEILING_LABEL,
@@ -22,24 +23,22 @@ from himoe.report.figures.style import (
     title,
     value_grid,
 )
-from himoe.report.figures.values import float_of
 from himoe.report.palette import look
 from himoe.scoring.results import RunResult, provenance
 
-PANELS = {"ccc": "CCC, mean over dimensions", "ccc_within": "Within-trial CCC"}
-HELD_OUT = {"trial": "whole trials held out", "session": "days held out", "loso": "people held out",
-            "stimulus": "clips held out", "sequential": "later trials held out", "leaky": "windows shuffled"}
+PANELS = {"CCC": "CCC, mean over dimensions", "within-trial CCC": "Within-trial CCC"}
 
 
 def overview(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Pooled CCC and within-trial CCC by method on the largest modality set, with 95 % intervals."""
-    runs = ranked(all_methods(results, settings))
-    if not runs:
+    scores = frames.overview_frame(results, settings)
+    if scores.empty:
         return None
+    runs = [results[name] for name in dict.fromkeys(scores["run"])]
     figure = new_figure(PAGE_IN, 1.15 + 0.19 * len(runs))
     axes = figure.subplots(1, 2, sharey=True)
-    for ax, (metric, label) in zip(axes, PANELS.items(), strict=True):
-        _panel(ax, runs, metric)
+    for ax, (measure, label) in zip(axes, PANELS.items(), strict=True):
+        _panel(ax, scores[scores["measure"] == measure].reset_index(drop=True))
         ax.set_xlabel(label)
     axes[0].set_yticks(range(len(runs)), [run.named + (f"\n{run.not_converged}" if run.not_converged else "")
                                           for run in runs])
@@ -53,20 +52,20 @@ def overview(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.
     return figure
 
 
-def _panel(ax: Axes, runs: Sequence[RunResult], metric: str) -> None:
-    values, low, high = (np.array([float_of(run.metrics.get(f"{metric}{part}")) for run in runs])
-                         for part in ("", "_low", "_high"))
-    for k, run in enumerate(runs):
-        found = look(str(run.metrics["method"]), k)
+def _panel(ax: Axes, scores: pd.DataFrame) -> None:
+    values, low, high = (scores[name].to_numpy() for name in ("score", "low", "high"))
+    for k, (method, floor) in enumerate(zip(scores["method"], scores["floor"], strict=True)):
+        found = look(method, k)
         ax.plot([low[k], high[k]], [k, k], color=found.colour, lw=1.4, zorder=2)
-        ax.plot(values[k], k, color=found.colour, mfc="white" if run.floor else found.colour, zorder=3,
+        ax.plot(values[k], k, color=found.colour, mfc="white" if floor else found.colour, zorder=3,
                 **{**marker_style(found, 5), "mew": 1.0})
-    networks = sum(not run.floor for run in runs)
-    if 0 < networks < len(runs):
+    networks = int((~scores["floor"]).sum())
+    if 0 < networks < len(scores):
         ax.axhline(networks - 0.5, color="#999999", lw=0.5)
-    draw_ceiling(ax, ceiling(runs, metric), across=False)
-    ax.set_ylim(len(runs) - 0.45, -0.55)
-    right = np.nanmax([*high, *values, ceiling(runs, metric) or 0.0, 0.1])
+    attainable = scores["ceiling"].max()  # one for all that know it
+    draw_ceiling(ax, None if np.isnan(attainable) else float(attainable), across=False)
+    ax.set_ylim(len(scores) - 0.45, -0.55)
+    right = np.nanmax([*high, *values, attainable, 0.1])
     ax.set_xlim(min(-0.03, float(np.nanmin([*low, *values, 0.0])) * 1.1), float(right) * 1.16)
     for k, value in enumerate(values):
         if np.isfinite(value):

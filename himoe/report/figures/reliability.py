@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from himoe.core.params import ReportParams
-from himoe.report.figures.chosen import all_methods
+from himoe.report import frames
+from himoe.report.chosen import main_runs
 from himoe.report.figures.style import (
     legend_below,
     line_style,
@@ -21,7 +22,6 @@ from himoe.report.figures.style import (
     value_grid,
     width_of,
 )
-from himoe.report.figures.values import BINS, calibration_curve
 from himoe.report.palette import dimension_look
 from himoe.scoring.metrics import class_count
 from himoe.scoring.results import RunResult, provenance
@@ -31,31 +31,33 @@ IDENTITY = "#8a8a8a"
 
 def calibration(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Mean rating against mean prediction, regression runs of the largest modality set."""
-    runs = all_methods(results, settings)
+    runs = main_runs(results, settings)
     if not runs:
         return None
     low, high = (float(value) for value in next(iter(runs.values())).info["scale"])
-    return _figure(runs, (low, high), ("Predicted rating", "True rating"), "Predicted against true rating")
+    curves = frames.calibration_frame(results, settings)
+    return _figure(runs, curves, (low, high), ("Predicted rating", "True rating"), "Predicted against true rating")
 
 
 def calibration_classes(results: Mapping[str, RunResult], settings: ReportParams,
                         cost: pd.DataFrame) -> Figure | None:
     """Reliability curves: share of high ratings against the predicted probability; None for more than two classes."""
-    runs = all_methods(results, settings, task="classification")
+    runs = main_runs(results, settings, task="classification")
     if not runs or any(class_count(run.metrics) != 2 for run in runs.values()):
         return None
-    return _figure(runs, (0.0, 1.0), ("Predicted probability of high", "Share rated high"),
+    curves = frames.calibration_frame(results, settings, "classification")
+    return _figure(runs, curves, (0.0, 1.0), ("Predicted probability of high", "Share rated high"),
                    "Reliability of predicted classes")
 
 
-def _figure(runs: Mapping[str, RunResult], limits: tuple[float, float], labels: tuple[str, str],
-            heading: str) -> Figure:
+def _figure(runs: Mapping[str, RunResult], curves: pd.DataFrame, limits: tuple[float, float],
+            labels: tuple[str, str], heading: str) -> Figure:
     n_rows, n_columns = panel_grid(len(runs), 4)
     figure = new_figure(width_of(n_columns), 1.55 * n_rows + 1.0)
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)
     dimensions = list(next(iter(runs.values())).info["dimensions"])
     for ax, run in zip(grid.flat, runs.values(), strict=False):
-        _panel(ax, run, dimensions, limits)
+        _panel(ax, run.named, curves[curves["run"] == run.run], dimensions, limits)
     for ax in list(grid.flat)[len(runs):]:
         ax.set_visible(False)
     for column in range(n_columns):  # the last panel of each column says what the axis is
@@ -66,21 +68,21 @@ def _figure(runs: Mapping[str, RunResult], limits: tuple[float, float], labels: 
         ax.set_ylabel(labels[1])
     modality_set = next(iter(runs.values())).metrics["modality_set"]
     title(figure, f"{heading}, {modality_set}",
-          f"{provenance(runs.values())}; means in {BINS} quantile bins of the prediction, "
+          f"{provenance(runs.values())}; means in {frames.BINS} quantile bins of the prediction, "
           "test windows of all folds; grey line: perfect")
     legend_below(figure, grid[0, 0], 4)
     return figure
 
 
-def _panel(ax: Axes, run: RunResult, dimensions: Sequence[str], limits: tuple[float, float]) -> None:
-    predictions = run.part("predictions")
+def _panel(ax: Axes, name: str, curves: pd.DataFrame, dimensions: Sequence[str],
+           limits: tuple[float, float]) -> None:
     ax.plot(limits, limits, color=IDENTITY, lw=0.8, zorder=1)
     for k, dimension in enumerate(dimensions):
-        curve = calibration_curve(predictions[predictions["dimension"] == dimension])
+        curve = curves[curves["dimension"] == dimension]
         found = dimension_look(dimension, k)
         ax.plot(curve["predicted"], curve["true"], lw=0.9, label=dimension.capitalize(),
                 **line_style(found), **marker_style(found, 2.4))
-    ax.set_title(run.named.replace(" (floor)", "\n(floor)"))
+    ax.set_title(name.replace(" (floor)", "\n(floor)"))
     margin = 0.04 * (limits[1] - limits[0])
     ax.set_xlim(limits[0] - margin, limits[1] + margin)
     ax.set_ylim(limits[0] - margin, limits[1] + margin)

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure
 
-from himoe.core.errors import bad_input
 from himoe.core.params import ReportParams
-from himoe.report.figures.chosen import OWN_METHOD, all_methods, ceiling, expert_runs
+from himoe.report import frames
+from himoe.report.chosen import OWN_METHOD, ceiling, in_words, main_runs, shown_combinations
 from himoe.report.figures.style import COLUMN_IN, PAGE_IN, draw_ceiling, legend_below, new_figure, title, value_grid
-from himoe.report.figures.values import float_of
 from himoe.report.palette import look
 from himoe.scoring.results import RunResult, provenance
 
@@ -23,12 +22,13 @@ MOST_COLUMNS = 24
 
 def figure4a(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Figure 4a: mean routing weights by modality combination, fusion weights above, experts below."""
-    result = all_methods(results, settings).get(OWN_METHOD)
-    if result is None or result.part("routing").empty:
+    result = main_runs(results, settings).get(OWN_METHOD)
+    frame = frames.routing_frame(results, settings)
+    frame = frame[frame["run"] == result.run] if result else frame.iloc[:0]
+    if result is None or frame.empty:
         return None
-    frame = result.part("routing")
     modalities = list(result.info["modalities"])
-    shown, left_out = shown_combinations(frame["combination"], len(modalities))
+    shown, left_out = shown_combinations(frame["combination"], len(modalities), MOST_COLUMNS)
     n_experts = int(frame["expert"].max()) + 1
     rows = [max(len(modalities), 6), max(len(modalities) * n_experts, 8)]  # the colour bars' labels need room
     figure = new_figure(PAGE_IN, 2.0 + 0.13 * rows[0] + 0.075 * rows[1])
@@ -50,17 +50,6 @@ def figure4a(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.
     return figure
 
 
-def in_words(combination: str, modalities: Sequence[str]) -> str:
-    """``"101"`` of EEG, ECG, EDA is ``"no ECG"``; all, one absent and one alone have words, others are listed."""
-    present = [name for name, bit in zip(modalities, combination, strict=True) if bit == "1"]
-    absent = [name for name in modalities if name not in present]
-    if not absent:
-        return f"all {len(modalities)}"
-    if len(present) == 1:
-        return f"{present[0]} only"
-    return f"no {absent[0]}" if len(absent) == 1 else "+".join(present)
-
-
 def _fusion_scale(weights: np.ndarray, shown: Sequence[str]) -> Normalize:
     """From 0 to the largest weight among several: a modality alone has all of it, and would hide the rest."""
     several = weights[:, [combination.count("1") > 1 for combination in shown]]
@@ -69,8 +58,8 @@ def _fusion_scale(weights: np.ndarray, shown: Sequence[str]) -> Normalize:
 
 def _expert_scale(frame: pd.DataFrame, n_experts: int) -> Normalize:
     """About the equal share, as wide as the means that are farthest from it."""
-    mean = frame[frame["expert"] >= 0].groupby(["combination", "modality", "expert"])["weight"].mean()
-    far = float((mean - 1 / n_experts).abs().max()) if len(mean) else 0.0
+    weights = frame[frame["expert"] >= 0]["weight"]
+    far = float((weights - 1 / n_experts).abs().max()) if len(weights) else 0.0
     return CenteredNorm(1 / n_experts, far or 0.01)
 
 
@@ -84,40 +73,12 @@ def _numbers(ax: Axes, weights: np.ndarray, shown: Sequence[str]) -> None:
                     color="black" if value > 0.6 * high else "white")
 
 
-def shown_combinations(found: Sequence[str] | pd.Series, n_modalities: int,
-                       most: int = MOST_COLUMNS) -> tuple[list[str], int]:
-    """Combinations to show, fullest first, and how many are left out.
-
-    Of more than *most* only those with at most one modality absent or just one present stay.
-
-    Raises
-    ------
-    InputError
-        If a combination is not *n_modalities* digits 0 or 1.
-    """
-    ordered = sorted(set(found), key=fullest_first)
-    bad = [c for c in ordered if len(c) != n_modalities or set(c) - {"0", "1"}]
-    if bad:
-        raise bad_input("combination", repr(bad[0]), f"{n_modalities} digits 0 or 1", "train the run again")
-    if len(ordered) <= most:
-        return ordered, 0
-    shown = [c for c in ordered if c.count("0") <= 1 or c.count("1") == 1]
-    return shown, len(ordered) - len(shown)
-
-
-def fullest_first(combination: str) -> tuple[int, str]:
-    """Sort key: few absent first, then in the order of the modality that is absent (or alone present)."""
-    absent, present = combination.count("0"), combination.count("1")
-    swapped = combination.translate(str.maketrans("01", "10"))
-    return absent, combination if absent <= present else swapped
-
-
 def _weights(frame: pd.DataFrame, modalities: Sequence[str], shown: Sequence[str],
              experts: Sequence[int]) -> np.ndarray:
     """(modalities x experts, combinations), NaN where there is no weight."""
-    mean = frame.pivot_table(index=["modality", "expert"], columns="combination", values="weight", aggfunc="mean")
+    weights = frame.pivot(index=["modality", "expert"], columns="combination", values="weight")
     index = pd.MultiIndex.from_tuples([(m, e) for m in modalities for e in experts], names=["modality", "expert"])
-    return mean.reindex(index=index, columns=list(shown)).to_numpy(float)
+    return weights.reindex(index=index, columns=list(shown)).to_numpy(float)
 
 
 def _heat(figure: Figure, ax: Axes, weights: np.ndarray, label: str, scale: Normalize) -> None:
@@ -134,25 +95,24 @@ def _heat(figure: Figure, ax: Axes, weights: np.ndarray, label: str, scale: Norm
 
 def figure4b(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """Figure 4b: CCC against the number of emotion experts, read from each run's own parameters."""
-    runs = expert_runs(results, settings)
-    if not runs:
+    scores = frames.experts_frame(results, settings)
+    if scores.empty:
         return None
+    runs = [results[name] for name in scores["run"]]
     figure = new_figure(COLUMN_IN, 2.6)
     ax = figure.subplots()
     found = look(OWN_METHOD)
     x = np.arange(len(runs))
-    scores, low, high = (np.array([float_of(run.metrics.get(f"ccc{part}")) for run in runs.values()])
-                         for part in ("", "_low", "_high"))
-    ax.plot(x, scores, color=found.colour, marker=found.marker, ms=4)
-    ax.vlines(x, low, high, color=found.colour, lw=0.9)
-    draw_ceiling(ax, ceiling(runs.values()))
-    ax.set_xticks(x, [str(count) for count in runs])
+    ax.plot(x, scores["ccc"], color=found.colour, marker=found.marker, ms=4)
+    ax.vlines(x, scores["low"], scores["high"], color=found.colour, lw=0.9)
+    draw_ceiling(ax, ceiling(runs))
+    ax.set_xticks(x, [str(count) for count in scores["experts"]])
     ax.set_xlim(-0.4, len(runs) - 0.6)
     ax.set_xlabel("Emotion experts L")
     ax.set_ylabel("CCC, mean over dimensions")
     value_grid(ax)
     title(figure, "CCC by number of emotion experts",
-          f"Hi-MoE, {provenance(runs.values())}; bars: 95 % interval, people and trials resampled")
+          f"Hi-MoE, {provenance(runs)}; bars: 95 % interval, people and trials resampled")
     if ax.get_legend_handles_labels()[1]:
         legend_below(figure, ax, 1)
     return figure

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from himoe.core.params import ReportParams
-from himoe.report.figures.chosen import OWN_METHOD, ceiling, n_modalities, plain_runs, spread, with_baselines
-from himoe.report.figures.routing import shown_combinations
+from himoe.report import frames
+from himoe.report.chosen import OWN_METHOD, ceiling, combination_set, shown_combinations, spread, with_baselines
 from himoe.report.figures.style import (
     COLUMN_IN,
     PAGE_IN,
@@ -22,7 +22,6 @@ from himoe.report.figures.style import (
     title,
     value_grid,
 )
-from himoe.report.figures.values import combination_scores
 from himoe.report.palette import look
 from himoe.scoring.results import RunResult, provenance
 
@@ -35,12 +34,13 @@ def combinations(results: Mapping[str, RunResult], settings: ReportParams, cost:
 
     Shown is the largest modality set whose 2^M - 1 combinations were all scored, else the largest of all.
     """
-    modality_set = _modality_set(results, settings)
+    modality_set = combination_set(results, settings)
     if modality_set is None:
         return None
     runs = with_baselines(results, settings, modality_set)
-    scores = {method: combination_scores(run.part("combinations")) for method, run in runs.items()}
-    scores = {method: frame for method, frame in scores.items() if not frame.empty}
+    frame = frames.combination_frame(results, settings)
+    scores = {method: frame[frame["run"] == run.run] for method, run in runs.items()}
+    scores = {method: part for method, part in scores.items() if not part.empty}
     modalities = list(runs[OWN_METHOD].info["modalities"])
     shown, _ = shown_combinations(scores[OWN_METHOD]["combination"], len(modalities), MOST_COLUMNS)
     figure = new_figure(PAGE_IN if len(shown) > 7 else COLUMN_IN, 2.9 + 0.14 * len(modalities))
@@ -56,14 +56,6 @@ def combinations(results: Mapping[str, RunResult], settings: ReportParams, cost:
     return figure
 
 
-def _modality_set(results: Mapping[str, RunResult], settings: ReportParams) -> str | None:
-    scored = [run for run in plain_runs(results, settings, method=OWN_METHOD) if not run.part("combinations").empty]
-    own = [run for run in scored if n_modalities(run) > 1] or scored
-    complete = [run for run in own if run.part("combinations")["combination"].nunique() == 2 ** n_modalities(run) - 1]
-    chosen = sorted(complete or own, key=n_modalities, reverse=True)
-    return str(chosen[0].metrics["modality_set"]) if chosen else None
-
-
 def _points(ax: Axes, runs: Mapping[str, RunResult], scores: Mapping[str, pd.DataFrame],
             shown: Sequence[str]) -> None:
     """One point per combination and method, side by side; SD as a thin line."""
@@ -71,7 +63,7 @@ def _points(ax: Axes, runs: Mapping[str, RunResult], scores: Mapping[str, pd.Dat
         aligned = frame.set_index("combination").reindex(list(shown))
         x = np.arange(len(shown)) + 0.22 * (k - (len(scores) - 1) / 2)
         found = look(method, k)
-        ax.errorbar(x, aligned["mean"], yerr=aligned["sd"].fillna(0.0), color=found.colour, ls="",
+        ax.errorbar(x, aligned["ccc"], yerr=aligned["sd"].fillna(0.0), color=found.colour, ls="",
                     elinewidth=0.7, label=runs[method].named,
                     **marker_style(found, 3.6 if len(shown) <= 31 else 2.4))
     ax.axhline(0, color="black", lw=0.5)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from himoe.core.errors import bad_input
 from himoe.core.params import ReportParams
-from himoe.report.figures.chosen import OWN_METHOD, listed, with_baselines, with_seeds
+from himoe.report import frames
+from himoe.report.chosen import MOVING_TRIALS, OWN_METHOD, listed, trajectory_runs
 from himoe.report.figures.style import COLUMN_IN, PAGE_IN, legend_below, line_style, new_figure, title, value_grid
 from himoe.report.palette import TRUTH_COLOUR, look
-from himoe.scoring.results import RunResult, provenance, trajectories
-
-MAX_TRIALS = 3
+from himoe.scoring.results import RunResult, provenance
 
 
 def figure2(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
@@ -30,20 +27,21 @@ def figure5(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.D
 
 
 def _figure(results: Mapping[str, RunResult], settings: ReportParams, asked: Sequence[str]) -> Figure | None:
-    runs = with_seeds(with_baselines(results, settings), results)
+    runs = trajectory_runs(results, settings)
     if not runs:
         return None
     dimensions = [dimension for dimension in asked if dimension in runs[OWN_METHOD].info["dimensions"]]
     if not dimensions:
         return None
-    frames = {method: trajectories(run).sort_values("time_s") for method, run in runs.items()}
-    trials = common_trials(frames)
+    frame = frames.trajectory_frame(results, settings)
+    trials = sorted(list(dict.fromkeys(zip(frame["subject"], frame["trial"], strict=True)))[:MOVING_TRIALS])
     height = 1.35 * len(dimensions) + 1.25
     figure = new_figure(COLUMN_IN if len(trials) == 1 else PAGE_IN, height)
     grid = figure.subplots(len(dimensions), len(trials), squeeze=False, sharex="col", sharey="row")
     for i, dimension in enumerate(dimensions):
-        for j, trial in enumerate(trials):
-            _panel(grid[i, j], runs, frames, trial, dimension)
+        for j, (subject, trial) in enumerate(trials):
+            _panel(grid[i, j], runs, frame[(frame["subject"] == subject) & (frame["trial"] == trial)
+                                           & (frame["dimension"] == dimension)])
         grid[i, 0].set_ylabel(f"{dimension.capitalize()} ({_scale(runs[OWN_METHOD])})")
     for j, (subject, name) in enumerate(trials):
         grid[0, j].set_title(f"subject {subject}, trial {name}")
@@ -52,22 +50,6 @@ def _figure(results: Mapping[str, RunResult], settings: ReportParams, asked: Seq
           *_remarks(runs))
     legend_below(figure, grid[0, 0], 4 if len(trials) > 1 else 2)
     return figure
-
-
-def common_trials(frames: Mapping[str, pd.DataFrame], most: int = MAX_TRIALS) -> list[tuple[str, str]]:
-    """The first trials (subject, trial) that every method predicts.
-
-    Raises
-    ------
-    InputError
-        If there is none: the runs were made with other folds or data.
-    """
-    sets = [set(zip(frame["subject"], frame["trial"], strict=True)) for frame in frames.values()]
-    common = sorted(set.intersection(*sets))
-    if not common:
-        raise bad_input(f"trajectories of {', '.join(frames)}", "no test trial that all of them hold", "at least one",
-                        "make these runs from one data set with the same folds")
-    return common[:most]
 
 
 def _scale(run: RunResult) -> str:
@@ -88,26 +70,12 @@ def _remarks(runs: Mapping[str, RunResult]) -> list[str]:
     return [band] + (["one rating per trial, so the truth is a constant"] if constant else [])
 
 
-def _panel(ax: Axes, runs: Mapping[str, RunResult], frames: Mapping[str, pd.DataFrame], trial: tuple[str, str],
-           dimension: str) -> None:
-    truth: np.ndarray | None = None
-    for k, (method, frame) in enumerate(frames.items()):
-        rows = frame[(frame["subject"] == trial[0]) & (frame["trial"] == trial[1]) & (frame["dimension"] == dimension)]
-        y_true = rows["y_true"].to_numpy(float)
-        if len(rows) == 0 or (truth is not None and not _same(truth, y_true)):
-            raise bad_input(f"trajectories of run {runs[method].run!r}: {dimension} of trial {trial}",
-                            "no rows, or other ratings than the first run's", "the same test trial in every run",
-                            "use runs of one data set with the same windows")
-        if truth is None:
-            truth = y_true
-            ax.plot(rows["time_s"], y_true, color=TRUTH_COLOUR, lw=1.8, label="Rating (truth)", zorder=3)
-        style = line_style(look(method, k))
-        if int(runs[method].metrics["seeds"]) > 1:
-            ax.fill_between(rows["time_s"], rows["y_low"], rows["y_high"], color=style["color"], alpha=0.2, lw=0)
-        ax.plot(rows["time_s"], rows["y_pred"], lw=1.4 if method == OWN_METHOD else 1.0, label=runs[method].named,
-                **style)
+def _panel(ax: Axes, runs: Mapping[str, RunResult], rows: pd.DataFrame) -> None:
+    for k, (method, run) in enumerate(runs.items()):
+        curve, style = rows[rows["run"] == run.run], line_style(look(method, k))
+        if k == 0:
+            ax.plot(curve["time_s"], curve["truth"], color=TRUTH_COLOUR, lw=1.8, label="Rating (truth)", zorder=3)
+        if int(run.metrics["seeds"]) > 1:
+            ax.fill_between(curve["time_s"], curve["low"], curve["high"], color=style["color"], alpha=0.2, lw=0)
+        ax.plot(curve["time_s"], curve["predicted"], lw=1.4 if method == OWN_METHOD else 1.0, label=run.named, **style)
     value_grid(ax)
-
-
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and np.allclose(one, other, equal_nan=True)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from himoe.report.chosen import split_label
 from himoe.report.tables.against import AGAINST, against
 from himoe.report.tables.fronts import FRONT
 from himoe.report.tables.notes import table_notes
 from himoe.report.tables.rows import METRIC_LABELS, Inputs, attainable_rows, by_modalities, ours, run_label, set_label
-from himoe.report.tables.runs import split_label
 from himoe.report.tables.scores import tests_note
 from himoe.report.tables.table import Cell, Table
 from himoe.scoring.paper import METHOD_LABELS
@@ -56,8 +56,13 @@ def ablations(inputs: Inputs) -> Table | None:
 def changes(full: RunResult, variant: RunResult) -> str | None:
     """The parameters in which a variant differs, e.g. ``"residual false"``; None for the run itself."""
     found = [*_differing(full.info.get("model", {}), variant.info.get("model", {})),
-             *_differing(full.info.get("alignment", {}), variant.info.get("alignment", {}), "alignment ")]
+             *_differing(full.info.get("alignment", {}), variant.info.get("alignment", {}), "alignment "),
+             *_differing(_policy(full), _policy(variant))]
     return ", ".join(found) or None
+
+
+def _policy(run: RunResult) -> dict[str, Any]:
+    return {"normalise": run.info.get("normalise")}
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Sequence[str]:

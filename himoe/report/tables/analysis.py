@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
+from himoe.report.chosen import plain_runs
+from himoe.report.frames import BINS, combination_scores
 from himoe.report.tables.notes import front_note, more_classes_note, table_notes
 from himoe.report.tables.rows import (
     METRIC_LABELS,
@@ -25,7 +27,6 @@ from himoe.scoring.metrics import class_count
 from himoe.scoring.results import RunResult, figure_protocol, plain_cost, provenance, select
 from himoe.scoring.statistics import calibration_error, calibration_line
 
-BINS = 10
 _FACE_COST = ("FACE: what turns a video's frames into features is not counted; it runs once, in a stage of its own "
               "(EfficientNet-B0, 0.39 billion multiply-adds per frame of 224 pixels: Tan and Le 2019, arXiv "
               "1905.11946).")
@@ -33,8 +34,7 @@ _FACE_COST = ("FACE: what turns a video's frames into features is not counted; i
 
 def combinations(inputs: Inputs) -> Table | None:
     """CCC when only some modalities are there: combinations down, methods across; the smallest set first."""
-    protocol = figure_protocol(inputs.results, inputs.settings.figure_set)
-    plain = select(inputs.results, set=inputs.settings.figure_set, protocol=protocol, task="regression", variant="")
+    plain = plain_runs(inputs.results, inputs.settings)
     runs = [run for run in of_several_modalities(plain) if not run.part("combinations").empty]
     if not runs:
         return None
@@ -43,7 +43,7 @@ def combinations(inputs: Inputs) -> Table | None:
     labels = {run.metrics["method"]: run_label(run) for run in runs}
     lines: list[tuple[Cell, ...]] = []
     for place in places:
-        scores = {run.metrics["method"]: combination_scores(run) for run in runs if run.metrics["modalities"] == place}
+        scores = {run.metrics["method"]: _by_combination(run) for run in runs if run.metrics["modalities"] == place}
         named = next(run for run in runs if run.metrics["modalities"] == place)
         for bits in sorted(set().union(*scores.values()), key=lambda text: (text.count("1"), text), reverse=True):
             present = [name for name, bit in zip(place.split("+"), bits, strict=True) if bit == "1"]
@@ -56,11 +56,10 @@ def combinations(inputs: Inputs) -> Table | None:
                                            "modalities: all, all but one, and single ones."))
 
 
-def combination_scores(result: RunResult, metric: str = "ccc") -> dict[str, Ours]:
-    """Score over folds and seeds by combination ("1011" in the order of the run's modalities)."""
-    frame = result.part("combinations")
-    rows = frame[(frame["dimension"] == "mean") & (frame["metric"] == metric)]
-    return {str(bits): spread(values) for bits, values in rows.groupby("combination")["value"]}
+def _by_combination(run: RunResult) -> dict[str, Ours]:
+    """CCC over folds and seeds by combination ("1011" in the order of the run's modalities)."""
+    return {str(bits): Ours(number(mean), number(sd), digits=3)
+            for bits, mean, sd in combination_scores(run).itertuples(index=False)}
 
 
 def calibration(inputs: Inputs) -> Table | None:

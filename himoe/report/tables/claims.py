@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from himoe.report.chosen import split_label
 from himoe.report.tables.ablations import ablation_groups
 from himoe.report.tables.against import ALPHA, UNTESTABLE, at_rate
 from himoe.report.tables.notes import front_note
 from himoe.report.tables.rows import Inputs, number
-from himoe.report.tables.runs import split_label
 from himoe.report.tables.table import Cell, Table
 from himoe.scoring.results import RunResult, provenance, select, sweep_curve
 from himoe.scoring.statistics import TrialSums, arrange, hierarchical_counts, percentiles, power, sum_trials

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from himoe.report.chosen import split_label
 from himoe.report.tables.notes import front_note
 from himoe.report.tables.rows import Inputs, run_label, set_label, spread
-from himoe.report.tables.runs import split_label
 from himoe.report.tables.table import Cell, Table
 from himoe.scoring.convergence import endings
 from himoe.scoring.results import provenance, select

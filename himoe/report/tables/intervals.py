@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from himoe.core.files import read_json
+from himoe.report.chosen import split_label
+from himoe.report.tables.notes import people_note
 from himoe.report.tables.rows import Inputs, number, run_label, set_label
-from himoe.report.tables.runs import split_label
 from himoe.report.tables.table import Cell, Ours, Table
 from himoe.scoring.results import RunResult, provenance, select, sweep_curve
 
 NOMINAL = 90  # percent, as himoe.training.conformal aims at
-NOTE = (f"Coverage: percent of labelled test windows whose rating lies in the interval; {NOMINAL} is aimed at, for a "
-        "new trial of people like those who validated. K validation trials can promise at most K / (K + 1): about ten "
-        "must all be held, and the interval is almost the whole scale. Width: on the rating scale. Mean ± SD over mask "
-        "seeds, folds averaged first.")
+MODEL_FILE = "config.json"  # of every model of a run (himoe.training.description)
+NOTE = (f"Coverage: percent of labelled test windows whose rating lies in the interval. Aimed at: {NOMINAL}, or K / "
+        "(K + 1) where K validation trials can promise no more (whole scale below 4), for new trials of the people who "
+        "validated; for people held out nothing is promised. Width: on the rating scale. Mean ± SD over mask seeds, "
+        "folds averaged first.")
 
 
 def intervals(inputs: Inputs) -> Table | None:
@@ -33,10 +36,17 @@ def intervals(inputs: Inputs) -> Table | None:
         widths = [Ours(number(width[rate][0]), number(width[rate][1]), digits=2) if rate in width else None
                   for rate in (shown[0], shown[-1])]
         lines.append((set_label(run.metrics["set"]), split_label(run), run_label(run), run.metrics["modality_set"],
-                      run.data, *cells, *widths))
-    columns = ("Set", "Held out", "Method", "Modalities", "Our data", *(f"r = {rate:.2f}" for rate in shown),
-               f"Width, r = {shown[0]:.2f}", f"Width, r = {shown[-1]:.2f}")
-    return Table("intervals", f"Coverage of {NOMINAL} % intervals: {provenance(runs)}", columns, tuple(lines), (NOTE,))
+                      run.data, aimed_at(run), *cells, *widths))
+    columns = ("Set", "Held out", "Method", "Modalities", "Our data", "Aimed at",
+               *(f"r = {rate:.2f}" for rate in shown), f"Width, r = {shown[0]:.2f}", f"Width, r = {shown[-1]:.2f}")
+    return Table("intervals", f"Coverage of prediction intervals: {provenance(runs)}", columns, tuple(lines),
+                 tuple(note for note in (NOTE, people_note(runs)) if note))
+
+
+def aimed_at(run: RunResult) -> Ours | None:
+    """Percent that the intervals of a run's models aim at, the lowest of them; None where no model says it."""
+    levels = [read_json(path)["level"] for path in sorted(run.folder.glob(f"*/{MODEL_FILE}"))]
+    return Ours(100 * min(levels), digits=1) if levels else None
 
 
 def _has_intervals(run: RunResult) -> bool:

@@ -11,6 +11,10 @@ from himoe.scoring.metrics import class_count, mse_bound_problem
 from himoe.scoring.paper import METHOD_LABELS, RECORDED, SCALES, SET_LABELS, is_floor, paper_rows
 from himoe.scoring.results import EEG_LABELS, SIGNAL_LABELS, RunResult
 
+# What RunParams.normalise means for people held out.
+SCALED_BY = {"person": "the mean and SD of their own windows, so the tested windows (not their ratings) are used",
+             "training": "the mean and SD of everybody's training windows"}
+
 
 def stands_for_a_paper(method: str) -> bool:
     """Whether a method is our implementation of a cited paper's."""
@@ -18,12 +22,23 @@ def stands_for_a_paper(method: str) -> bool:
 
 
 def table_notes(runs: Sequence[RunResult], *own: str, checked: int | None = None) -> tuple[str, ...]:
-    """What stands under a table: its *own* sentences, the front ends, and checks that failed.
+    """What stands under a table: its *own* sentences, how people held out were scaled, front ends, checks that failed.
 
     *checked*: the paper's table whose rows are checked too. At most ``MAX_NOTES`` lines: the last takes the rest.
     """
-    notes = [note for note in (*own, front_note(runs), *bound_notes(runs, checked)) if note]
+    notes = [note for note in (*own, people_note(runs), front_note(runs), *bound_notes(runs, checked)) if note]
     return tuple([*notes[:MAX_NOTES - 1], " ".join(notes[MAX_NOTES - 1:])] if len(notes) > MAX_NOTES else notes)
+
+
+def people_note(runs: Sequence[RunResult]) -> str:
+    """By what the signals of people held out were scaled, run by run where it differs; empty where none are."""
+    labels: dict[str, list[str]] = {}
+    for run in runs:
+        if run.metrics["protocol"] == "loso" and run.info.get("normalise") in SCALED_BY:
+            labels.setdefault(run.info["normalise"], []).append(run.label)
+    first, *others = sorted(labels, key=lambda policy: -len(labels[policy])) or [""]
+    rest = (f"; in {', '.join(dict.fromkeys(labels[policy]))} by {SCALED_BY[policy]}" for policy in others)
+    return f"Signals of people held out are scaled by {SCALED_BY[first]}{''.join(rest)}." if first else ""
 
 
 def front_note(runs: Sequence[RunResult]) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from himoe.report.chosen import largest_modality_set
 from himoe.report.tables.notes import table_notes
 from himoe.report.tables.rows import (
     Inputs,
     Row,
     attainable,
     attainable_rows,
-    largest_set,
     number,
     ours,
     paper_ordered,
@@ -31,7 +31,7 @@ POOLED = ("Pooled CCC", "Pooled within-trial CCC")  # at r = 0
 def table3(inputs: Inputs) -> Table | None:
     """The largest modality set that was run; the paper's is ALL, face included."""
     runs = _runs(inputs)
-    return _table(3, "CCC under missing modalities", "ALL", largest_set(runs), runs, inputs)
+    return _table(3, "CCC under missing modalities", "ALL", largest_modality_set(runs), runs, inputs)
 
 
 def table8(inputs: Inputs) -> Table | None:

@@ -11,6 +11,7 @@ import pandas as pd
 from himoe.core.errors import bad_input
 from himoe.core.params import ReportParams
 from himoe.core.recordings import DIMENSIONS
+from himoe.report.chosen import ceiling
 from himoe.report.tables.notes import meant_modalities, same_modalities, stands_for_a_paper
 from himoe.report.tables.table import Cell, Ours
 from himoe.scoring.paper import METHOD_LABELS, RECORDED, SET_LABELS, is_floor, load_paper_datasets, paper_rows
@@ -68,8 +69,8 @@ def over_folds(result: RunResult, metric: str) -> Ours:
 
 def attainable(runs: Sequence[RunResult], metric: str) -> Ours | None:
     """The ceiling that the first of *runs* knows of, percent for classes; None where none does."""
-    known = [value for run in runs if (value := run.attainable(metric)) is not None]
-    return Ours(_scaled(known[0], metric), digits=score_digits(metric)) if known else None
+    known = ceiling(runs, metric)
+    return None if known is None else Ours(_scaled(known, metric), digits=score_digits(metric))
 
 
 def attainable_rows(columns: Sequence[str], groups: Mapping[str, Sequence[RunResult]],
@@ -134,13 +135,6 @@ def paper_ordered(table: int, runs: Sequence[RunResult], modalities: Callable[[R
         rows += [Row(*key, given.get(key), True) for key in keys]
         rows += [Row(*key, run, False) for key, run in given.items() if key[0] == dataset and key not in keys]
     return rows
-
-
-def largest_set(runs: Sequence[RunResult]) -> str | None:
-    """The modality set with the most modalities (the first of equals), None without runs."""
-    if not runs:
-        return None
-    return str(max(runs, key=lambda run: len(run.metrics["modalities"].split("+"))).metrics["modality_set"])
 
 
 def title(number: int, text: str, runs: Sequence[RunResult]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from himoe.report.tables.notes import bound_notes, table_notes
+from himoe.report.chosen import audited_runs, expert_runs, is_suspect, n_experts, split_label
+from himoe.report.tables.notes import bound_notes, people_note, table_notes
 from himoe.report.tables.rows import (
     METRIC_LABELS,
     Inputs,
@@ -21,36 +21,14 @@ from himoe.report.tables.table import Cell, Ours, Table
 from himoe.scoring.metrics import task_label
 from himoe.scoring.results import RunResult, provenance, select
 
-SPLITS = {"trial": "trials held out", "session": "days held out", "loso": "people held out",
-          "stimulus": "clips held out", "sequential": "later trials held out",
-          "leaky": "windows shuffled"}
-_AUDITED = ("himoe", "features_ridge", "features_gbdt", "mean")
 _SCORES = ("ccc", "ccc_within", "pcc", "mae")
 _ALL_SCORES = (*_SCORES, "accuracy", "f1", "f1_macro")
 
 
-def split_label(result: RunResult) -> str:
-    """How the run was split, in words, and whether its labels were shuffled."""
-    protocol = str(result.metrics["protocol"])
-    return SPLITS.get(protocol, protocol) + (
-        ", labels shuffled between trials" if result.metrics["shuffled_labels"] else "")
-
-
-def audited_runs(inputs: Inputs) -> list[RunResult]:
-    """Runs that leak or have shuffled labels, and the honest ones of the same data to hold them against."""
-    every = select(inputs.results, task="regression", variant="", shuffled=None)
-    odd = [run for run in every if run.metrics["protocol"] == "leaky" or run.metrics["shuffled_labels"]]
-    places = {(run.metrics["set"], run.metrics["modality_set"]) for run in odd}
-    honest = [run for run in every if run not in odd and run.metrics["method"] in _AUDITED
-              and run.metrics["protocol"] in ("trial", "loso")
-              and (run.metrics["set"], run.metrics["modality_set"]) in places]
-    return [*honest, *odd]
-
-
 def leak_audit(inputs: Inputs) -> Table | None:
     """The same model and data, split honestly and not."""
-    runs = audited_runs(inputs)
-    if not any(run.metrics["protocol"] == "leaky" or run.metrics["shuffled_labels"] for run in runs):
+    runs = audited_runs(inputs.results)
+    if not any(map(is_suspect, runs)):
         return None
     columns = ("Held out", "Protocol", "Method", "Modalities", "Our data", "Trials", "Windows",
                *(METRIC_LABELS[metric] for metric in _SCORES))
@@ -87,7 +65,8 @@ def scores(inputs: Inputs) -> Table | None:
                  ("Run", "Set", "Held out", "Method", "Modalities", "Task", "Our data", "Trials", "Windows",
                   *(METRIC_LABELS[metric] for metric in shown), "Attainable CCC", "Attainable within-trial CCC",
                   "By fold", *(d.capitalize() for d in dimensions), "EEG encoder", "Signal encoder",
-                  "Missing in training"), tuple(lines), (*notes, *bound_notes(runs)))
+                  "Missing in training"), tuple(lines),
+                 (f"{notes[0]} {notes[1]}", *(note for note in (people_note(runs), *bound_notes(runs)) if note)))
 
 
 def whole_trials(inputs: Inputs) -> Table | None:
@@ -109,33 +88,19 @@ def whole_trials(inputs: Inputs) -> Table | None:
                              "of windows, a long trial counts for more."))
 
 
-def expert_runs(inputs: Inputs) -> list[RunResult]:
-    """The figure set's Hi-MoE runs that differ in emotion experts alone, fewest first within a modality set."""
-    every = select(inputs.results, set=inputs.settings.figure_set, protocol="trial", task="regression",
-                   method="himoe")
-    varied = [run for run in every if re.fullmatch(r"experts\d+", run.metrics["variant"])]
-    places = [run.metrics["modality_set"] for run in varied]
-    runs = [*varied, *(run for run in select(every, variant="") if run.metrics["modality_set"] in places)]
-    return sorted(runs, key=lambda run: (places.index(run.metrics["modality_set"]), _experts(run)))
-
-
 def experts(inputs: Inputs) -> Table | None:
     """CCC against the number of emotion experts (the numbers of Figure 4b)."""
-    runs = expert_runs(inputs)
+    runs = expert_runs(inputs.results, inputs.settings)
     if not runs:
         return None
     columns = ("Set", "Method", "Modalities", "Our data", "Emotion experts", "CCC", "Within-trial CCC",
                *(f"CCC {d}" for d in runs[0].info["dimensions"]), "Parameters")
     lines: list[tuple[Cell, ...]] = [
-        (set_label(run.metrics["set"]), run_label(run), run.metrics["modality_set"], run.data, _experts(run),
+        (set_label(run.metrics["set"]), run_label(run), run.metrics["modality_set"], run.data, n_experts(run),
          ours(run, "ccc"), ours(run, "ccc_within"), *(ours(run, "ccc", d) for d in run.info["dimensions"]),
          run.metrics.get("parameters")) for run in runs]
     return Table("experts", f"Hi-MoE by its number of emotion experts: {provenance(runs)}", columns,
                  (*lines, *attainable_rows(columns, by_modalities(runs))), table_notes(runs))
-
-
-def _experts(run: RunResult) -> int:
-    return int(run.info["model"]["emotion_experts"])
 
 
 def _counts(run: RunResult) -> Sequence[int | Ours | None]:

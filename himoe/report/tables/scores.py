@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from himoe.report.chosen import largest_modality_set
 from himoe.report.tables.against import AGAINST, against, against_notes, at_rate
 from himoe.report.tables.notes import more_classes_note, same_modalities, table_notes, two_classes
 from himoe.report.tables.rows import (
@@ -14,7 +15,6 @@ from himoe.report.tables.rows import (
     Row,
     attainable_rows,
     lacking,
-    largest_set,
     ours,
     paper_ordered,
     row_data,
@@ -173,6 +173,6 @@ def _method_variant(run: RunResult) -> str:
 
 def _largest_as(published: str, runs: Sequence[RunResult]) -> Names:
     """Each data set's largest modality set goes by the paper's name, others by their own."""
-    largest = {dataset: largest_set([run for run in runs if run.metrics["set"] == dataset])
+    largest = {dataset: largest_modality_set([run for run in runs if run.metrics["set"] == dataset])
                for dataset in {run.metrics["set"] for run in runs}}
     return lambda run: published if _modality_set(run) == largest[run.metrics["set"]] else _modality_set(run)

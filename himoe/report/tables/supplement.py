@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+from himoe.report.chosen import split_label
 from himoe.report.tables.against import AGAINST, against
 from himoe.report.tables.notes import table_notes
 from himoe.report.tables.rows import METRIC_LABELS, Inputs, attainable_rows, by_modalities, ours, run_label
-from himoe.report.tables.runs import split_label
 from himoe.report.tables.scores import tests_note
 from himoe.report.tables.table import Cell, Table
 from himoe.scoring.metrics import task_label

@@ -1,0 +1,178 @@
+"""How late each sensor answers, found from rated trials: a ridge regression tried at every lag.
+
+A sensor's lag is the time by which its features follow the ratings. For every candidate the ratings are read that much
+earlier, a ridge regression from the sensor's features to them is fitted to all but one of a person's trials, and
+predicts that one; the lag at which the left-out trials are predicted best is the estimate. Trials are centred first, so
+that only what happens inside them counts. The estimate holds everything that comes between: the body's own delay
+(skin conductance answers seconds later), the length of a filter's response, and the clock.
+
+Legend: n windows, P features, D dimensions, G lags, R trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+RIDGE = 30.0  # of features with an SD of 1
+LARGEST = 5.0  # SDs
+FEWEST_ROWS = 6  # of a trial
+BOOTSTRAPS = 200
+LEVEL = 0.9  # of the interval
+SMOOTH = 3  # half steps to either side: the peak of a gain is as wide as the ratings correlate with themselves in time
+CLEAR_S = 2.0  # an interval whose half is longer says that the sensor cannot be placed
+
+
+@dataclass(frozen=True)
+class LagScan:
+    """What was found for one sensor.
+
+    ``lag_s`` with its interval ``low_s``, ``high_s`` (resampling people and their trials); ``lags_s`` (G,) and ``gain``
+    (G,), the squared correlation of left-out predictions with ratings, below 0 where it is negative; ``trials`` used.
+    """
+
+    modality: str
+    lag_s: float
+    low_s: float
+    high_s: float
+    lags_s: np.ndarray
+    gain: np.ndarray
+    trials: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the sensor says enough of the ratings to be placed."""
+        return bool(np.isfinite(self.lag_s) and self.high_s - self.low_s <= 2 * CLEAR_S)
+
+
+def scan_lags(index: pd.DataFrame, features: Mapping[str, np.ndarray], labels: np.ndarray, max_lag_s: float,
+              step_s: float, seed: int = 0) -> dict[str, LagScan]:
+    """Scan every sensor.
+
+    Parameters
+    ----------
+    index : DataFrame, n rows
+        ``subject``, ``trial``, ``start_s``; the rows of a trial in order of time.
+    features : {modality: array (n, P)}
+        NaN throughout where a window is absent.
+    labels : ndarray (n, D)
+        Ratings over time; NaN = unknown. With one rating for a whole trial nothing moves, and no lag can be found.
+    max_lag_s : float
+        Lags from -max to +max are tried, every half step.
+    step_s : float
+        Time between windows.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    {modality: LagScan}
+        ``lag_s`` NaN where no trial can be used.
+    """
+    count = round(2 * max_lag_s / step_s)
+    lags_s = np.arange(-count, count + 1) * step_s / 2
+    subject = index["subject"].to_numpy(str)
+    trials = [(subject[rows[0]], rows) for rows in
+              map(np.asarray, index.groupby(["subject", "trial"], sort=True).indices.values())]
+    start_s = index["start_s"].to_numpy()
+    return {m: _scan(m, _standard(values, trials), labels, start_s, trials, lags_s, seed)
+            for m, values in features.items()}
+
+
+def _standard(values: np.ndarray, trials: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Features (n, P) as deviations from their trial's mean, in the person's SDs."""
+    values = np.array(values, dtype=np.float64)
+    for _, rows in trials:
+        part = values[rows]
+        known = np.isfinite(part)
+        mean = np.where(known, part, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+        values[rows] = part - mean
+    for person in {subject for subject, _ in trials}:
+        rows = np.concatenate([rows for subject, rows in trials if subject == person])
+        part = values[rows]
+        known = np.isfinite(part)
+        spread = np.sqrt((np.where(known, part, 0.0)**2).sum(0) / np.maximum(known.sum(0), 1))
+        values[rows] = np.clip(part / np.where(spread > 1e-9, spread, 1.0), -LARGEST, LARGEST)
+    return values
+
+
+def _scan(modality: str, values: np.ndarray, labels: np.ndarray, start_s: np.ndarray,
+          trials: Sequence[tuple[str, np.ndarray]], lags_s: np.ndarray, seed: int) -> LagScan:
+    sums = np.stack([_left_out(values, labels, start_s, trials, lag_s) for lag_s in lags_s])  # (G, R, D, 3)
+    used = np.isfinite(sums).all((0, 2, 3))
+    if not used.any():
+        return LagScan(modality, np.nan, np.nan, np.nan, lags_s, np.full(len(lags_s), np.nan), 0)
+    people = np.array([subject for subject, _ in trials])
+    gain = _gain(sums, [np.flatnonzero(used & (people == p)) for p in np.unique(people[used])])
+    rng = np.random.default_rng(seed)
+    places = np.array([_peak(lags_s, _gain(sums, _resampled(people, used, rng))) for _ in range(BOOTSTRAPS)])
+    low_s, high_s = np.quantile(places, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return LagScan(modality, _peak(lags_s, gain), float(low_s), float(high_s), lags_s, gain, int(used.sum()))
+
+
+def _resampled(people: np.ndarray, used: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Trials of people drawn with replacement, each with trials drawn from that person's."""
+    names = np.unique(people[used])
+    return [rng.choice(rows, len(rows)) for rows in
+            (np.flatnonzero(used & (people == name)) for name in rng.choice(names, len(names)))]
+
+
+def _left_out(values: np.ndarray, labels: np.ndarray, start_s: np.ndarray, trials: Sequence[tuple[str, np.ndarray]],
+              lag_s: float) -> np.ndarray:
+    """(R, D, 3) of each trial, predicted from the person's others: products pred·y, pred², y². NaN = cannot be used."""
+    found = np.full((len(trials), labels.shape[1], 3), np.nan)
+    people: dict[str, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+    for number, (subject, rows) in enumerate(trials):
+        pair = _pair(values[rows], labels[rows], start_s[rows], lag_s)
+        if pair is not None:
+            people.setdefault(subject, []).append((number, *pair))
+    for pairs in people.values():
+        if len(pairs) < 2:
+            continue
+        squares, products = [x.T @ x for _, x, _ in pairs], [x.T @ y for _, x, y in pairs]
+        all_squares = np.sum(squares, axis=0) + RIDGE * np.eye(values.shape[1])
+        all_products = np.sum(products, axis=0)
+        for (number, x, y), square, product in zip(pairs, squares, products, strict=True):
+            predicted = x @ np.linalg.solve(all_squares - square, all_products - product)
+            found[number] = np.stack([(predicted * y).sum(0), (predicted**2).sum(0), (y**2).sum(0)], axis=-1)
+    return found
+
+
+def _pair(values: np.ndarray, labels: np.ndarray, start_s: np.ndarray, lag_s: float
+          ) -> tuple[np.ndarray, np.ndarray] | None:
+    """A trial's features and the ratings *lag_s* earlier, both centred; None where too few rows have both."""
+    rated = np.isfinite(labels).all(1)
+    if rated.sum() < FEWEST_ROWS:
+        return None
+    time_s = start_s - lag_s
+    known_s = start_s[rated]
+    rows = np.isfinite(values).all(1) & (time_s >= known_s[0] - 1e-9) & (time_s <= known_s[-1] + 1e-9)
+    if rows.sum() < FEWEST_ROWS:
+        return None
+    read = np.stack([np.interp(time_s[rows], known_s, labels[rated, d]) for d in range(labels.shape[1])], axis=1)
+    chosen, read = values[rows] - values[rows].mean(0), read - read.mean(0)
+    return (chosen, read) if np.abs(read).max() > 1e-9 else None
+
+
+def _gain(sums: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """(G,) signed squared correlation, mean over people and dimensions."""
+    gains = []
+    for rows in groups:
+        product, predicted, rated = np.moveaxis(sums[:, rows].sum(1), -1, 0)  # (G, D) each
+        gains.append((np.sign(product) * product**2 / np.maximum(predicted * rated, 1e-12)).mean(1))
+    return np.mean(gains, axis=0)
+
+
+def _peak(lags_s: np.ndarray, gain: np.ndarray) -> float:
+    """Where the smoothed *gain* is highest, between the lags by a parabola through three neighbours."""
+    kernel = np.bartlett(2 * SMOOTH + 3)[1:-1]
+    gain = np.convolve(np.pad(gain, SMOOTH, mode="edge"), kernel / kernel.sum(), "valid")
+    best = int(np.argmax(gain))
+    if not 0 < best < len(gain) - 1:
+        return float(lags_s[best])
+    before, at, after = gain[best - 1:best + 2]
+    bend = before - 2 * at + after
+    return float(lags_s[best] + (0.5 * (before - after) / bend if bend < 0 else 0.0) * (lags_s[1] - lags_s[0]))

@@ -1,0 +1,152 @@
+"""What ``make asynchrony`` prints: scores with sensors out of step, and lags put in against lags found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from himoe.report.tables.render import to_markdown
+from himoe.report.tables.table import Cell, Ours, Table
+from himoe.scoring.paper import METHOD_LABELS
+
+ON_TIME = "On time"
+LABELS = METHOD_LABELS | {"himoe-lags": "Hi-MoE with lags"}
+CLEAR = "Half an interval of at most 2 s: the sensor can be placed; others start at lag 0."
+
+
+def label_of(method: str) -> str:
+    """How a row of the comparison is called."""
+    return LABELS.get(method, method)
+
+
+def readme(found: Mapping[str, pd.DataFrame], values: Mapping[str, Any], label: str) -> str:
+    """README.md of the folder from the tables of :mod:`pipeline.asynchrony` and the parameters behind them."""
+    scores, cohort = found["scores"], values["simulate"]
+    people, trials, windows = (int(scores[name].iloc[0]) for name in ("people", "trials", "windows"))
+    text = f"""# Sensors out of step
+
+Made by `make asynchrony` from [params.yaml](params.yaml). **{label}: simulated people and recordings**, seed
+{cohort["seed"]}, in the physiological world, where every sensor answers late in its own way. Lags were developed on
+simulated cohorts of the seeds {", ".join(map(str, values["looked_at"]))}; this one was run when all was settled.
+
+{people} people, {trials} trials, {windows} windows, two dimensions. Everybody's trials are dealt into
+{values["groups"]} groups; each is predicted by models of the other. Every method has the same windows, and what is
+drawn (jitter, losses) is the same for all. Intervals: 95 %, bootstrap over people and their trials. *Within* is the CCC
+of deviations from each trial's mean: it sees only what moves inside a trial, which is what a lag destroys. A late
+sensor's first windows are absent: what it would have shown lies before the recording.
+
+"""
+    said = "".join(f"- {line}\n" for line in sentences(scores, found["scan"], found["truth"]))
+    tables = tables_of(found, values, label)
+    figures = "".join(f"\n![{alt}]({name}.svg)\n" for name, alt in FIGURES.items())
+    return text + said + "\n" + "\n".join(to_markdown(table) for table in tables) + figures
+
+
+FIGURES = {"figure_8": "Within-trial CCC against the lag of EEG", "figure_9": "Lags put in against lags found",
+           "figure_10": "One trial whose sensors drop out"}
+
+
+def tables_of(found: Mapping[str, pd.DataFrame], values: Mapping[str, Any], label: str) -> list[Table]:
+    """Tables 11 to 15."""
+    scores = found["scores"]
+    trained, tested = list(values["trained"]), list(values["tested"])
+    at_test = scores[(scores["trained"] == ON_TIME) & (scores["missing"] == 0) & ~scores["live"]]
+    own = scores[(scores["trained"] == scores["tested"]) & (scores["missing"] == 0) & ~scores["live"]]
+    late = [name for name in tested if name.startswith("EEG")]
+    return [
+        _by_condition("table_11", f"Table 11. Within-trial CCC, trained and tested out of step: {label}", own, trained,
+                      "ccc_within"),
+        _by_condition("table_11_change", f"Table 11, change to on time: {label}", own, trained[1:], "ccc_within",
+                      change=True),
+        _by_condition("table_11_ccc", f"Table 11, CCC of all windows: {label}", own, trained, "ccc"),
+        _by_condition("table_11_test", f"Table 11, out of step at test only, change of within-trial CCC: {label}",
+                      at_test, late, "ccc_within", change=True),
+        lag_table(found["scan"], found["truth"], label),
+        _by_condition("table_13", f"Table 13. Late arrival and lost stretches at test, within-trial CCC: {label}",
+                      at_test, [ON_TIME, *(name for name in tested if name not in late)], "ccc_within"),
+        _grid(scores, values, label), _live(scores, label)]
+
+
+def _by_condition(name: str, title: str, rows: pd.DataFrame, conditions: Sequence[str], metric: str,
+                  change: bool = False) -> Table:
+    methods = list(dict.fromkeys(rows["method"]))
+    column = f"{metric}_change" if change else metric
+    lines: list[tuple[Cell, ...]] = []
+    for condition in conditions:
+        part = rows[rows["tested"] == condition].set_index("method")
+        lines.append((condition, *(Ours(float(part[column][m]), low=float(part[f"{column}_low"][m]),
+                                        high=float(part[f"{column}_high"][m]), digits=2) for m in methods)))
+    return Table(name, title, ("Condition", *map(label_of, methods)), tuple(lines))
+
+
+def lag_table(scan: pd.DataFrame, truth: pd.DataFrame, label: str) -> Table:
+    """Table 12: true lags, the scan on time, and how far the scan moves from the lag that was put in."""
+    lines: list[tuple[Cell, ...]] = []
+    for modality, own in scan.groupby("modality", sort=False):
+        true_s = truth[truth["modality"] == modality]["lag_s"]
+        usual = own[own["injected_s"] == 0].iloc[0]
+        error_s = injection_errors(own)
+        lines.append((str(modality), Ours(float(true_s.mean()), low=float(true_s.min()), high=float(true_s.max()),
+                                          digits=1),
+                      Ours(float(usual["lag_s"]), low=float(usual["low_s"]), high=float(usual["high_s"]), digits=1),
+                      "yes" if usual["clear"] else "no", Ours(float(np.median(error_s)), digits=2),
+                      Ours(float(np.max(error_s)), digits=2)))
+    return Table("table_12", f"Table 12. Lags behind the ratings, in seconds: {label}",
+                 ("Sensor", "True: mean [of people]", "Scan, on time [90 %]", "Clear",
+                  "Put in: median error", "Put in: largest error"), tuple(lines),
+                 (CLEAR, "Error: how far the scan moves from its place on time, against the lag put in."))
+
+
+def injection_errors(own: pd.DataFrame) -> np.ndarray:
+    """|(found − found on time) − put in| in seconds for each lag put in but 0, of one sensor."""
+    usual = own[own["injected_s"] == 0]["lag_s"].iloc[0]
+    moved = own[own["injected_s"] != 0]
+    return np.abs((moved["lag_s"] - usual - moved["injected_s"]).to_numpy())
+
+
+def _grid(scores: pd.DataFrame, values: Mapping[str, Any], label: str) -> Table:
+    lines: list[tuple[Cell, ...]] = []
+    at_test = scores[(scores["trained"] == ON_TIME) & ~scores["live"]]
+    for method in dict.fromkeys(at_test["method"]):
+        for late in values["late"]:
+            part = at_test[(at_test["method"] == method) & (at_test["tested"] == late)].set_index("missing")
+            lines.append((label_of(method), late, *(Ours(float(part["ccc_within"][rate]), digits=2)
+                                                     for rate in values["missing"])))
+    return Table("table_14", f"Table 14. Missing and late together at test, within-trial CCC: {label}",
+                 ("Method", "EEG", *(f"missing rate {rate:g}" for rate in values["missing"])), tuple(lines))
+
+
+def _live(scores: pd.DataFrame, label: str) -> Table:
+    part = scores[(scores["trained"] == ON_TIME) & (scores["tested"] == ON_TIME) & (scores["missing"] == 0)]
+    lines: list[tuple[Cell, ...]] = []
+    for method in dict.fromkeys(part["method"]):
+        by = part[part["method"] == method].set_index("live")
+        lines.append((label_of(method), *(Ours(float(by["ccc_within"][live]), digits=2) for live in (False, True)),
+                      Ours(float(by["ccc_within_change"][True]), low=float(by["ccc_within_change_low"][True]),
+                           high=float(by["ccc_within_change_high"][True]), digits=2)))
+    return Table("table_15", f"Table 15. With and without the future, within-trial CCC: {label}",
+                 ("Method", "Whole trial", "Up to the window", "Change"), tuple(lines))
+
+
+def sentences(scores: pd.DataFrame, scan: pd.DataFrame, truth: pd.DataFrame) -> list[str]:
+    """What the tables say, with the names that they say it of."""
+    own = scores[(scores["trained"] == scores["tested"]) & (scores["missing"] == 0) & ~scores["live"]]
+    said = []
+    for condition in ("EEG 6 s late", "EEG 4 s late"):
+        part = own[own["tested"] == condition].set_index("method")
+        if {"himoe", "himoe-lags"} <= set(part.index):
+            said.append(f"{condition}, trained so (simulated): within-trial CCC changes by "
+                        f"{part['ccc_within_change']['himoe']:+.3f} for Hi-MoE and by "
+                        f"{part['ccc_within_change']['himoe-lags']:+.3f} with lags from the scan; CCC of all "
+                        f"windows by {part['ccc_change']['himoe']:+.3f} and {part['ccc_change']['himoe-lags']:+.3f}.")
+    clear = [str(m) for m in dict.fromkeys(scan["modality"])
+             if bool(scan[(scan["modality"] == m) & (scan["injected_s"] == 0)]["clear"].iloc[0])]
+    near = {str(m): float(np.median(injection_errors(part))) for m, part in scan.groupby("modality", sort=False)}
+    said.append("Lags put in on every sensor are found within 0.5 s (median) for "
+                f"{', '.join(m for m, error_s in near.items() if error_s <= 0.5) or 'no sensor'}; not for "
+                f"{', '.join(f'{m} ({error_s:.1f} s)' for m, error_s in near.items() if error_s > 0.5) or 'none'}. "
+                f"Clear enough to be placed at all: {', '.join(clear) or 'none'}.")
+    return said

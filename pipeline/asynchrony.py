@@ -1,0 +1,106 @@
+"""``python -m pipeline.asynchrony reports/asynchrony``: what sensors out of step cost, on simulated people.
+
+Simulates a cohort, puts its sensors out of step as params.yaml in that folder says, trains and tests every method, and
+scans for the lags that were put in. Everything but the report is kept below ``.himoe/studies/asynchrony``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import himoe
+from himoe.core.files import atomic_path, read_json, remove, write_text
+from himoe.core.parsing import parse
+from himoe.core.progress import progress
+from himoe.core.recordings import Recording
+from himoe.core.workers import map_forked
+from himoe.core.yaml_files import read_yaml
+from himoe.datasets import get_dataset
+from himoe.datasets.fetch import write_provenance
+from himoe.prepare.loading import clean_recordings
+from himoe.report.figures.asynchrony import draw_all
+from himoe.report.tables.asynchrony import readme
+from himoe.scoring.asynchrony import condition_rows
+from himoe.simulate.generate import SimulationParams, simulate_deap
+from himoe.simulate.request import TRUTH_FILE
+from himoe.training.asynchrony import (
+    ON_TIME,
+    STEP_S,
+    CohortParams,
+    Conditions,
+    Fit,
+    Material,
+    deal,
+    fit_and_test,
+    lag_rows,
+    read_study,
+)
+from pipeline.stage import jobs, main
+from pipeline.study import STUDIES
+
+LAYOUT = {"layout": "dat"}
+TABLES = ("scores", "scan", "learned", "truth", "example")
+
+
+def asynchrony(folder: str) -> None:
+    """Measure, and write tables, figures and README.md into *folder*."""
+    target, values = Path(folder), read_yaml(Path(folder) / "params.yaml")
+    cohort = parse(CohortParams, values["simulate"], target / "params.yaml", "simulate")
+    recordings, form, truth = simulated(STUDIES / "asynchrony", cohort)
+    found = measured(values, str(target / "params.yaml"), recordings, form) | {"truth": truth}
+    label = str(form["provenance"]["label"])
+    for name in TABLES:
+        write_text(target / f"{name}.csv", found[name].assign(data=label).to_csv(
+            index=False, float_format="%.6g", lineterminator="\n"))
+    draw_all(found, label, target)
+    write_text(target / "README.md", readme(found, values, label))
+
+
+def simulated(work: Path, cohort: CohortParams) -> tuple[list[Recording], dict[str, Any], pd.DataFrame]:
+    """Clean recordings of simulated people, what windows are made with, and true lags (person, modality, lag_s)."""
+    remove(work)
+    with atomic_path(work / "raw") as raw:
+        simulate_deap(raw, SimulationParams(cohort.people, cohort.trials, cohort.seed, cohort.snr), layout="dat",
+                      jobs=jobs())
+        dataset = get_dataset("deap", raw)
+        write_provenance(raw, dataset, "simulate", dataset.inspect(raw, LAYOUT))
+    data = himoe.load("deap", work / "raw", **LAYOUT)
+    recordings = [one for subject in data.subjects for one in clean_recordings(data.sessions(subject), STEP_S)]
+    form = {"dimensions": ("valence", "arousal"), "scale": data.dataset.scale, "thresholds": data.dataset.thresholds,
+            "name": "deap", "provenance": data.provenance}
+    told = read_json(work / "raw" / TRUTH_FILE)
+    reaction_s = float(told["reports"]["reaction_lag_s"])
+    truth = pd.DataFrame([{"person": person["participant"], "modality": modality, "lag_s": lag_s - reaction_s}
+                          for person in told["people"] for modality, lag_s in person["lags_s"].items()])
+    return recordings, form, truth
+
+
+def measured(values: dict[str, Any], where: str, recordings: list[Recording], form: dict[str, Any]
+             ) -> dict[str, pd.DataFrame]:
+    """Every table: ``scores``, ``scan``, ``learned`` lags, and one ``example`` of a trial."""
+    conditions = Conditions(recordings, form, values["simulate"]["seed"])
+    study, methods, trained, tested = read_study(values, where, conditions.base.modalities)
+    windows = {name: conditions.windows(sensors) for name, sensors in
+               progress({**tested, **trained}.items(), "asynchrony", "condition", len({**tested, **trained}))}
+    shared = Material(windows, deal(conditions.base.index, study.groups, study.simulate.seed), methods, list(tested),
+                      study.missing, study.late)
+    fits = [Fit(name, condition, group) for condition in trained for name in methods for group in range(study.groups)]
+    done = list(progress(map_forked(fit_and_test, shared, fits, jobs()), "asynchrony", "model", len(fits)))
+    predictions = pd.concat([frame for frame, _ in done], ignore_index=True)
+    return {"scores": condition_rows(predictions, ON_TIME), "learned": pd.concat([lags for _, lags in done]),
+            "scan": lag_rows(conditions, study.scanned_s, study.max_lag_s), "example": example(predictions)}
+
+
+def example(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of one trial, the first of the first person, by models tested as they were trained."""
+    first = predictions[["subject", "trial"]].drop_duplicates().sort_values(["subject", "trial"]).iloc[0]
+    return predictions[(predictions["subject"] == first["subject"]) & (predictions["trial"] == first["trial"])
+                       & (predictions["trained"] == predictions["tested"]) & (predictions["missing"] == 0)
+                       & ~predictions["live"]]
+
+
+if __name__ == "__main__":
+    main(asynchrony)
