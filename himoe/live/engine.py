@@ -149,6 +149,7 @@ class Engine:
             self.start_s = min((s.first_s for s in self.live.values() if s.first_s is not None), default=None)
         while self.start_s is not None and self._due():
             yield self._update(arrived)
+            self._judge_one()
             arrived = time.perf_counter()
 
     def finish(self) -> Iterator[Update]:
@@ -157,6 +158,7 @@ class Engine:
             if self.clocked and self.now_s is not None and self._end_s() > self.now_s + 1e-9:
                 return
             yield self._update(time.perf_counter())
+            self._judge_one()
 
     def _end_s(self) -> float:
         assert self.start_s is not None
@@ -199,7 +201,6 @@ class Engine:
         made = Update(self.part, self.number, start_s - (self.start_s or 0.0),
                       self.form.length_s, end_s, predicted, lines, events, latency_s)
         self.number += 1
-        self._judge_one()
         return made
 
     def _lines(self, windows: Mapping[str, np.ndarray], end_s: float) -> list[SensorLine]:
@@ -216,7 +217,7 @@ class Engine:
         return lines
 
     def _judge_one(self) -> None:
-        """Look at one sensor's quality a step, in turn: it is not in the way of a prediction then."""
+        """Look at one sensor's quality a step, in turn, once the prediction is out."""
         if self.live:
             names = list(self.live)
             self.live[names[self.judged % len(names)]].judge()
@@ -243,7 +244,7 @@ def stream(model: Fitted, source: Source | Iterable[Chunk], sfreq_hz: Mapping[st
     ch_names : mapping, optional
         By modality, for an iterator. Without names the channels are taken to be the model's, in its order.
     units : mapping, optional
-        By modality, for an iterator.
+        By modality, for an iterator; one that is not the model's is refused.
     person : str, optional
         Somebody whom the model knows (``model.description.people``); else a stranger, or who the recording says.
     wait_s : float, optional
