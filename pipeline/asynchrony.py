@@ -1,7 +1,7 @@
 """``python -m pipeline.asynchrony reports/asynchrony``: what sensors out of step cost, on simulated people.
 
-Simulates a cohort, puts its sensors out of step as conditions.yaml in that folder says, trains and tests every method, and
-scans for the lags that were put in. Everything but the report is kept below ``.himoe/studies/asynchrony``.
+Simulates a cohort, puts its sensors out of step as conditions.yaml in that folder says, trains and tests every method,
+and scans for the lags that were put in. Everything but the report is kept below ``.himoe/studies/asynchrony``.
 """
 
 from __future__ import annotations
