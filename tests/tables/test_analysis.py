@@ -54,7 +54,7 @@ def test_coverage_is_that_of_the_sweep_by_rate(table: Build, frame: Frame, repor
 def test_the_lowest_level_that_a_runs_models_aim_at_is_told(table: Build, frame: Frame) -> None:
     made = frame(table("intervals"))
     made = made[(made["Method"] == "Hi-MoE") & (made["Set"] == "DEAP")].set_index("Held out")["Aimed at"]
-    assert set(made["trials held out"]) == {90.0}
+    assert set(made["whole trials held out"]) == {90.0}
     assert made["people held out"] == 87.5
     assert [note for note in table("intervals").notes if "people held out are scaled by" in note]
 
