@@ -1,7 +1,7 @@
 """``python -m pipeline.asynchrony reports/asynchrony``: what sensors out of step cost, on simulated people.
 
-Simulates a cohort, puts its sensors out of step as params.yaml in that folder says, trains and tests every method, and
-scans for the lags that were put in. Everything but the report is kept below ``.himoe/studies/asynchrony``.
+Simulates a cohort, puts its sensors out of step as conditions.yaml in that folder says, trains and tests every method,
+and scans for the lags that were put in. Everything but the report is kept below ``.himoe/studies/asynchrony``.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ TABLES = ("scores", "scan", "learned", "truth", "example")
 
 def asynchrony(folder: str) -> None:
     """Measure, and write tables, figures and README.md into *folder*."""
-    target, values = Path(folder), read_yaml(Path(folder) / "params.yaml")
-    cohort = parse(CohortParams, values["simulate"], target / "params.yaml", "simulate")
+    target, values = Path(folder), read_yaml(Path(folder) / "conditions.yaml")
+    cohort = parse(CohortParams, values["simulate"], target / "conditions.yaml", "simulate")
     recordings, form, truth = simulated(STUDIES / "asynchrony", cohort)
-    found = measured(values, str(target / "params.yaml"), recordings, form) | {"truth": truth}
+    found = measured(values, str(target / "conditions.yaml"), recordings, form) | {"truth": truth}
     label = str(form["provenance"]["label"])
     for name in TABLES:
         write_text(target / f"{name}.csv", found[name].assign(data=label).to_csv(

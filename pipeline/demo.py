@@ -38,7 +38,7 @@ STEPS = (
     ("windows", "window", (SET, SIGNALS, WINDOWS)),
     ("features", "features", (SET, WINDOWS, FEATURES)),
     ("folds, whole trials held out", "split", (SET, WINDOWS, FOLDS, f"settings/protocols/{SET}.txt")),
-    ("settings", "settings", ("settings/lines.json", "settings/runs")),
+    ("settings", "settings", ("settings/lines.json", "settings/runs", "settings/main.json")),
 )
 LAST = ("scores and tests", "evaluate", ("runs", "settings/lines.json", "scores", "metrics/runs",
                                          "metrics/comparisons.csv"))

@@ -72,6 +72,10 @@ def test_fewer_sensors_never_give_a_narrower_interval() -> None:
     assert half_widths([narrow, wide], absent, trials, 4) == (1.0, 3.0, 3.0, 3.0)  # one absent: the next that was seen
     assert half_widths([narrow, wide], [np.full(20, 1), np.full(20, 2)], trials, 4) == (1.0, 1.0, 3.0, 3.0)
     assert half_widths([narrow * np.nan], [np.full(20, 1)], trials, 2) == (float("inf"), float("inf"))
+    # All sensors in 18 trials of 20, too few for 95 %: the next larger number; the largest has no next.
+    one = np.where(trials < 18, 0, 1)
+    assert half_widths([narrow, wide], [one, absent[1]], trials, 3, 0.95) == (3.0, 3.0, 3.0)
+    assert half_widths([narrow, wide], [absent[0], one + 1], trials, 3, 0.95) == (1.0, float("inf"), float("inf"))
     low, high = bounds(np.array([5.0, 5.0]), np.array([0, 2]), (1.0, 3.0, 3.0, 3.0), (1.0, 9.0))
     assert (high - low).tolist() == [2.0, 6.0]
 

@@ -20,7 +20,7 @@ from himoe.models.methods import method_class
 from pipeline import demo, overlay, study
 from pipeline.code import code_lists
 
-STUDIES = sorted(path.parent.name for path in ROOT.glob("reports/*/params.yaml"))
+STUDIES = sorted(path.parent.name for path in ROOT.glob("reports/*/params.yaml") if "study" in read_yaml(path))
 
 
 def leaves(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -56,7 +56,7 @@ class MethodParams:
 @checked
 @dataclass(frozen=True)
 class StudyParams:
-    """What is measured; the keys are explained in reports/asynchrony/params.yaml."""
+    """What is measured; the keys are explained in reports/asynchrony/conditions.yaml."""
 
     simulate: CohortParams
     looked_at: tuple[int, ...]

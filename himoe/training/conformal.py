@@ -75,15 +75,18 @@ def half_widths(residuals: Sequence[np.ndarray], absent: Sequence[np.ndarray], t
     """Half widths by number of absent modalities 0..M-1, from several passes over the same windows.
 
     A pass is residuals (n,) under one mask and how many modalities were *absent* (n,) in each window. Fewer sensors
-    never give a narrower interval; a number that was not seen has the width of the next larger one that was, or of the
-    largest.
+    never give a narrower interval; a number that was seen in too few trials, or in none, has the width of the next
+    larger one that was seen in enough, or of the largest.
     """
     errors, missing = np.concatenate(residuals), np.concatenate(absent)
     names = np.tile(trials, len(residuals))
     seen = np.unique(missing[np.isfinite(errors)])
     if len(seen) == 0:
         return (float("inf"),) * modalities
-    widths = np.maximum.accumulate([half_width(errors[missing == k], names[missing == k], level) for k in seen])
+    found = np.array([half_width(errors[missing == k], names[missing == k], level) for k in seen])
+    enough = np.isfinite(found)
+    enough[-1] = True
+    seen, widths = seen[enough], np.maximum.accumulate(found[enough])
     return tuple(widths[np.minimum(np.searchsorted(seen, np.arange(modalities)), len(seen) - 1)].tolist())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,7 @@ def test_other_ratings_or_trials_in_a_baseline_are_refused(dreamer: Material, tm
     for change, message in (({"y_true": run.part("predictions")["y_true"] + 1}, "the same test trials in every run"),
                             ({"trial": "elsewhere"}, "no test trial that all of them hold")):
         run.part("predictions").assign(**change).to_parquet(tmp_path / name / "predictions.parquet")
-        runs = {**results, name: RunResult(name, run.metrics, run.info, tmp_path / name)}
+        runs = {**results, name: replace(run, folder=tmp_path / name)}
         with pytest.raises(InputError, match=f"dreamer-late_fusion.*{message}"):
             draw("figure2", runs, settings, cost)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def line(ax: Axes, label: str) -> Any:
 
 def with_metrics(material: Material, **changes: Any) -> Material:
     results, settings, cost = material
-    changed = {name: RunResult(name, {**run.metrics, **changes}, run.info, run.folder) for name, run in results.items()}
+    changed = {name: replace(run, metrics={**run.metrics, **changes}) for name, run in results.items()}
     return changed, settings, cost
 
 

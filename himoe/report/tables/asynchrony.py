@@ -28,7 +28,7 @@ def readme(found: Mapping[str, pd.DataFrame], values: Mapping[str, Any], label: 
     people, trials, windows = (int(scores[name].iloc[0]) for name in ("people", "trials", "windows"))
     text = f"""# Sensors out of step
 
-Made by `make asynchrony` from [params.yaml](params.yaml). **{label}: simulated people and recordings**, seed
+Made by `make asynchrony` from [conditions.yaml](conditions.yaml). **{label}: simulated people and recordings**, seed
 {cohort["seed"]}, in the physiological world, where every sensor answers late in its own way. Lags were developed on
 simulated cohorts of the seeds {", ".join(map(str, values["looked_at"]))}; this one was run when all was settled.
 
