@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from himoe.live.engine import Update
 from himoe.live.sensor import SensorLine
 
 BATCH = 256  # rows of a Parquet file that are written at once
-CLEAR_LINE, UP = "\x1b[2K", "\x1b[{}A"
+UP, CLEAR_BELOW = "\x1b[{}A", "\x1b[J"
 
 
 class Sink(Protocol):
@@ -92,13 +93,10 @@ def table_file(path: Path) -> Iterator[TableFile]:
         made.close()
 
 
-def prediction_text(update: Update) -> str:
-    """``12.0 s  valence 5.12 [3.10, 7.15]  arousal ...``"""
-    if not update.predicted:
-        return f"{update.start_s + update.length_s:7.1f} s  no sensor"
-    said = [f"{name} {one.value:.2f}" + (f" [{one.low:.2f}, {one.high:.2f}]" if np.isfinite(one.low) else "")
-            for name, one in update.predicted.items()]
-    return f"{update.start_s + update.length_s:7.1f} s  {'  '.join(said)}"
+def prediction_texts(update: Update) -> list[str]:
+    """``valence 5.12 [3.10, 7.15]`` and so on; ``no sensor`` where nothing was predicted."""
+    return [f"{name} {one.value:.2f}" + (f" [{one.low:.2f}, {one.high:.2f}]" if np.isfinite(one.low) else "")
+            for name, one in update.predicted.items()] or ["no sensor"]
 
 
 def sensor_text(line: SensorLine) -> str:
@@ -125,7 +123,7 @@ class Lines:
                 self.trial is None and update.part.set_name):
             out.append(f"{update.part.subject}, trial {update.part.trial}")
         self.trial = (update.part.subject, update.part.trial)
-        out.append(prediction_text(update))
+        out.append(f"{update.start_s + update.length_s:7.1f} s  {'  '.join(prediction_texts(update))}")
         for line in update.sensors:
             state = (line.state, line.used, line.note)
             if self.states.get(line.modality) != state:
@@ -147,11 +145,12 @@ class Screen:
 
     def show(self, update: Update) -> None:
         """Paint."""
-        events = "".join(f"{CLEAR_LINE}{event}\n" for event in update.events)
-        lines = [prediction_text(update), *(sensor_text(line) for line in update.sensors)]
-        back = UP.format(self.height) if self.height else ""
-        painted = "".join(f"{CLEAR_LINE}{line}\n" for line in lines)
-        self.stream.write(f"{back}{events}{painted}")
+        width = max(shutil.get_terminal_size().columns - 1, 20)  # a line that wraps could not be painted over
+        lines = [f"{update.part.subject}, trial {update.part.trial}, {update.start_s + update.length_s:.1f} s",
+                 *prediction_texts(update), *(sensor_text(line) for line in update.sensors)]
+        back = f"{UP.format(self.height)}{CLEAR_BELOW}" if self.height else ""
+        painted = "\n".join([*update.events, *(line[:width] for line in lines)])
+        self.stream.write(f"{back}{painted}\n")
         self.stream.flush()
         self.height = len(lines)
 

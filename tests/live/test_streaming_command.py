@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,9 @@ from pipeline_helpers import environment
 
 import himoe
 from himoe.cli import main
+from himoe.live.engine import stream
+from himoe.live.outputs import Screen
+from himoe.live.sources import Replay
 
 DESCRIPTION = """
 name: own
@@ -90,6 +95,21 @@ def test_a_table_in_parquet_has_the_same_rows(folder: Path, tmp_path: Path, caps
     columns = [name for name in csv if name != "latency_s"]
     pd.testing.assert_frame_equal(csv[columns], parquet[columns], check_dtype=False, rtol=1e-6)
     assert (len(csv), set(csv["sensors"])) == (38, {"EDA"})
+
+
+def test_a_terminal_is_painted_over_in_lines_that_never_wrap(model: himoe.Fitted,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = io.StringIO()
+    screen = Screen("Toys (simulated)", shown)
+    updates = list(stream(model, Replay([make_session("p1", 10, "t0")], None, set_name="own")))
+    screen.show(updates[0])
+    screen.show(replace(updates[1], events=("EDA: " + 60 * "x",)))
+    first, second = shown.getvalue().split("\x1b[6A\x1b[J")  # a head, two dimensions, three sensors
+    assert first.splitlines()[:2] == ["Toys (simulated)", "p1, trial t0, 4.0 s"]
+    assert [line.split()[0] for line in first.splitlines()[2:]] == [*updates[0].predicted, "EEG", "EMG", "EDA"]
+    assert second.splitlines()[0] == "EDA: " + 60 * "x"
+    assert max(map(len, second.splitlines()[1:])) <= 39
 
 
 def test_a_file_of_a_device_is_played(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
