@@ -72,7 +72,8 @@ def stream(options: argparse.Namespace) -> None:
 def run(updates: Iterator[Update], sinks: Sequence[Sink]) -> int:
     """Hand every prediction to every sink until there are no more, or Ctrl-C; says how many there were.
 
-    A reader of our lines that has seen enough (a closed pipe) ends it, too; a table is kept in every case.
+    A reader of our lines that has seen enough (a closed pipe) ends it, too. Whatever else happens passes through; a
+    table keeps what was predicted before (:func:`himoe.live.outputs.table_file`).
     """
     count = 0
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.core.files import atomic_path
+from himoe.core.progress import note
 from himoe.core.tables import CSV, require_table_place
 from himoe.live.engine import Update
 from himoe.live.sensor import SensorLine
@@ -65,7 +67,14 @@ class TableFile:
             return
         frame = pd.DataFrame(self.rows)
         if self.csv:
-            frame.to_csv(self.path, mode="a", index=False, header=self.written == 0)
+            whole = self.path.stat().st_size if self.written else 0
+            try:
+                frame.to_csv(self.path, mode="a", index=False, header=self.written == 0)
+            except OSError:  # a full disk leaves no half line
+                self.rows = []
+                if self.written:
+                    os.truncate(self.path, whole)
+                raise
         else:
             table = pa.Table.from_pandas(frame, preserve_index=False)
             if self.writer is None:
@@ -85,12 +94,25 @@ class TableFile:
 
 @contextmanager
 def table_file(path: Path) -> Iterator[TableFile]:
-    """A table at *path*, CSV or Parquet by its ending; it has that name once the block has ended well."""
+    """A table at *path*, CSV or Parquet by its ending; it has that name once the block has ended.
+
+    What was predicted before an error is kept, too: nobody can measure it again. An error before the first prediction
+    leaves what stood at *path*.
+    """
     require_table_place(path)
+    trouble: BaseException | None = None
     with atomic_path(path) as temporary:
         made = TableFile(temporary, path.suffix == CSV)
-        yield made
+        try:
+            yield made
+        except BaseException as error:
+            if not made.rows and not made.written:
+                raise
+            trouble = error
         made.close()
+    if trouble is not None:
+        note(f"written up to here: {path}")
+        raise trouble
 
 
 def prediction_texts(update: Update) -> list[str]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from pipeline_helpers import environment
 
 import himoe
 from himoe.cli import main
-from himoe.live.engine import stream
-from himoe.live.outputs import Screen
+from himoe.commands.streaming import run as show_all
+from himoe.live.engine import Update, stream
+from himoe.live.outputs import Screen, table_file
 from himoe.live.sources import Replay
 
 DESCRIPTION = """
@@ -97,12 +99,56 @@ def test_a_table_in_parquet_has_the_same_rows(folder: Path, tmp_path: Path, caps
     assert (len(csv), set(csv["sensors"])) == (38, {"EDA"})
 
 
-def test_a_terminal_is_painted_over_in_lines_that_never_wrap(model: himoe.Fitted,
+@pytest.fixture(scope="module")
+def updates(model: himoe.Fitted) -> list[Update]:
+    return list(stream(model, Replay([make_session("p1", 10, "t0")], None, set_name="own")))
+
+
+def fails(updates: list[Update]) -> Iterator[Update]:
+    yield from updates
+    raise RuntimeError("lost")
+
+
+def keep(path: Path, updates: Iterator[Update]) -> None:
+    with table_file(path) as table:
+        show_all(updates, [table])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_an_error_keeps_what_was_predicted_before(updates: list[Update], tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="lost"):
+        keep(path, fails([]))
+    assert path.read_text(encoding="utf-8") == "old"  # nothing was predicted yet
+    with pytest.raises(RuntimeError, match="lost"):
+        keep(path, fails(updates[:3]))
+    kept = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    assert list(kept["window"]) == [0, 0, 1, 1, 2, 2]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_whole_lines(updates: list[Update], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(_: pd.DataFrame, path: Path, **__: object) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("p1,1,t")
+        raise OSError(28, "No space left on device")
+
+    def filling() -> Iterator[Update]:
+        yield updates[0]
+        monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+        yield updates[1]
+
+    with pytest.raises(OSError, match="No space"):
+        keep(tmp_path / "a.csv", filling())
+    assert list(pd.read_csv(tmp_path / "a.csv")["window"]) == [0, 0]
+
+
+def test_a_terminal_is_painted_over_in_lines_that_never_wrap(updates: list[Update],
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     shown = io.StringIO()
     screen = Screen("Toys (simulated)", shown)
-    updates = list(stream(model, Replay([make_session("p1", 10, "t0")], None, set_name="own")))
     screen.show(updates[0])
     screen.show(replace(updates[1], events=("EDA: " + 60 * "x",)))
     first, second = shown.getvalue().split("\x1b[6A\x1b[J")  # a head, two dimensions, three sensors
