@@ -52,7 +52,7 @@ def stream(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         sinks: list[Sink] = []
         if options.out is not None:
-            sinks.append(stack.enter_context(table_file(options.out)))
+            sinks.append(stack.enter_context(table_file(options.out, form.task)))
         if options.outlet is not None:
             sinks.append(LslOutlet(options.outlet, form))
         page = None if options.web is None else Page(form, source.label, options.web)

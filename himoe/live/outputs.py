@@ -16,8 +16,10 @@ import pandas as pd
 from himoe.core.files import atomic_path
 from himoe.core.progress import note
 from himoe.core.tables import CSV, require_table_place
-from himoe.live.engine import Update
+from himoe.live.engine import Estimate, Update
 from himoe.live.sensor import SensorLine
+from himoe.models.batches import Task, label_matrix
+from himoe.scoring.frames import probability_column
 
 BATCH = 256  # rows of a Parquet file that are written at once
 UP, CLEAR_BELOW = "\x1b[{}A", "\x1b[J"
@@ -33,29 +35,38 @@ class Sink(Protocol):
         """It was the last one."""
 
 
-def rows_of(update: Update) -> list[dict[str, Any]]:
+def rows_of(update: Update, task: Task) -> list[dict[str, Any]]:
     """One row per dimension, with the columns of :meth:`himoe.Fitted.predict`; which sensors were used; latency."""
     part = update.part
     used = " ".join(line.modality for line in update.sensors if line.used)
+    ratings = pd.DataFrame([part.ratings]).reindex(columns=list(task.dimensions))
+    labels = dict(zip(task.dimensions, map(float, label_matrix(ratings, task)[0]), strict=True))
     return [{"subject": part.subject, "session": part.session, "trial": part.trial, "stimulus": part.stimulus,
              "window": update.window, "start_s": round(update.start_s, 6), "dimension": dimension,
-             "predicted": one.value, "low": one.low, "high": one.high,
-             "rating": float(part.ratings.get(dimension, np.nan)), "sensors": used,
+             "predicted": one.value, **_beside(one), "rating": labels[dimension], "sensors": used,
              "latency_s": round(update.latency_s, 6)} for dimension, one in update.predicted.items()]
+
+
+def _beside(one: Estimate) -> dict[str, float]:
+    """Both ends of the interval; of classes the most probable one, and every one's probability."""
+    if not one.probabilities:
+        return {"low": one.low, "high": one.high}
+    return {"class": int(np.argmax(one.probabilities)),
+            **{probability_column(k): chance for k, chance in enumerate(one.probabilities)}}
 
 
 class TableFile:
     """A CSV or Parquet file that grows under a temporary name (:func:`table_file`)."""
 
-    def __init__(self, path: Path, csv: bool) -> None:
-        self.path, self.csv = path, csv
+    def __init__(self, path: Path, csv: bool, task: Task) -> None:
+        self.path, self.csv, self.task = path, csv, task
         self.rows: list[dict[str, Any]] = []
         self.writer: Any = None
         self.written = 0
 
     def show(self, update: Update) -> None:
         """Append the rows of one prediction."""
-        self.rows += rows_of(update)
+        self.rows += rows_of(update, self.task)
         if self.csv or len(self.rows) >= BATCH:
             self._write()
 
@@ -93,7 +104,7 @@ class TableFile:
 
 
 @contextmanager
-def table_file(path: Path) -> Iterator[TableFile]:
+def table_file(path: Path, task: Task) -> Iterator[TableFile]:
     """A table at *path*, CSV or Parquet by its ending; it has that name once the block has ended.
 
     What was predicted before an error is kept, too: nobody can measure it again. An error before the first prediction
@@ -102,7 +113,7 @@ def table_file(path: Path) -> Iterator[TableFile]:
     require_table_place(path)
     trouble: BaseException | None = None
     with atomic_path(path) as temporary:
-        made = TableFile(temporary, path.suffix == CSV)
+        made = TableFile(temporary, path.suffix == CSV, task)
         try:
             yield made
         except BaseException as error:
@@ -116,9 +127,14 @@ def table_file(path: Path) -> Iterator[TableFile]:
 
 
 def prediction_texts(update: Update) -> list[str]:
-    """``valence 5.12 [3.10, 7.15]`` and so on; ``no sensor`` where nothing was predicted."""
-    return [f"{name} {one.value:.2f}" + (f" [{one.low:.2f}, {one.high:.2f}]" if np.isfinite(one.low) else "")
-            for name, one in update.predicted.items()] or ["no sensor"]
+    """``valence 5.12 [3.10, 7.15]`` or ``valence class 2 (61 %)``; ``no sensor`` where nothing was predicted."""
+    return [f"{name} {_prediction_text(one)}" for name, one in update.predicted.items()] or ["no sensor"]
+
+
+def _prediction_text(one: Estimate) -> str:
+    if one.probabilities:
+        return f"class {np.argmax(one.probabilities)} ({max(one.probabilities):.0%})".replace("%", " %")
+    return f"{one.value:.2f}" + (f" [{one.low:.2f}, {one.high:.2f}]" if np.isfinite(one.low) else "")
 
 
 def sensor_text(line: SensorLine) -> str:

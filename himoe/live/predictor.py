@@ -1,6 +1,7 @@
 """A fitted model, one window at a time: what it saw before is its context, what comes later is not there.
 
-Legend: T windows of a sequence, M modalities, C channels, W samples, D dimensions, G people that the model knows.
+Legend: T windows of a sequence, M modalities, C channels, W samples, D dimensions, K classes (0 for ratings),
+G people that the model knows.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Predictor:
         """Forget the context, not the person: the next window is the first one of another trial."""
         self.seen: deque[tuple[dict[str, np.ndarray], np.ndarray]] = deque(maxlen=self.form.sequence_length)
 
-    def step(self, windows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    def step(self, windows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
         """Predict for the next window.
 
         Parameters
@@ -95,7 +96,7 @@ class Predictor:
 
         Returns
         -------
-        (predicted, low, high), each (D,), or None
+        (predicted, low, high, probabilities), (D,) each and (D, K), or None
             As :meth:`himoe.Fitted.predict` has them; None if no sensor is there, which leaves no trace.
         """
         present = np.array([m in windows and np.isfinite(windows[m]).mean() >= self.form.min_completeness
@@ -106,13 +107,13 @@ class Predictor:
                 for (m, form), here in zip(self.form.modalities.items(), present, strict=True)}
         self._learn(read, present)
         self.seen.append((read, present))
-        values = self._predict()
+        values, chances = self._predict()
         low, high = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
         absent = np.array([np.count_nonzero(~present)])
         for d, name in enumerate(self.form.dimensions):
             if name in self.form.intervals:
                 low[[d]], high[[d]] = bounds(values[[d]], absent, self.form.intervals[name], self.form.scale)
-        return values, low, high
+        return values, low, high, chances
 
     def _read(self, modality: str, form: ModalityForm, window: np.ndarray | None) -> np.ndarray:
         """A window, or its features, as the model reads it; NaN where the modality is absent."""
@@ -144,8 +145,8 @@ class Predictor:
         mean, spread = self.own[name].get() if self.own[name].count.all() else (0.0, 1.0)
         return ((values - np.reshape(mean, (-1, 1))) / np.reshape(spread, (-1, 1))).astype(np.float32)
 
-    def _predict(self) -> np.ndarray:
-        """The prediction (D,) for the newest window in its context."""
+    def _predict(self) -> tuple[np.ndarray, np.ndarray]:
+        """The prediction (D,), and the probabilities (D, K), for the newest window in its context."""
         count = len(self.seen)
         arrays = {}
         for name, form in self.form.modalities.items():
@@ -158,10 +159,11 @@ class Predictor:
         stimulus = np.full(count, len(self.form.stimuli), dtype=np.int64)
         assembler = Assembler(WindowStore(pd.DataFrame(), arrays, self.meta), self.scale, labels, present, person,
                               stimulus)
-        values = predict_newest(self.method, assembler)[None]
+        newest, chances = predict_newest(self.method, assembler)
+        values = newest[None]
         for place in self.places:
             values = self.form.calibrations[place - self.form.trained_people].apply(values, self.form.scale)
-        return values[0]
+        return values[0], chances
 
 
 def person_code(form: Description, name: str | None, set_name: str | None = None) -> int | None:

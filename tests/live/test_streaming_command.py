@@ -109,26 +109,28 @@ def fails(updates: list[Update]) -> Iterator[Update]:
     raise RuntimeError("lost")
 
 
-def keep(path: Path, updates: Iterator[Update]) -> None:
-    with table_file(path) as table:
+def keep(model: himoe.Fitted, path: Path, updates: Iterator[Update]) -> None:
+    with table_file(path, model.description.task) as table:
         show_all(updates, [table])
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
-def test_an_error_keeps_what_was_predicted_before(updates: list[Update], tmp_path: Path, name: str) -> None:
+def test_an_error_keeps_what_was_predicted_before(model: himoe.Fitted, updates: list[Update], tmp_path: Path,
+                                                  name: str) -> None:
     path = tmp_path / name
     path.write_text("old", encoding="utf-8")
     with pytest.raises(RuntimeError, match="lost"):
-        keep(path, fails([]))
+        keep(model, path, fails([]))
     assert path.read_text(encoding="utf-8") == "old"  # nothing was predicted yet
     with pytest.raises(RuntimeError, match="lost"):
-        keep(path, fails(updates[:3]))
+        keep(model, path, fails(updates[:3]))
     kept = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     assert list(kept["window"]) == [0, 0, 1, 1, 2, 2]
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_leaves_whole_lines(updates: list[Update], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_whole_lines(model: himoe.Fitted, updates: list[Update], tmp_path: Path,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
     def half(_: pd.DataFrame, path: Path, **__: object) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write("p1,1,t")
@@ -140,7 +142,7 @@ def test_a_full_disk_leaves_whole_lines(updates: list[Update], tmp_path: Path, m
         yield updates[1]
 
     with pytest.raises(OSError, match="No space"):
-        keep(tmp_path / "a.csv", filling())
+        keep(model, tmp_path / "a.csv", filling())
     assert list(pd.read_csv(tmp_path / "a.csv")["window"]) == [0, 0]
 
 
