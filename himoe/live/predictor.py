@@ -43,9 +43,10 @@ class Moments:
         self.squares += (clean**2).sum(axis=1) / some
 
     def get(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and SD (C,); the SD of what does not vary is 1."""
-        mean = self.sum / self.count
-        spread = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0.0))
+        """Mean and SD (C,); the SD of what does not vary is 1, and the mean of what nobody knows yet is 0."""
+        count = np.maximum(self.count, 1.0)
+        mean = self.sum / count
+        spread = np.sqrt(np.maximum(self.squares / count - mean**2, 0.0))
         return mean, np.where(spread > SMALLEST_SD, spread, 1.0)
 
 
@@ -142,8 +143,9 @@ class Predictor:
                     self.scale.spread[name][-1] = spread
 
     def _deviation(self, name: str, values: np.ndarray) -> np.ndarray:
-        mean, spread = self.own[name].get() if self.own[name].count.all() else (0.0, 1.0)
-        return ((values - np.reshape(mean, (-1, 1))) / np.reshape(spread, (-1, 1))).astype(np.float32)
+        """Features (P, 1) from the person's own mean, in own SDs; NaN, and no other feature, where one is not known."""
+        mean, spread = self.own[name].get()
+        return ((values - mean[:, None]) / spread[:, None]).astype(np.float32)
 
     def _predict(self) -> tuple[np.ndarray, np.ndarray]:
         """The prediction (D,), and the probabilities (D, K), for the newest window in its context."""
