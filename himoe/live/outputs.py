@@ -19,6 +19,7 @@ from himoe.core.tables import CSV, require_table_place
 from himoe.live.engine import Estimate, Update
 from himoe.live.sensor import SensorLine
 from himoe.models.batches import Task, label_matrix
+from himoe.prepare.windows import ID_COLUMNS
 from himoe.scoring.frames import probability_column
 
 BATCH = 256  # rows of a Parquet file that are written at once
@@ -53,6 +54,17 @@ def _beside(one: Estimate) -> dict[str, float]:
         return {"low": one.low, "high": one.high}
     return {"class": int(np.argmax(one.probabilities)),
             **{probability_column(k): chance for k, chance in enumerate(one.probabilities)}}
+
+
+def no_rows(task: Task) -> pd.DataFrame:
+    """A table of :func:`rows_of` without a row."""
+    beside = ["low", "high"] if task.classes is None else [
+        "class", *(probability_column(k) for k in range(task.classes))]
+    texts = ("subject", "session", "trial", "stimulus", "dimension", "sensors")
+    names = [*ID_COLUMNS, "dimension", "predicted", *beside, "rating", "sensors", "latency_s"]
+    kinds = {name: "string" if name in texts else "int64" if name in ("window", "class") else "float64"
+             for name in names}
+    return pd.DataFrame(columns=names).astype(kinds)
 
 
 class TableFile:
@@ -95,12 +107,14 @@ class TableFile:
         self.rows = []
 
     def close(self) -> None:
-        """Write the rest."""
+        """Write the rest; without any prediction a table without rows."""
         self._write()
         if self.writer is not None:
             self.writer.close()
-        if not self.written:
-            self.path.write_text("", encoding="utf-8")
+        if not self.written and self.csv:
+            no_rows(self.task).to_csv(self.path, index=False)
+        elif not self.written:
+            no_rows(self.task).to_parquet(self.path, index=False)
 
 
 @contextmanager

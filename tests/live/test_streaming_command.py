@@ -21,7 +21,7 @@ from pipeline_helpers import environment
 import himoe
 from himoe.cli import main
 from himoe.commands.streaming import run as show_all
-from himoe.live.engine import Update, stream
+from himoe.live.engine import Estimate, Update, stream
 from himoe.live.outputs import Screen, table_file
 from himoe.live.sources import Replay
 
@@ -127,6 +127,22 @@ def test_an_error_keeps_what_was_predicted_before(model: himoe.Fitted, updates: 
     kept = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     assert list(kept["window"]) == [0, 0, 1, 1, 2, 2]
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("kind", "one"), [("regression", Estimate(5.0, 1.0, 9.0)),
+                                           ("classification", Estimate(0.2, np.nan, np.nan, (0.8, 0.2)))])
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_without_a_prediction_the_table_has_no_row(model: himoe.Fitted, updates: list[Update], tmp_path: Path,
+                                                   kind: str, one: Estimate, name: str) -> None:
+    """But the columns that it has otherwise."""
+    task, read = replace(model.description.task, kind=kind), pd.read_csv if name == "a.csv" else pd.read_parquet
+    found = []
+    for predicted in ({"valence": one}, {}):
+        with table_file(tmp_path / name, task) as table:
+            table.show(replace(updates[0], predicted=predicted))
+        found.append(read(tmp_path / name))
+    assert list(map(len, found)) == [1, 0]
+    assert list(found[0]) == list(found[1])
 
 
 def test_a_full_disk_leaves_whole_lines(model: himoe.Fitted, updates: list[Update], tmp_path: Path,
