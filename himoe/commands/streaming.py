@@ -55,6 +55,7 @@ def stream(options: argparse.Namespace) -> None:
             sinks.append(stack.enter_context(table_file(options.out, form.task)))
         if options.outlet is not None:
             sinks.append(LslOutlet(options.outlet, form))
+            stack.callback(sinks[-1].close)
         page = None if options.web is None else Page(form, source.label, options.web)
         if page is not None:
             stack.callback(page.close)
@@ -62,6 +63,7 @@ def stream(options: argparse.Namespace) -> None:
             note(f"page: {page.address}")
         if not options.quiet:  # last: what can be read here is in the table, too
             sinks.append((Screen if sys.stdout.isatty() else Lines)(source.label))
+            stack.callback(sinks[-1].close)
         count = run(updates, sinks)
         if page is not None:
             page.end()

@@ -176,6 +176,26 @@ def test_a_terminal_is_painted_over_in_lines_that_never_wrap(updates: list[Updat
     assert max(map(len, second.splitlines()[1:])) <= 39
 
 
+def test_the_outlet_ends_with_the_recording(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[object] = []
+
+    class Outlet:
+        def __init__(self, name: str, _: object) -> None:
+            heard.append(name)
+
+        def show(self, update: Update) -> None:
+            heard.append(update.window)
+
+        def close(self) -> None:
+            heard.append("closed")
+
+    monkeypatch.setattr("himoe.commands.streaming.LslOutlet", Outlet)
+    assert run(capsys, folder / "model", "--replay", folder / "recordings", "--trial", "t1", "--person", "p1",
+               "--speed", "max", "--quiet", "--outlet", "mood")[0] == 0
+    assert heard == ["mood", *range(19), "closed"]
+
+
 def test_a_file_of_a_device_is_played(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import edfio
 
