@@ -19,7 +19,7 @@ from himoe.core.tables import CSV, require_table_place
 from himoe.live.engine import Estimate, Update
 from himoe.live.sensor import SensorLine
 from himoe.models.batches import Task, label_matrix
-from himoe.prepare.windows import ID_COLUMNS
+from himoe.prepare.windows import ID_COLUMNS, continuous_label
 from himoe.scoring.frames import probability_column
 
 BATCH = 256  # rows of a Parquet file that are written at once
@@ -40,12 +40,20 @@ def rows_of(update: Update, task: Task) -> list[dict[str, Any]]:
     """One row per dimension, with the columns of :meth:`himoe.Fitted.predict`; which sensors were used; latency."""
     part = update.part
     used = " ".join(line.modality for line in update.sensors if line.used)
-    ratings = pd.DataFrame([part.ratings]).reindex(columns=list(task.dimensions))
-    labels = dict(zip(task.dimensions, map(float, label_matrix(ratings, task)[0]), strict=True))
+    labels = _labels(update, task)
     return [{"subject": part.subject, "session": part.session, "trial": part.trial, "stimulus": part.stimulus,
              "window": update.window, "start_s": round(update.start_s, 6), "dimension": dimension,
              "predicted": one.value, **_beside(one), "rating": labels[dimension], "sensors": used,
              "latency_s": round(update.latency_s, 6)} for dimension, one in update.predicted.items()]
+
+
+def _labels(update: Update, task: Task) -> dict[str, float]:
+    """What the window was rated, by dimension, or its class; NaN where it was not."""
+    part, starts_s = update.part, np.array([update.start_s])
+    ratings = part.ratings if part.annotations is None else {
+        name: continuous_label(part.annotations, name, starts_s, update.length_s)[0] for name in task.dimensions}
+    table = pd.DataFrame([ratings]).reindex(columns=list(task.dimensions))
+    return dict(zip(task.dimensions, map(float, label_matrix(table, task)[0]), strict=True))
 
 
 def _beside(one: Estimate) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from himoe.core.errors import bad_input
-from himoe.core.recordings import Session, Signal, check_modality
+from himoe.core.recordings import Annotations, Session, Signal, check_modality
 from himoe.live.sensor import SensorInfo
 
 Chunk = tuple[str, np.ndarray, np.ndarray]
@@ -37,7 +37,8 @@ class Part:
     """A stretch that is predicted on its own: a trial of a recording, or all that is sent.
 
     ``start_s``: where its first window starts; None = with the first sample. ``person``: who it is, as the data set
-    ``set_name`` calls them; None = a stranger. ``ratings`` are its labels, if it has any.
+    ``set_name`` calls them; None = a stranger. ``ratings`` are its labels, if it has any; ``annotations`` are ratings
+    over time, which go first.
     """
 
     ticks: Iterable[Tick]
@@ -49,6 +50,7 @@ class Part:
     set_name: str | None = None
     ratings: Mapping[str, float] = field(default_factory=dict)
     duration_s: float | None = None
+    annotations: Annotations | None = None
 
 
 class Source(Protocol):
@@ -138,7 +140,8 @@ class Replay:
                 signals = {m: _moved(s, trial.start_s, trial.duration_s)
                            for m, s in self.session.signals.items() if m in kept}
                 yield Part(self._ticks(signals, trial.duration_s), 0.0, self.session.subject, trial.trial,
-                           trial.session, trial.stimulus, self.set_name, dict(trial.ratings), trial.duration_s)
+                           trial.session, trial.stimulus, self.set_name, dict(trial.ratings), trial.duration_s,
+                           trial.annotations)
             self.session = next(self.sessions, None)
 
     def _ticks(self, signals: Mapping[str, Signal], duration_s: float) -> Iterator[Tick]:

@@ -13,10 +13,10 @@ from live_sessions import CHANNELS, FILTERS, LENGTH_S, RATES_HZ, STEP_S, UNITS, 
 
 import himoe
 from himoe.commands.streaming import run as show_all
-from himoe.core.recordings import Recording, Session
+from himoe.core.recordings import Annotations, Recording, Session
 from himoe.live.engine import Update, stream
 from himoe.live.filters import causal_signal
-from himoe.live.outputs import prediction_texts, table_file
+from himoe.live.outputs import prediction_texts, rows_of, table_file
 from himoe.live.sources import Replay
 from himoe.prepare.windowset import Windows
 from himoe.scoring.tables import read_predictions
@@ -120,6 +120,19 @@ def test_classes_are_written_as_predict_has_them(tmp_path: Path) -> None:
     assert set(live["rating"]) < {0.0, 1.0, 2.0, 3.0}
     pd.testing.assert_frame_equal(live[list(expected)], expected, check_dtype=False, atol=1e-5)
     assert set(himoe.score(read_predictions(tmp_path / "live.csv"), draws=0)["metric"]) == {"accuracy", "f1_macro"}
+
+
+def test_a_window_rated_over_time_has_its_own_rating(model: himoe.Fitted) -> None:
+    """Of valence until 15 s; arousal was rated as a whole, which is no rating over time."""
+    session = make_session("p1", 10, "t0")
+    time_s = np.arange(0, 15, 0.5)
+    over_time = Annotations(time_s, {"valence": 5 + np.sin(time_s)})
+    rated = replace(session, trials=(replace(session.trials[0], annotations=over_time),))
+    updates = stream(model, Replay([rated], None, set_name="own"))
+    found = [[row["rating"] for row in rows_of(update, model.description.task)] for update in updates]
+    expected = windows_of(rated).index[["valence", "arousal"]].to_numpy()
+    assert np.isfinite(expected).sum(axis=0).tolist() == [15, 0]
+    np.testing.assert_allclose(found, expected)
 
 
 def test_a_stranger_is_scaled_by_own_windows_so_far(model: himoe.Fitted) -> None:
