@@ -10,6 +10,7 @@ import torch
 
 from himoe.models.batches import Assembler
 from himoe.models.methods.base import Method
+from himoe.prepare.threads import one_thread
 
 
 @torch.no_grad()
@@ -18,9 +19,9 @@ def predict_newest(method: Method, assembler: Assembler) -> tuple[np.ndarray, np
 
     With it the probability of every class, (D, K).
     """
-    torch.set_num_threads(1)  # the same numbers on any number of cores; so small a network only waits for a second one
-    batch = assembler.batch(np.arange(len(assembler.present))[None])
-    output = method.decode(method.encode(batch), batch)
+    with one_thread():  # the same numbers on any number of cores; so small a network only waits for a second one
+        batch = assembler.batch(np.arange(len(assembler.present))[None])
+        output = method.decode(method.encode(batch), batch)
     raw = output.raw[0, -1]
     chances = raw[:, :0] if method.spec.task.classes is None else torch.softmax(raw, -1)
     return output.prediction[0, -1].numpy().astype(np.float64), chances.numpy().astype(np.float64)

@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import himoe
 from himoe.live.predictor import Predictor
 from himoe.models.batches import Assembler, Normaliser
+
+
+def test_a_prediction_leaves_torch_its_threads(model: himoe.Fitted) -> None:
+    torch.set_num_threads(2)
+    assert Predictor(model).step({"EDA": np.full((1, 32), 5, np.float32)}) is not None
+    assert torch.get_num_threads() == 2
 
 
 def reads_features(model: himoe.Fitted) -> himoe.Fitted:
