@@ -69,8 +69,8 @@ class Engine:
         As for :class:`himoe.live.predictor.Predictor`.
     wait_s : float or None
         How long a window waits for late sensors, in s of the sensors' clock.
-    start_s : float or None
-        Where the first window starts; None = with the first sample.
+    part : Part
+        What the samples belong to, and where its first window starts (None = with the first sample).
     """
 
     model: Fitted
