@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 import himoe
@@ -40,7 +42,9 @@ def windows_of(session: Session) -> Windows:
                         trials=[trial])
 
 
-def make_model() -> himoe.Fitted:
+def make_model(task: str = "regression", thresholds: tuple[float, ...] = (5.0,), epochs: int = 2) -> himoe.Fitted:
     """Hi-MoE of three people, four trials each, in sequences of six windows."""
     parts = [windows_of(make_session(f"p{p}", 10 * p + t, f"t{t}")) for p in range(3) for t in range(4)]
-    return himoe.HiMoE(epochs=2, sequence_length=6).fit(join(parts)).model_
+    windows = join(parts)
+    windows = replace(windows, meta=replace(windows.meta, thresholds=thresholds))
+    return himoe.HiMoE(epochs=epochs, sequence_length=6, task=task).fit(windows).model_

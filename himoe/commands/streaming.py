@@ -52,9 +52,10 @@ def stream(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         sinks: list[Sink] = []
         if options.out is not None:
-            sinks.append(stack.enter_context(table_file(options.out)))
+            sinks.append(stack.enter_context(table_file(options.out, form.task)))
         if options.outlet is not None:
             sinks.append(LslOutlet(options.outlet, form))
+            stack.callback(sinks[-1].close)
         page = None if options.web is None else Page(form, source.label, options.web)
         if page is not None:
             stack.callback(page.close)
@@ -62,6 +63,7 @@ def stream(options: argparse.Namespace) -> None:
             note(f"page: {page.address}")
         if not options.quiet:  # last: what can be read here is in the table, too
             sinks.append((Screen if sys.stdout.isatty() else Lines)(source.label))
+            stack.callback(sinks[-1].close)
         count = run(updates, sinks)
         if page is not None:
             page.end()
@@ -72,7 +74,8 @@ def stream(options: argparse.Namespace) -> None:
 def run(updates: Iterator[Update], sinks: Sequence[Sink]) -> int:
     """Hand every prediction to every sink until there are no more, or Ctrl-C; says how many there were.
 
-    A reader of our lines that has seen enough (a closed pipe) ends it, too; a table is kept in every case.
+    A reader of our lines that has seen enough (a closed pipe) ends it, too. Whatever else happens passes through; a
+    table keeps what was predicted before (:func:`himoe.live.outputs.table_file`).
     """
     count = 0
     try:

@@ -28,11 +28,15 @@ BEHIND_S = 30.0  # windows older than this are left out: the machine slept
 
 @dataclass(frozen=True)
 class Estimate:
-    """A prediction and its interval, as :meth:`himoe.Fitted.predict` has them (classes have no interval: NaN)."""
+    """A prediction, as :meth:`himoe.Fitted.predict` has it: with its interval, or the probability of every class.
+
+    Classes have no interval (NaN), ratings no probabilities.
+    """
 
     value: float
     low: float
     high: float
+    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Engine:
     wait_s : float or None
         How long a window waits for late sensors, in s of the sensors' clock.
     part : Part
-        What the samples belong to, and where its first window starts (None = with the first sample).
+        What is predicted first: its windows begin at ``part.start_s``, or with the first sample.
     """
 
     model: Fitted
@@ -193,8 +197,8 @@ class Engine:
             found = None
             self._say("model", "no number for this window: left out")
         predicted = {} if found is None else {
-            name: Estimate(*map(float, row)) for name, row in
-            zip(self.form.dimensions, np.stack(found, axis=1), strict=True)}
+            name: Estimate(float(value), float(low), float(high), tuple(map(float, chances)))
+            for name, value, low, high, chances in zip(self.form.dimensions, *found, strict=True)}
         latency_s = time.perf_counter() - arrived
         lines = self._lines(windows, end_s)
         events, self.events = tuple(self.events), []

@@ -1,13 +1,15 @@
 """Lab Streaming Layer: sensors that are sent over the network, and predictions that are sent back.
 
 Kothe et al. 2025, doi 10.1162/IMAG.a.136. Stamps are brought to this machine's clock by LSL's own time correction.
-pylsl brings liblsl along (extra ``live``). Legend: C channels, N samples.
+pylsl brings liblsl along (extra ``live``). All its errors are RuntimeErrors, whose own names not every version of it
+gives: a stream that cannot be read now is tried again later, and the others go on. Legend: C channels, N samples.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,7 @@ ALIASES = {"GSR": "EDA", "SCR": "EDA", "RESP": "RSP", "RESPIRATION": "RSP", "BRE
 LOOK_S = 2.0  # between two looks for streams that were not there, or have come back
 SETTLE_S = 1.0  # in which further streams are waited for once one is there
 CORRECT_S = 5.0  # between two corrections of a clock
+RETRY_S = 5.0  # a stream that could not be opened is left alone for so long: trying holds up the others
 POLL_S = 0.01
 SILENT_S = 2.0  # a stream that sends nothing for so long may have come back under another number
 
@@ -64,22 +67,21 @@ class Inlet:
     picks: Mapping[str, Sequence[int]]
     infos: Mapping[str, SensorInfo]
     factors: Mapping[str, np.ndarray]
-    correction_s: float = 0.0
-    corrected_s: float = -np.inf
+    correction_s: float | None = None  # from its clock to ours; without it stamps mean nothing
+    asked_s: float = -np.inf
     heard_s: float = field(default_factory=time.monotonic)
 
     def pull(self) -> list[Chunk]:
         """What has come."""
-        library = pylsl()
+        if time.monotonic() - self.asked_s > CORRECT_S:
+            self.asked_s = time.monotonic()
+            with suppress(RuntimeError):  # no answer in time: the last correction holds
+                self.correction_s = self.inlet.time_correction(timeout=2.0 if self.correction_s is None else 0.05)
         try:
-            if time.monotonic() - self.corrected_s > CORRECT_S:
-                first = self.corrected_s == -np.inf
-                self.correction_s = self.inlet.time_correction(timeout=2.0 if first else 0.05)
-                self.corrected_s = time.monotonic()
             rows, stamps = self.inlet.pull_chunk(timeout=0.0, max_samples=4096, as_numpy=True)
-        except (library.LostError, library.TimeoutError):
+        except RuntimeError:
             return []
-        if len(stamps) == 0:
+        if len(stamps) == 0 or self.correction_s is None:
             return []
         self.heard_s = time.monotonic()
         data, times_s = np.asarray(rows, dtype=np.float64).T, np.asarray(stamps) + self.correction_s
@@ -111,13 +113,15 @@ class Lsl:
         self.library, self.form, self.names = pylsl(), form, dict(names or {})
         self.resolver = self.library.ContinuousResolver(forget_after=5.0)
         self.inlets: dict[str, Inlet] = {}  # by modality
+        self.failed: dict[str, float] = {}  # by stream: when it could not be opened
         self.stopped = False
         end_s = time.monotonic() + timeout_s
         while not self.inlets and time.monotonic() < end_s:
             time.sleep(0.1)
             self._look()
         if not self.inlets:
-            seen = ", ".join(f"{one.name()} ({one.type()})" for one in self.resolver.results()) or "no stream"
+            seen = ", ".join(f"{one.name()} ({one.type()}{', does not answer' if one.uid() in self.failed else ''})"
+                             for one in self.resolver.results()) or "no stream"
             raise bad_input(self.label, seen, f"a stream of type {' or '.join(form.modalities)}",
                             "start it, or say which stream is which with --lsl EDA=NAME")
         time.sleep(SETTLE_S)
@@ -153,11 +157,16 @@ class Lsl:
         for info in self.resolver.results():
             wanted = [m for m in self._told(info) if m not in self.inlets or (
                 info.uid() != self.inlets[m].uid and now_s - self.inlets[m].heard_s > SILENT_S)]
-            if wanted:
+            if not wanted or now_s - self.failed.get(info.uid(), -np.inf) < RETRY_S:
+                continue
+            try:
                 made = self._open(info)
-                for m in wanted:
-                    if m in made.picks:
-                        self.inlets[m] = made
+            except RuntimeError:  # it has gone, or its machine does not answer
+                self.failed[info.uid()] = time.monotonic()
+                continue
+            for m in wanted:
+                if m in made.picks:
+                    self.inlets[m] = made
 
     def _told(self, info: Any) -> list[str]:
         """The modalities that a stream may send, by what its short description says."""

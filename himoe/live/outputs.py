@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ import numpy as np
 import pandas as pd
 
 from himoe.core.files import atomic_path
+from himoe.core.progress import note
 from himoe.core.tables import CSV, require_table_place
-from himoe.live.engine import Update
+from himoe.live.engine import Estimate, Update
 from himoe.live.sensor import SensorLine
+from himoe.models.batches import Task, label_matrix
+from himoe.prepare.windows import ID_COLUMNS
+from himoe.scoring.frames import probability_column
 
 BATCH = 256  # rows of a Parquet file that are written at once
 UP, CLEAR_BELOW = "\x1b[{}A", "\x1b[J"
@@ -31,29 +36,49 @@ class Sink(Protocol):
         """It was the last one."""
 
 
-def rows_of(update: Update) -> list[dict[str, Any]]:
+def rows_of(update: Update, task: Task) -> list[dict[str, Any]]:
     """One row per dimension, with the columns of :meth:`himoe.Fitted.predict`; which sensors were used; latency."""
     part = update.part
     used = " ".join(line.modality for line in update.sensors if line.used)
+    ratings = pd.DataFrame([part.ratings]).reindex(columns=list(task.dimensions))
+    labels = dict(zip(task.dimensions, map(float, label_matrix(ratings, task)[0]), strict=True))
     return [{"subject": part.subject, "session": part.session, "trial": part.trial, "stimulus": part.stimulus,
              "window": update.window, "start_s": round(update.start_s, 6), "dimension": dimension,
-             "predicted": one.value, "low": one.low, "high": one.high,
-             "rating": float(part.ratings.get(dimension, np.nan)), "sensors": used,
+             "predicted": one.value, **_beside(one), "rating": labels[dimension], "sensors": used,
              "latency_s": round(update.latency_s, 6)} for dimension, one in update.predicted.items()]
+
+
+def _beside(one: Estimate) -> dict[str, float]:
+    """Both ends of the interval; of classes the most probable one, and every one's probability."""
+    if not one.probabilities:
+        return {"low": one.low, "high": one.high}
+    return {"class": int(np.argmax(one.probabilities)),
+            **{probability_column(k): chance for k, chance in enumerate(one.probabilities)}}
+
+
+def no_rows(task: Task) -> pd.DataFrame:
+    """A table of :func:`rows_of` without a row."""
+    beside = ["low", "high"] if task.classes is None else [
+        "class", *(probability_column(k) for k in range(task.classes))]
+    texts = ("subject", "session", "trial", "stimulus", "dimension", "sensors")
+    names = [*ID_COLUMNS, "dimension", "predicted", *beside, "rating", "sensors", "latency_s"]
+    kinds = {name: "string" if name in texts else "int64" if name in ("window", "class") else "float64"
+             for name in names}
+    return pd.DataFrame(columns=names).astype(kinds)
 
 
 class TableFile:
     """A CSV or Parquet file that grows under a temporary name (:func:`table_file`)."""
 
-    def __init__(self, path: Path, csv: bool) -> None:
-        self.path, self.csv = path, csv
+    def __init__(self, path: Path, csv: bool, task: Task) -> None:
+        self.path, self.csv, self.task = path, csv, task
         self.rows: list[dict[str, Any]] = []
         self.writer: Any = None
         self.written = 0
 
     def show(self, update: Update) -> None:
         """Append the rows of one prediction."""
-        self.rows += rows_of(update)
+        self.rows += rows_of(update, self.task)
         if self.csv or len(self.rows) >= BATCH:
             self._write()
 
@@ -65,7 +90,14 @@ class TableFile:
             return
         frame = pd.DataFrame(self.rows)
         if self.csv:
-            frame.to_csv(self.path, mode="a", index=False, header=self.written == 0)
+            whole = self.path.stat().st_size if self.written else 0
+            try:
+                frame.to_csv(self.path, mode="a", index=False, header=self.written == 0)
+            except OSError:  # a full disk leaves no half line
+                self.rows = []
+                if self.written:
+                    os.truncate(self.path, whole)
+                raise
         else:
             table = pa.Table.from_pandas(frame, preserve_index=False)
             if self.writer is None:
@@ -75,28 +107,48 @@ class TableFile:
         self.rows = []
 
     def close(self) -> None:
-        """Write the rest."""
+        """Write the rest; without any prediction a table without rows."""
         self._write()
         if self.writer is not None:
             self.writer.close()
-        if not self.written:
-            self.path.write_text("", encoding="utf-8")
+        if not self.written and self.csv:
+            no_rows(self.task).to_csv(self.path, index=False)
+        elif not self.written:
+            no_rows(self.task).to_parquet(self.path, index=False)
 
 
 @contextmanager
-def table_file(path: Path) -> Iterator[TableFile]:
-    """A table at *path*, CSV or Parquet by its ending; it has that name once the block has ended well."""
+def table_file(path: Path, task: Task) -> Iterator[TableFile]:
+    """A table at *path*, CSV or Parquet by its ending; it has that name once the block has ended.
+
+    What was predicted before an error is kept, too: nobody can measure it again. An error before the first prediction
+    leaves what stood at *path*.
+    """
     require_table_place(path)
+    trouble: BaseException | None = None
     with atomic_path(path) as temporary:
-        made = TableFile(temporary, path.suffix == CSV)
-        yield made
+        made = TableFile(temporary, path.suffix == CSV, task)
+        try:
+            yield made
+        except BaseException as error:
+            if not made.rows and not made.written:
+                raise
+            trouble = error
         made.close()
+    if trouble is not None:
+        note(f"written up to here: {path}")
+        raise trouble
 
 
 def prediction_texts(update: Update) -> list[str]:
-    """``valence 5.12 [3.10, 7.15]`` and so on; ``no sensor`` where nothing was predicted."""
-    return [f"{name} {one.value:.2f}" + (f" [{one.low:.2f}, {one.high:.2f}]" if np.isfinite(one.low) else "")
-            for name, one in update.predicted.items()] or ["no sensor"]
+    """``valence 5.12 [3.10, 7.15]`` or ``valence class 2 (61 %)``; ``no sensor`` where nothing was predicted."""
+    return [f"{name} {_prediction_text(one)}" for name, one in update.predicted.items()] or ["no sensor"]
+
+
+def _prediction_text(one: Estimate) -> str:
+    if one.probabilities:
+        return f"class {np.argmax(one.probabilities)} ({max(one.probabilities):.0%})".replace("%", " %")
+    return f"{one.value:.2f}" + (f" [{one.low:.2f}, {one.high:.2f}]" if np.isfinite(one.low) else "")
 
 
 def sensor_text(line: SensorLine) -> str:

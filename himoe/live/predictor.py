@@ -1,6 +1,7 @@
 """A fitted model, one window at a time: what it saw before is its context, what comes later is not there.
 
-Legend: T windows of a sequence, M modalities, C channels, W samples, D dimensions, G people that the model knows.
+Legend: T windows of a sequence, M modalities, C channels, W samples, D dimensions, K classes (0 for ratings),
+G people that the model knows.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ class Moments:
         self.squares += (clean**2).sum(axis=1) / some
 
     def get(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and SD (C,); the SD of what does not vary is 1."""
-        mean = self.sum / self.count
-        spread = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0.0))
+        """Mean and SD (C,); the SD of what does not vary is 1, and the mean of what nobody knows yet is 0."""
+        count = np.maximum(self.count, 1.0)
+        mean = self.sum / count
+        spread = np.sqrt(np.maximum(self.squares / count - mean**2, 0.0))
         return mean, np.where(spread > SMALLEST_SD, spread, 1.0)
 
 
@@ -84,7 +86,7 @@ class Predictor:
         """Forget the context, not the person: the next window is the first one of another trial."""
         self.seen: deque[tuple[dict[str, np.ndarray], np.ndarray]] = deque(maxlen=self.form.sequence_length)
 
-    def step(self, windows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    def step(self, windows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
         """Predict for the next window.
 
         Parameters
@@ -95,7 +97,7 @@ class Predictor:
 
         Returns
         -------
-        (predicted, low, high), each (D,), or None
+        (predicted, low, high, probabilities), (D,) each and (D, K), or None
             As :meth:`himoe.Fitted.predict` has them; None if no sensor is there, which leaves no trace.
         """
         present = np.array([m in windows and np.isfinite(windows[m]).mean() >= self.form.min_completeness
@@ -106,13 +108,13 @@ class Predictor:
                 for (m, form), here in zip(self.form.modalities.items(), present, strict=True)}
         self._learn(read, present)
         self.seen.append((read, present))
-        values = self._predict()
+        values, chances = self._predict()
         low, high = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
         absent = np.array([np.count_nonzero(~present)])
         for d, name in enumerate(self.form.dimensions):
             if name in self.form.intervals:
                 low[[d]], high[[d]] = bounds(values[[d]], absent, self.form.intervals[name], self.form.scale)
-        return values, low, high
+        return values, low, high, chances
 
     def _read(self, modality: str, form: ModalityForm, window: np.ndarray | None) -> np.ndarray:
         """A window, or its features, as the model reads it; NaN where the modality is absent."""
@@ -141,11 +143,12 @@ class Predictor:
                     self.scale.spread[name][-1] = spread
 
     def _deviation(self, name: str, values: np.ndarray) -> np.ndarray:
-        mean, spread = self.own[name].get() if self.own[name].count.all() else (0.0, 1.0)
-        return ((values - np.reshape(mean, (-1, 1))) / np.reshape(spread, (-1, 1))).astype(np.float32)
+        """Features (P, 1) from the person's own mean, in own SDs; NaN, and no other feature, where one is not known."""
+        mean, spread = self.own[name].get()
+        return ((values - mean[:, None]) / spread[:, None]).astype(np.float32)
 
-    def _predict(self) -> np.ndarray:
-        """The prediction (D,) for the newest window in its context."""
+    def _predict(self) -> tuple[np.ndarray, np.ndarray]:
+        """The prediction (D,), and the probabilities (D, K), for the newest window in its context."""
         count = len(self.seen)
         arrays = {}
         for name, form in self.form.modalities.items():
@@ -158,10 +161,11 @@ class Predictor:
         stimulus = np.full(count, len(self.form.stimuli), dtype=np.int64)
         assembler = Assembler(WindowStore(pd.DataFrame(), arrays, self.meta), self.scale, labels, present, person,
                               stimulus)
-        values = predict_newest(self.method, assembler)[None]
+        newest, chances = predict_newest(self.method, assembler)
+        values = newest[None]
         for place in self.places:
             values = self.form.calibrations[place - self.form.trained_people].apply(values, self.form.scale)
-        return values[0]
+        return values[0], chances
 
 
 def person_code(form: Description, name: str | None, set_name: str | None = None) -> int | None:

@@ -45,7 +45,8 @@ class Page:
         self.events: deque[str] = deque(maxlen=EVENTS)
         self.state: dict[str, Any] = {
             "source": source, "method": form.method, "data": str(form.data.get("label", "")), "scale": [low, high],
-            "dimensions": list(form.dimensions), "step_s": form.step_s, "level": form.level, "count": 0, "ended": False}
+            "dimensions": list(form.dimensions), "step_s": form.step_s, "level": form.level, "count": 0, "ended": False,
+            "classes": 0 if form.kind == "regression" else len(form.thresholds) + 1}
         self.text = json.dumps(self.state)
         page = resources.files("himoe.live").joinpath("page.html").read_text(encoding="utf-8")
         try:

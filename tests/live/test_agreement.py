@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from live_sessions import CHANNELS, FILTERS, LENGTH_S, RATES_HZ, STEP_S, UNITS, make_session, windows_of
+from live_sessions import CHANNELS, FILTERS, LENGTH_S, RATES_HZ, STEP_S, UNITS, make_model, make_session, windows_of
 
 import himoe
+from himoe.commands.streaming import run as show_all
 from himoe.core.recordings import Recording, Session
 from himoe.live.engine import Update, stream
 from himoe.live.filters import causal_signal
+from himoe.live.outputs import prediction_texts, table_file
 from himoe.live.sources import Replay
 from himoe.prepare.windowset import Windows
+from himoe.scoring.tables import read_predictions
 
 
 def table(updates: list[Update]) -> np.ndarray:
@@ -97,6 +102,24 @@ def test_what_is_not_sent_is_absent_and_said_so(model: himoe.Fitted) -> None:
     np.testing.assert_allclose(table(updates), without_a_future(model, causal_windows(part)), atol=1e-5)
     assert [(line.modality, line.state, line.used) for line in updates[-1].sensors if line.modality == "EEG"] == [
         ("EEG", "absent", False)]
+
+
+def test_classes_are_written_as_predict_has_them(tmp_path: Path) -> None:
+    model = make_model("classification", (3.0, 5.0, 6.5), epochs=1)
+    session = make_session("p1", 10, "t0")
+    windows = causal_windows(session)
+    updates = list(stream(model, Replay([session], None, set_name="own")))
+    with table_file(tmp_path / "live.csv", model.description.task) as made:
+        show_all(iter(updates), [made])
+    live = pd.read_csv(tmp_path / "live.csv", dtype=dict.fromkeys(("session", "trial", "stimulus"), str))
+    expected = pd.concat([model.predict(windows[max(0, k - 5):k + 1])[-2:] for k in range(19)], ignore_index=True)
+    assert list(live) == [*expected, "sensors", "latency_s"]
+    assert "probability_3" in live
+    chance = live.loc[0, [f"probability_{k}" for k in range(4)]].max()
+    assert prediction_texts(updates[0])[0] == f"valence class {live['class'][0]} ({100 * chance:.0f} %)"
+    assert set(live["rating"]) < {0.0, 1.0, 2.0, 3.0}
+    pd.testing.assert_frame_equal(live[list(expected)], expected, check_dtype=False, atol=1e-5)
+    assert set(himoe.score(read_predictions(tmp_path / "live.csv"), draws=0)["metric"]) == {"accuracy", "f1_macro"}
 
 
 def test_a_stranger_is_scaled_by_own_windows_so_far(model: himoe.Fitted) -> None:

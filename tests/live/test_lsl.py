@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,52 @@ def test_volts_become_microvolts(model: himoe.Fitted, senders: tuple[Senders, di
 def test_no_stream_is_said_in_a_sentence(model: himoe.Fitted) -> None:
     with pytest.raises(InputError, match=r"Lab Streaming Layer: found .*, expected a stream of type EEG or EMG or EDA"):
         Lsl(model.description, dict.fromkeys(CHANNELS, "no stream is called that"), timeout_s=0.5)
+
+
+class Broken:
+    """A stream without channel names, and its inlet; the methods *broken* fail as those of pylsl do."""
+
+    def __init__(self, kind: str, *broken: str) -> None:
+        self.kind, self.broken = kind, broken
+
+    def __getattr__(self, name: str) -> Any:
+        def answer(*_: Any, **__: Any) -> Any:
+            if name in self.broken:
+                raise RuntimeError("the stream has been lost.")
+            count = len(CHANNELS[self.kind])
+            return {"info": self, "channel_count": count, "nominal_srate": RATES_HZ[self.kind], "time_correction": 2.0,
+                    "pull_chunk": (np.full((3, count), 7.0), np.arange(3.0))}.get(
+                        name, None if name.startswith(("get_", "open_")) else self.kind)
+        return answer
+
+
+def lsl_of(model: himoe.Fitted, monkeypatch: pytest.MonkeyPatch, *streams: Broken) -> Lsl:
+    """The source, in a network of these streams."""
+    library = SimpleNamespace(ContinuousResolver=lambda **_: SimpleNamespace(results=lambda: streams),
+                              StreamInlet=lambda stream, **_: stream, local_clock=lambda: 5.0)
+    monkeypatch.setattr("himoe.live.lsl.pylsl", lambda: library)
+    monkeypatch.setattr("himoe.live.lsl.SETTLE_S", 0.0)
+    return Lsl(model.description, timeout_s=0.3)
+
+
+@pytest.mark.parametrize("broken", ["info", "open_stream"])
+def test_a_stream_that_goes_while_it_is_opened_is_left_out(model: himoe.Fitted, monkeypatch: pytest.MonkeyPatch,
+                                                           broken: str) -> None:
+    assert list(lsl_of(model, monkeypatch, Broken("EMG", broken), Broken("EDA")).sensors()) == ["EDA"]
+    with pytest.raises(InputError, match=r"found EMG \(EMG, does not answer\), expected a stream of type"):
+        lsl_of(model, monkeypatch, Broken("EMG", broken))
+
+
+def test_a_stream_that_is_lost_stops_no_other(model: himoe.Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its clock's correction nothing is taken from a stream; a correction that once came holds."""
+    emg, eda = Broken("EMG"), Broken("EDA")
+    source = lsl_of(model, monkeypatch, Broken("EEG", "time_correction"), emg, eda)
+    monkeypatch.setattr("himoe.live.lsl.CORRECT_S", -1.0)  # asked for every time
+    ticks = next(source.parts()).ticks
+    taken = []
+    for emg.broken, eda.broken in ([(), ()], [("pull_chunk",), ("time_correction",)]):
+        taken.append([(m, *times_s) for m, times_s, _ in next(iter(ticks)).chunks])
+    assert taken == [[("EMG", 2, 3, 4), ("EDA", 2, 3, 4)], [("EDA", 2, 3, 4)]]
 
 
 def test_types_are_known_by_other_names() -> None:

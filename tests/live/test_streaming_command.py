@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from pipeline_helpers import environment
 
 import himoe
 from himoe.cli import main
-from himoe.live.engine import stream
-from himoe.live.outputs import Screen
+from himoe.commands.streaming import run as show_all
+from himoe.live.engine import Estimate, Update, stream
+from himoe.live.outputs import Screen, table_file
 from himoe.live.sources import Replay
 
 DESCRIPTION = """
@@ -97,12 +99,74 @@ def test_a_table_in_parquet_has_the_same_rows(folder: Path, tmp_path: Path, caps
     assert (len(csv), set(csv["sensors"])) == (38, {"EDA"})
 
 
-def test_a_terminal_is_painted_over_in_lines_that_never_wrap(model: himoe.Fitted,
+@pytest.fixture(scope="module")
+def updates(model: himoe.Fitted) -> list[Update]:
+    return list(stream(model, Replay([make_session("p1", 10, "t0")], None, set_name="own")))
+
+
+def fails(updates: list[Update]) -> Iterator[Update]:
+    yield from updates
+    raise RuntimeError("lost")
+
+
+def keep(model: himoe.Fitted, path: Path, updates: Iterator[Update]) -> None:
+    with table_file(path, model.description.task) as table:
+        show_all(updates, [table])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_an_error_keeps_what_was_predicted_before(model: himoe.Fitted, updates: list[Update], tmp_path: Path,
+                                                  name: str) -> None:
+    path = tmp_path / name
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="lost"):
+        keep(model, path, fails([]))
+    assert path.read_text(encoding="utf-8") == "old"  # nothing was predicted yet
+    with pytest.raises(RuntimeError, match="lost"):
+        keep(model, path, fails(updates[:3]))
+    kept = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    assert list(kept["window"]) == [0, 0, 1, 1, 2, 2]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("kind", "one"), [("regression", Estimate(5.0, 1.0, 9.0)),
+                                           ("classification", Estimate(0.2, np.nan, np.nan, (0.8, 0.2)))])
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_without_a_prediction_the_table_has_no_row(model: himoe.Fitted, updates: list[Update], tmp_path: Path,
+                                                   kind: str, one: Estimate, name: str) -> None:
+    """But the columns that it has otherwise."""
+    task, read = replace(model.description.task, kind=kind), pd.read_csv if name == "a.csv" else pd.read_parquet
+    found = []
+    for predicted in ({"valence": one}, {}):
+        with table_file(tmp_path / name, task) as table:
+            table.show(replace(updates[0], predicted=predicted))
+        found.append(read(tmp_path / name))
+    assert list(map(len, found)) == [1, 0]
+    assert list(found[0]) == list(found[1])
+
+
+def test_a_full_disk_leaves_whole_lines(model: himoe.Fitted, updates: list[Update], tmp_path: Path,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(_: pd.DataFrame, path: Path, **__: object) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("p1,1,t")
+        raise OSError(28, "No space left on device")
+
+    def filling() -> Iterator[Update]:
+        yield updates[0]
+        monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+        yield updates[1]
+
+    with pytest.raises(OSError, match="No space"):
+        keep(model, tmp_path / "a.csv", filling())
+    assert list(pd.read_csv(tmp_path / "a.csv")["window"]) == [0, 0]
+
+
+def test_a_terminal_is_painted_over_in_lines_that_never_wrap(updates: list[Update],
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     shown = io.StringIO()
     screen = Screen("Toys (simulated)", shown)
-    updates = list(stream(model, Replay([make_session("p1", 10, "t0")], None, set_name="own")))
     screen.show(updates[0])
     screen.show(replace(updates[1], events=("EDA: " + 60 * "x",)))
     first, second = shown.getvalue().split("\x1b[6A\x1b[J")  # a head, two dimensions, three sensors
@@ -110,6 +174,26 @@ def test_a_terminal_is_painted_over_in_lines_that_never_wrap(model: himoe.Fitted
     assert [line.split()[0] for line in first.splitlines()[2:]] == [*updates[0].predicted, "EEG", "EMG", "EDA"]
     assert second.splitlines()[0] == "EDA: " + 60 * "x"
     assert max(map(len, second.splitlines()[1:])) <= 39
+
+
+def test_the_outlet_ends_with_the_recording(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[object] = []
+
+    class Outlet:
+        def __init__(self, name: str, _: object) -> None:
+            heard.append(name)
+
+        def show(self, update: Update) -> None:
+            heard.append(update.window)
+
+        def close(self) -> None:
+            heard.append("closed")
+
+    monkeypatch.setattr("himoe.commands.streaming.LslOutlet", Outlet)
+    assert run(capsys, folder / "model", "--replay", folder / "recordings", "--trial", "t1", "--person", "p1",
+               "--speed", "max", "--quiet", "--outlet", "mood")[0] == 0
+    assert heard == ["mood", *range(19), "closed"]
 
 
 def test_a_file_of_a_device_is_played(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

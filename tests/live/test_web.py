@@ -15,7 +15,7 @@ from live_sessions import make_session
 
 import himoe
 from himoe.core.errors import InputError
-from himoe.live.engine import Update, stream
+from himoe.live.engine import Estimate, Update, stream
 from himoe.live.sources import Replay
 from himoe.live.web import Page
 
@@ -68,6 +68,23 @@ def other_form() -> Any:
     """What a page needs to know of a model of three classes."""
     return type("Form", (), {"kind": "classification", "thresholds": (3, 5), "method": "m", "data": {},
                              "dimensions": ("valence",), "step_s": 1.0, "level": 0.9})()
+
+
+@pytest.mark.parametrize(("kind", "thresholds", "end", "said"), [
+    ("regression", (5.0,), 1.0, "Shaded: interval that aims at 90 %."), ("regression", (5.0,), np.nan, ""),
+    ("classification", (5.0,), np.nan, "Probability of the higher class."),
+    ("classification", (3.0, 6.0), np.nan, "The most probable class.")])
+def test_it_says_what_is_drawn(browser: Any, model: himoe.Fitted, updates: list[Update], request: pytest.FixtureRequest,
+                               kind: str, thresholds: tuple[float, ...], end: float, said: str) -> None:
+    page = Page(replace(model.description, kind=kind, thresholds=thresholds), "Toys (simulated)")
+    request.addfinalizer(page.close)
+    page.show(replace(updates[0], predicted={"valence": Estimate(1.0, end, end)}))
+    browser.get(page.address)
+    until = time.monotonic() + 20
+    while browser.execute_script("return document.documentElement.dataset.drawn") != "1":
+        assert time.monotonic() < until, browser.get_log("browser")
+        time.sleep(0.1)
+    assert browser.find_element("id", "level").text == said
 
 
 @pytest.mark.parametrize("width", [375, 1280])
