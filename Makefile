@@ -82,4 +82,4 @@ $(DOCS): pyproject.toml
 	touch $(DOCS) $(STAMP)
 
 clean:                    ## remove what is made, keep the environment
-	rm -rf code data settings runs main site .himoe
+	rm -rf code data settings runs scores main site .himoe

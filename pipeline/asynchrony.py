@@ -13,7 +13,6 @@ import pandas as pd
 
 import himoe
 from himoe.core.files import atomic_path, read_json, remove, write_text
-from himoe.core.parsing import parse
 from himoe.core.progress import progress
 from himoe.core.recordings import Recording
 from himoe.core.workers import map_forked
@@ -24,6 +23,7 @@ from himoe.prepare.loading import clean_recordings
 from himoe.report.figures.asynchrony import draw_all
 from himoe.report.tables.asynchrony import readme
 from himoe.scoring.asynchrony import condition_rows
+from himoe.scoring.paper import RECORDED
 from himoe.simulate.generate import SimulationParams, simulate_deap
 from himoe.simulate.request import TRUTH_FILE
 from himoe.training.asynchrony import (
@@ -33,6 +33,7 @@ from himoe.training.asynchrony import (
     Conditions,
     Fit,
     Material,
+    Study,
     deal,
     fit_and_test,
     lag_rows,
@@ -47,15 +48,16 @@ TABLES = ("scores", "scan", "learned", "truth", "example")
 
 def asynchrony(folder: str) -> None:
     """Measure, and write tables, figures and README.md into *folder*."""
-    target, values = Path(folder), read_yaml(Path(folder) / "conditions.yaml")
-    cohort = parse(CohortParams, values["simulate"], target / "conditions.yaml", "simulate")
-    recordings, form, truth = simulated(STUDIES / "asynchrony", cohort)
-    found = measured(values, str(target / "conditions.yaml"), recordings, form) | {"truth": truth}
+    target, path = Path(folder), Path(folder) / "conditions.yaml"
+    values = read_yaml(path)
+    study = read_study(values, str(path), RECORDED["deap"])
+    recordings, form, truth = simulated(STUDIES / "asynchrony", study.params.simulate)
+    found = measured(study, recordings, form) | {"truth": truth}
     label = str(form["provenance"]["label"])
     for name in TABLES:
         write_text(target / f"{name}.csv", found[name].assign(data=label).to_csv(
             index=False, float_format="%.6g", lineterminator="\n"))
-    draw_all(found, label, target)
+    draw_all(found, label, study.params.shown, target)
     write_text(target / "README.md", readme(found, values, label))
 
 
@@ -78,20 +80,21 @@ def simulated(work: Path, cohort: CohortParams) -> tuple[list[Recording], dict[s
     return recordings, form, truth
 
 
-def measured(values: dict[str, Any], where: str, recordings: list[Recording], form: dict[str, Any]
-             ) -> dict[str, pd.DataFrame]:
+def measured(study: Study, recordings: list[Recording], form: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """Every table: ``scores``, ``scan``, ``learned`` lags, and one ``example`` of a trial."""
-    conditions = Conditions(recordings, form, values["simulate"]["seed"])
-    study, methods, trained, tested = read_study(values, where, conditions.base.modalities)
+    params = study.params
+    conditions = Conditions(recordings, form, params.simulate.seed)
+    asked = {**study.tested, **study.trained}
     windows = {name: conditions.windows(sensors) for name, sensors in
-               progress({**tested, **trained}.items(), "asynchrony", "condition", len({**tested, **trained}))}
-    shared = Material(windows, deal(conditions.base.index, study.groups, study.simulate.seed), methods, list(tested),
-                      study.missing, study.late)
-    fits = [Fit(name, condition, group) for condition in trained for name in methods for group in range(study.groups)]
+               progress(asked.items(), "asynchrony", "condition", len(asked))}
+    shared = Material(windows, deal(conditions.base.index, params.groups, params.simulate.seed), study.methods,
+                      list(study.tested), params.missing, params.late)
+    fits = [Fit(name, condition, group) for condition in study.trained for name in study.methods
+            for group in range(params.groups)]
     done = list(progress(map_forked(fit_and_test, shared, fits, jobs()), "asynchrony", "model", len(fits)))
     predictions = pd.concat([frame for frame, _ in done], ignore_index=True)
     return {"scores": condition_rows(predictions, ON_TIME), "learned": pd.concat([lags for _, lags in done]),
-            "scan": lag_rows(conditions, study.scanned_s, study.max_lag_s), "example": example(predictions)}
+            "scan": lag_rows(conditions, params.scanned_s, params.max_lag_s), "example": example(predictions)}
 
 
 def example(predictions: pd.DataFrame) -> pd.DataFrame:

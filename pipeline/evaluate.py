@@ -54,8 +54,7 @@ def evaluate_run(run: Path, scores: Path, rate: float, bootstrap: BootstrapParam
     """
     info = read_json(checked(run / "run.json", todo))
     history = pd.read_csv(checked(run / "history.csv", todo), float_precision="round_trip")
-    write_run_scores(info, run, scores, todo)
-    sweep = pd.read_csv(scores / "sweep.csv", float_precision="round_trip")
+    sweep = write_run_scores(info, run, scores, todo)
     predictions = pd.read_parquet(checked(run / "predictions.parquet", todo))
     return run_metrics(info, history, sweep, predictions, rate, bootstrap)
 

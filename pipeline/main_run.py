@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.core.checksums import checked, write_sums
+from himoe.core.checksums import checked, whole, write_sums
 from himoe.core.errors import bad_input
 from himoe.core.files import atomic_path, read_json, remove, write_csv, write_json
 from himoe.core.params import BootstrapParams, RunConfig, parse
@@ -76,7 +76,7 @@ def trained(config: RunConfig, data: RunData, inputs: Mapping[str, str]) -> Path
     """The folder of the run, trained unless the last one that was trained is this one."""
     out = TRAINED / "run"
     made = {"config": repr(config), "inputs": dict(inputs)}
-    if not (out.is_dir() and (TRAINED / "made.json").is_file() and read_json(TRAINED / "made.json") == made):
+    if not (whole(out) and (TRAINED / "made.json").is_file() and read_json(TRAINED / "made.json") == made):
         remove(TRAINED / "made.json")
         train_run(config, data, out, SCRATCH / "folds" / "main", inputs, jobs())
         remove(SCRATCH / "folds" / "main")

@@ -30,7 +30,8 @@ from himoe.training.estimators import FeaturesRidge, HiMoE
 FORM = {"dimensions": ("valence",), "scale": (1.0, 9.0), "thresholds": (5.0,), "name": "mine"}
 STUDY = {"simulate": {"seed": 1, "people": 2, "trials": 4, "snr": 1.0}, "looked_at": [777], "groups": 2,
          "max_lag_s": 4.0, "methods": {"himoe": {"method": "himoe"}}, "trained": {ON_TIME: {}},
-         "tested": {"Late": {"PPS": {"lag_s": 2}}}, "scanned_s": [0.0], "missing": [0.0], "late": ["Late"]}
+         "tested": {"Late": {"PPS": {"lag_s": 2}}}, "scanned_s": [0.0], "missing": [0.0], "late": ["Late"],
+         "shown": ON_TIME}
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +134,13 @@ def test_changes_are_to_the_same_windows_on_time() -> None:
 
 
 def test_a_study_is_read_or_refused() -> None:
-    study, methods, trained, tested = read_study(STUDY, "p", ("EEG", "EDA", "TEMP"))
-    assert tested == {"Late": {"EDA": SensorTiming(lag_s=2), "TEMP": SensorTiming(lag_s=2)}}
-    assert (study.groups, trained, methods["himoe"].method) == (2, {ON_TIME: {}}, "himoe")
-    for change, message in (({"late": ["Later"]}, "no 'Later'"), ({"trained": {}}, "no 'On time'"),
-                            ({"tested": {"Late": {"EDA": {"lag": 2}}}}, "unknown key 'lag'")):
+    study = read_study(STUDY, "p", ("EEG", "EDA", "TEMP"))
+    assert study.tested == {"Late": {"EDA": SensorTiming(lag_s=2), "TEMP": SensorTiming(lag_s=2)}}
+    assert (study.params.groups, study.trained, study.methods["himoe"].method) == (2, {ON_TIME: {}}, "himoe")
+    for change, message in (
+            ({"late": ["Later"]}, "late: found no condition 'Later'"), ({"trained": {}}, "no condition 'On time'"),
+            ({"shown": "Late"}, "shown.*no condition 'Late'"), ({"missing": [0.4]}, "missing.*0 among them"),
+            ({"groups": 1}, "groups"), ({"tested": {"Late": {"EDA": {"lag": 2}}}}, "unknown key 'lag'"),
+            ({"methods": {"m": {"method": "himoe", "model": {"signal_encoder": "cnn"}}}}, "m.model.*features alone")):
         with pytest.raises(InputError, match=message):
             read_study({**STUDY, **change}, "p", ("EEG", "EDA"))

@@ -177,9 +177,12 @@ def test_fit_says_what_intervals_cannot_promise(model: Path, level: float, width
                                                 said: list[str]) -> None:
     form = replace(himoe.load_model(model).description, level=level, intervals={"arousal": widths})
     scores = pd.DataFrame({"dimension": ["arousal", "mean"], "metric": "coverage", "value": [0.0, inside]})
-    lines = [line for line in said_of_intervals(form, scores) if line]
+    lines = [line for line in said_of_intervals(form, scores, True) if line]
     assert len(lines) == len(said)
     assert all(part in line for part, line in zip(said, lines, strict=True))
+    told = " ".join(said_of_intervals(form, scores, False))
+    assert ("by chance" in told) == (inside < level - 0.1)
+    assert "new people" not in told
 
 
 def test_classes_are_fitted_predicted_and_scored(recordings: Path, tmp_path: Path,

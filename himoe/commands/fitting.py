@@ -32,12 +32,16 @@ MUCH = 0.1  # below the level: a share of ratings inside that the reader is warn
 
 @dataclass(frozen=True)
 class Outcome:
-    """A model of everybody, with the scores of a model of the same kind on what was held out, and its predictions."""
+    """A model of everybody, with the scores of a model of the same kind on what was held out, and its predictions.
+
+    ``held_out`` says in words what that was, ``strangers`` whether it was people.
+    """
 
     model: Fitted
     scores: pd.DataFrame
     predictions: pd.DataFrame
     held_out: str
+    strangers: bool
 
 
 def fit(options: argparse.Namespace) -> None:
@@ -93,7 +97,8 @@ def fit_and_score(estimator: Estimator, windows: Windows, protocol: str | None, 
     model = _fitted(estimator, rated, "fit on everybody")
     about = as_scores(scores) | {"protocol": f"Held out once: {held_out}. Scored was a model fitted on the rest in the "
                                              "same way; the model here was fitted on all of them."}
-    return Outcome(replace(model, description=replace(model.description, scores=about)), scores, predictions, held_out)
+    return Outcome(replace(model, description=replace(model.description, scores=about)), scores, predictions, held_out,
+                   protocol == "loso")
 
 
 def _fitted(estimator: Estimator, windows: Windows, told: str) -> Fitted:
@@ -153,11 +158,14 @@ def said(data: Data, windows: Windows, outcome: Outcome) -> list[str]:
              f"sensors:  {', '.join(f'{name} at {one.sfreq_hz:g} Hz' for name, one in form.items())}"]
     lines += [f"not used, without a rating: {' '.join(unrated)}"] if unrated else []
     lines += [f"held out: {outcome.held_out}", "", scores_text(outcome.scores), ""]
-    return lines + said_of_intervals(outcome.model.description, outcome.scores)
+    return lines + said_of_intervals(outcome.model.description, outcome.scores, outcome.strangers)
 
 
-def said_of_intervals(form: Description, scores: pd.DataFrame) -> list[str]:
-    """What intervals cannot promise, and whether what was held out lay inside them less often than they aim at."""
+def said_of_intervals(form: Description, scores: pd.DataFrame, strangers: bool) -> list[str]:
+    """What intervals cannot promise, and whether what was held out lay inside them less often than they aim at.
+
+    *strangers*: people were held out, for whom intervals promise nothing.
+    """
     lines, level = [], f"{100 * form.level:.0f} %"
     if any(np.isinf(width).any() for width in form.intervals.values()):
         lines = ["Intervals are the whole scale, because too few trials validate: rate more trials.", ""]
@@ -165,6 +173,7 @@ def said_of_intervals(form: Description, scores: pd.DataFrame) -> list[str]:
         lines = [f"Intervals aim at {level}: fewer than {ENOUGH} trials validate. Rate more trials.", ""]
     inside = scores[(scores["metric"] == "coverage") & (scores["dimension"] == "mean")]["value"]
     if len(inside) and float(inside.iloc[0]) < form.level - MUCH:
-        lines += [f"Of what was held out only {100 * float(inside.iloc[0]):.0f} % lay inside its interval: "
-                  f"{level} are promised for new trials of the people fitted on, not for new people.", ""]
+        why = (f"{level} are promised for new trials of the people fitted on, not for new people." if strangers else
+               f"{level} were aimed at; so few trials can miss by chance.")
+        lines += [f"Of what was held out only {100 * float(inside.iloc[0]):.0f} % lay inside its interval: {why}", ""]
     return lines

@@ -25,7 +25,7 @@ STANDS_FOR_FOLDER = (DESCRIPTION, PROVENANCE, "set.json", "truth.json", "faces.j
 
 def inspect_path(path: Path, name: str | None = None, layout: str | None = None, everything: bool = False,
                  jobs: int = 1, follow_links: bool = False) -> list[Report]:
-    """Say what is at *path*: one report, or one a layout of a data set's folder.
+    """Say what is at *path*: one report, or one per layout of a data set's folder.
 
     Parameters
     ----------

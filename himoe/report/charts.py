@@ -122,7 +122,7 @@ def missing(material: Material) -> Block | None:
                f"3, 8 and 9. Data: {provenance(chosen.swept_runs(material.results))}.")
     return Block("missing", "CCC against missing rate", caption, (curves, ranking),
                  frame.drop(columns=["method", "low", "high"]), pickers, legend(frame, ends), True,
-                 ("runs/*/sweep.csv",))
+                 ("scores/*/sweep.csv",))
 
 
 def _end_names(frame: pd.DataFrame, colour: alt.Color) -> list[alt.Chart]:

@@ -237,7 +237,7 @@ def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> 
     absent = [column for column in COST_COLUMNS if column not in cost]
     if absent:
         raise bad_input("cost.csv", f"no column {', '.join(absent)}", ", ".join(COST_COLUMNS),
-                        "run the evaluate stage again")
+                        "run the stage cost again")
     rows: list[dict[str, Any]] = []
     cost = plain_cost(cost)
     for run in chosen.main_runs(results, settings).values():

@@ -71,7 +71,7 @@ def combinations(material: Material) -> Block | None:
                f"Data: {material.figure_data}.")
     return Block("combinations", "CCC by modality combination", caption, (spec,),
                  frame.drop(columns=["method", "order"]), pickers,
-                 legend(frame, frame.groupby("method")["ccc"].first()), True, ("runs/*/combinations.csv",))
+                 legend(frame, frame.groupby("method")["ccc"].first()), True, ("scores/*/combinations.csv",))
 
 
 def calibration(material: Material) -> Block | None:

@@ -37,7 +37,7 @@ def run_metrics(info: Mapping[str, Any], history: pd.DataFrame, sweep: pd.DataFr
     sweep : DataFrame
         Scores by missing rate, mask seed, seed, fold, dimension and metric.
     predictions : DataFrame
-        One row a test window and dimension at *rate* (and a mask seed, where there are several).
+        One row per test window and dimension at *rate* (and a mask seed, where there are several).
     """
     classes = class_count(info)
     return {

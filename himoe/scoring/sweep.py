@@ -113,9 +113,14 @@ def interval_scores(dimensions: Sequence[str], labels: np.ndarray, predicted: np
     return scored
 
 
-def write_run_scores(info: Mapping[str, Any], run: Path, out: Path, todo: str) -> None:
-    """Score the run in the folder *run* into the folder *out*; *todo* says what to do if a file of it is damaged."""
+def write_run_scores(info: Mapping[str, Any], run: Path, out: Path, todo: str) -> pd.DataFrame:
+    """Score the run in the folder *run* into the folder *out*; *todo* says what to do if a file of it is damaged.
+
+    Gives the sweep with its rates as they were asked for; the file has seven digits of them.
+    """
     tested, masked = (pd.read_parquet(checked(run / f"{name}.parquet", todo)) for name in ("tested", "masked"))
     out.mkdir(parents=True, exist_ok=True)
-    for name, table in zip(("sweep", "combinations"), score_run(info, tested, masked), strict=True):
-        write_csv(table, out / f"{name}.csv")
+    sweep, combinations = score_run(info, tested, masked)
+    write_csv(sweep, out / "sweep.csv")
+    write_csv(combinations, out / "combinations.csv")
+    return sweep

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge
 
 from himoe.core.errors import bad_input
+from himoe.core.params import RunParams
 from himoe.core.parsing import checked, parse
 from himoe.core.recordings import Recording, expand_modalities
 from himoe.models.methods.himoe import HiMoE
@@ -21,8 +23,9 @@ from himoe.prepare.asynchrony import Asynchrony, SensorTiming
 from himoe.prepare.lags import scan_lags
 from himoe.prepare.masks import drop, evaluation_draws
 from himoe.prepare.windowset import Windows
-from himoe.training.estimators import Estimator
+from himoe.training.estimators import MODEL, Estimator
 from himoe.training.fitted import Fitted
+from himoe.training.rundata import read_as_features
 
 ON_TIME = "On time"
 LENGTH_S, STEP_S = 4.0, 2.0
@@ -60,7 +63,7 @@ class StudyParams:
 
     simulate: CohortParams
     looked_at: tuple[int, ...]
-    groups: int
+    groups: Annotated[int, Ge(2)]
     max_lag_s: float
     methods: dict
     trained: dict
@@ -68,19 +71,39 @@ class StudyParams:
     scanned_s: tuple[float, ...]
     missing: tuple[float, ...]
     late: tuple[str, ...]
+    shown: str
 
 
-def read_study(values: Mapping[str, Any], where: str, modalities: Sequence[str]
-               ) -> tuple[StudyParams, dict[str, MethodParams], dict[str, Sensors], dict[str, Sensors]]:
-    """The study's parameters, its methods, and its conditions with groups of sensors (PPS, ALL) spelled out."""
+@dataclass(frozen=True)
+class Study:
+    """A study that was read: its parameters, its methods, and its conditions by name, groups of sensors spelled out."""
+
+    params: StudyParams
+    methods: Mapping[str, MethodParams]
+    trained: Mapping[str, Sensors]
+    tested: Mapping[str, Sensors]
+
+
+def read_study(values: Mapping[str, Any], where: str, modalities: Sequence[str]) -> Study:
+    """Read and check all of it, before anything is simulated; PPS and ALL mean those of *modalities*."""
     study = parse(StudyParams, values, where)
     methods = {name: parse(MethodParams, entry, where, f"methods.{name}") for name, entry in study.methods.items()}
     trained, tested = ({name: _sensors(entry, modalities, where, f"{kind}.{name}") for name, entry in part.items()}
                        for kind, part in (("trained", study.trained), ("tested", study.tested)))
-    for name in (ON_TIME, *study.late):
-        if name not in {**trained, **tested}:
-            raise bad_input(f"{where}: conditions", f"no {name!r}", "it among trained or tested", "add it")
-    return study, methods, trained, tested
+    asked_for = [("trained", ON_TIME, trained), ("shown", study.shown, trained)]
+    for key, name, known in asked_for + [("late", one, {ON_TIME: {}, **tested}) for one in study.late]:
+        if name not in known:
+            raise bad_input(f"{where}: {key}", f"no condition {name!r}", f"one of {', '.join(known) or 'none'}",
+                            "correct the name or add the condition")
+    for key, values_asked in (("scanned_s", study.scanned_s), ("missing", study.missing)):
+        if 0.0 not in values_asked:
+            raise bad_input(f"{where}: {key}", values_asked, "0 among them: all else is compared with it", "add it")
+    for name, asked in methods.items():
+        run = RunParams("deap", "trial", asked.method, tuple(modalities))
+        if set(read_as_features(run, replace(MODEL, **asked.model))) != set(modalities):
+            raise bad_input(f"{where}: methods.{name}.model", asked.model, "front ends that read features of windows",
+                            "leave eeg_encoder and signal_encoder as they are: this comparison keeps features alone")
+    return Study(study, methods, trained, tested)
 
 
 def _sensors(entry: Mapping[str, Any], modalities: Sequence[str], where: str, key: str) -> Sensors:
@@ -140,12 +163,13 @@ def masked(windows: Windows, rate: float) -> Windows:
 
 def live_predictions(model: Fitted, windows: Windows) -> pd.DataFrame:
     """Each window predicted from its trial up to itself, as a live system must: no future."""
+    length = model.description.sequence_length
     rows, names = [], []
     trial, window = windows.index["trial"].to_numpy(str), windows.index["window"].to_numpy()
     for places in map(np.asarray, windows.index.groupby(["subject", "trial"], sort=False).indices.values()):
         for k in range(len(places)):
-            rows.append(places[:k + 1])
-            names += [f"{trial[places[k]]}{NOW}{window[places[k]]}"] * (k + 1)
+            rows.append(places[max(0, k + 1 - length):k + 1])
+            names += [f"{trial[places[k]]}{NOW}{window[places[k]]}"] * len(rows[-1])
     frame = model.predict(rows_of(windows, np.concatenate(rows), np.array(names)))
     split = frame["trial"].str.rsplit(NOW, n=1)
     last = split.str[1].astype(int) == frame["window"]

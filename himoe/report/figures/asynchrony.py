@@ -23,15 +23,14 @@ from himoe.report.figures.style import (
 from himoe.report.palette import TRUTH_COLOUR, look
 from himoe.report.tables.asynchrony import ON_TIME, label_of
 
-SHOWN = "40 % lost, 10 s each"
 TRUTH = {"color": "#8a8a8a", "lw": 0.8, "ls": (0, (4, 2)), "zorder": 1}
 
 
-def draw_all(found: Mapping[str, pd.DataFrame], label: str, folder: Path) -> None:
-    """Write every figure into *folder*."""
+def draw_all(found: Mapping[str, pd.DataFrame], label: str, shown: str, folder: Path) -> None:
+    """Write every figure into *folder*; *shown*: the condition of the example."""
     with style():
         figures = {"figure_8": against_lag(found["scores"], label), "figure_9": lags(found, label),
-                   "figure_10": example(found["example"], label)}
+                   "figure_10": example(found["example"], label, shown)}
     for name, figure in figures.items():
         save(figure, folder / name)
 
@@ -98,12 +97,12 @@ def lags(found: Mapping[str, pd.DataFrame], label: str) -> Figure:
     return figure
 
 
-def example(frame: pd.DataFrame, label: str) -> Figure:
+def example(frame: pd.DataFrame, label: str, condition: str) -> Figure:
     """One trial: what was rated, and what models trained under losses say where stretches of every sensor are lost."""
     dimensions = list(dict.fromkeys(frame["dimension"]))
     figure = new_figure(width_of(3), 1.9 * len(dimensions) + 0.8)
     axes = figure.subplots(len(dimensions), 1, squeeze=False, sharex=True)[:, 0]
-    shown = frame[frame["tested"].eq(SHOWN) & frame["trained"].eq(SHOWN)]
+    shown = frame[frame["tested"].eq(condition) & frame["trained"].eq(condition)]
     for ax, dimension in zip(axes, dimensions, strict=True):
         part = shown[shown["dimension"] == dimension].sort_values("window")
         for k, (method, own) in enumerate(part.groupby("method", sort=False)):
@@ -115,5 +114,5 @@ def example(frame: pd.DataFrame, label: str) -> Figure:
         value_grid(ax)
     axes[-1].set_xlabel("Start of the window (s)")
     legend_below(figure, axes[0], 3)
-    title(figure, f"One trial, {SHOWN} of every sensor: {label}")
+    title(figure, f"One trial, {condition}: {label}")
     return figure
