@@ -105,7 +105,8 @@ def test_what_cannot_be_exported_is_one_sentence(people: Windows, tmp_path: Path
     personal = replace(ridge, description=replace(ridge.description, method="himoe", model=replace(
         ridge.description.model, person_map=True)))
     line = Calibration("s02", "toy", (5.0, 5.0), (0.0, 0.5), (1.0, 1.0))
-    tuned = replace(ridge, description=replace(ridge.description, method="cafnet", calibrations=(line,)))
+    tuned = replace(ridge, description=replace(ridge.description, method="cafnet", calibrations=(line,),
+                                               people=(*ridge.description.people, "s02")))
     network = replace(ridge, description=replace(ridge.description, method="late_fusion"))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     for model, name, message in [

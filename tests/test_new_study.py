@@ -365,26 +365,28 @@ def predicted(work: Path, windows: Path) -> pd.DataFrame:
 def by_hand(work: Path, person: str, trial: str, fold: int, seed: int) -> np.ndarray:
     """Predictions (n, D) of one trial by one model: statistics from the shards, no padding.
 
-    Who is known has the statistics of own training rows, who is not those of all own windows (a feature's spread is
-    everybody's); where people are held out, all have the statistics of all training rows.
+    Who is known has the statistics of own training rows, who is not those of all own windows, rated or not (a feature's
+    spread is everybody's).
     """
     config, data = run_of(work)
     method = Model.read(work / "runs" / RUN / f"fold-{fold:02d}_seed-{seed}").method
     rows = data.folds[(data.folds["fold"] == fold) & (data.folds["role"] == "train")]
-    trained, x, by_person = set(zip(rows["subject"], rows["trial"], strict=True)), {}, config.run.protocol == "trial"
+    trained, x = set(zip(rows["subject"], rows["trial"], strict=True)), {}
     for modality in config.run.modalities:
         folder = work / "data" / ("features" if modality in feature_modalities(config) else "windows") / "wrist"
         parts: dict[str, np.ndarray] = {}
+        whole: dict[str, np.ndarray] = {}
         for path in sorted(folder.glob("*.parquet")):
             index, arrays, _ = read_shard(path, [modality])
             part = arrays[modality][[key in trained for key in zip(index["subject"], index["trial"], strict=True)]]
             parts |= {path.stem: part.astype(float)} if len(part) else {}
-        everybody = np.concatenate(list(parts.values()))
+            whole[path.stem] = arrays[modality].astype(float)
         index, arrays, _ = read_shard(folder / "unrated" / f"{person}.parquet", [modality])
-        mine = parts.get(person, arrays[modality].astype(float)) if by_person else everybody
+        known = [whole[person]] if person in whole else []
+        mine = parts.get(person, np.concatenate([*known, arrays[modality].astype(float)]))
         mean = np.nanmean(mine, axis=(0, 2))
         own = np.concatenate([part - np.nanmean(part, axis=(0, 2), keepdims=True) for part in parts.values()])
-        spread = np.nanstd(own if by_person and own.shape[2] == 1 else mine, axis=(0, 2))
+        spread = np.nanstd(own if own.shape[2] == 1 else mine, axis=(0, 2))
         spread = np.where(spread > 1e-8, spread, 1.0)
         windows = arrays[modality][(index["trial"] == trial).to_numpy()]
         scaled = np.nan_to_num(np.clip((windows - mean[:, None]) / spread[:, None], -10, 10))

@@ -212,10 +212,15 @@ def test_a_file_of_a_device_is_played(folder: Path, tmp_path: Path, capsys: pyte
     assert "EMG   absent" in out
 
 
+def heed_ctrl_c() -> None:
+    """A job in the background is started with the signal ignored, and so would all its children be."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_it_and_keeps_the_table(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "himoe.cli", "stream", str(folder / "model"), "--replay",
                str(folder / "recordings"), "--speed", "4", "--out", str(tmp_path / "kept.csv")]
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
                           env=environment() | {"PYTHONPATH": os.getcwd()}) as process:
         assert process.stdout is not None
         for line in process.stdout:
