@@ -224,13 +224,16 @@ def test_import_costs_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_cache_is_not_taken_for_windows_of_another_cut(tmp_path: Path) -> None:
-    simulate_deap(tmp_path / "raw", SimulationParams(1, 2, 5, 2.0), layout="dat")
+def test_a_cache_gives_who_is_asked_for_and_is_not_taken_for_windows_of_another_cut(tmp_path: Path) -> None:
+    simulate_deap(tmp_path / "raw", SimulationParams(2, 2, 5, 2.0), layout="dat")
     data = himoe.load("deap", tmp_path / "raw")
     made = himoe.make_windows(data, cache=tmp_path / "cache", modalities=["EDA", "TEMP"])
     again = himoe.make_windows(data, cache=tmp_path / "cache", modalities=["EDA", "TEMP"])
     pd.testing.assert_frame_equal(made.index, again.index)
     np.testing.assert_array_equal(made.arrays["EDA"], again.arrays["EDA"])
+    one = himoe.make_windows(data, subjects=data.subjects[1:], cache=tmp_path / "cache", modalities=["EDA", "TEMP"])
+    assert set(one.groups) == {data.subjects[1]}
+    np.testing.assert_array_equal(one.arrays["EDA"], made.arrays["EDA"][made.groups == data.subjects[1]])
     with pytest.raises(himoe.InputError, match="found windows of 4 s every 2 s, expected 2 s every 1 s"):
         himoe.make_windows(data, 2, 1, cache=tmp_path / "cache")
     with pytest.raises(himoe.InputError, match="found other filters"):

@@ -130,11 +130,12 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
                         "correct the name")
     params = parse(WindowParams, {"length_s": length_s, "step_s": step_s, "labels": labels, "min_completeness": 0.5},
                    "make_windows")
-    parts = []
+    parts, cached = [], []
     for subject in progress(chosen, f"windows of {data.dataset.name}", "person", len(chosen)):
         path = None if cache is None else Path(cache) / f"{subject}.parquet"
         if path is not None and path.is_file():
             require_same_cut(path, params, filters, asynchrony)
+            cached.append(subject)
         else:
             part = _person(data, subject, params, filters, modalities, asynchrony)
             if part is None:
@@ -144,8 +145,10 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
             else:
                 arrays = {m: np.asarray(array) for m, array in part.arrays.items()}
                 write_shard(path, part.index, arrays, part.meta)
-    if cache is not None:
-        return Windows.read(cache, modalities)
+                cached.append(subject)
+    if cached and cache is not None:
+        windows = Windows.read(cache, modalities)  # of others, too, whom an earlier call has asked for
+        return windows if set(windows.groups) == set(cached) else windows.people(*cached)
     if not parts:
         signals = "" if modalities is None else f" with any of {' '.join(modalities)}"
         raise bad_input(data.root, f"no trial of {length_s:g} s{signals}", "at least one",
