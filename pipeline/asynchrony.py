@@ -11,23 +11,19 @@ from typing import Any
 
 import pandas as pd
 
-import himoe
-from himoe.core.files import atomic_path, read_json, remove, write_text
+from himoe.core.files import read_json, write_text
 from himoe.core.progress import progress
 from himoe.core.recordings import Recording
 from himoe.core.workers import map_forked
 from himoe.core.yaml_files import read_yaml
-from himoe.datasets import get_dataset
-from himoe.datasets.fetch import write_provenance
 from himoe.prepare.loading import clean_recordings
 from himoe.report.figures.asynchrony import draw_all
 from himoe.report.tables.asynchrony import readme
-from himoe.scoring.asynchrony import condition_rows
+from himoe.scoring.asynchrony import ON_TIME, condition_rows
 from himoe.scoring.paper import RECORDED
-from himoe.simulate.generate import SimulationParams, simulate_deap
+from himoe.simulate.generate import SimulationParams
 from himoe.simulate.request import TRUTH_FILE
 from himoe.training.asynchrony import (
-    ON_TIME,
     STEP_S,
     CohortParams,
     Conditions,
@@ -39,10 +35,10 @@ from himoe.training.asynchrony import (
     lag_rows,
     read_study,
 )
+from pipeline.people import simulated_people
 from pipeline.stage import jobs, main
 from pipeline.study import STUDIES
 
-LAYOUT = {"layout": "dat"}
 TABLES = ("scores", "scan", "learned", "truth", "example")
 
 
@@ -63,17 +59,11 @@ def asynchrony(folder: str) -> None:
 
 def simulated(work: Path, cohort: CohortParams) -> tuple[list[Recording], dict[str, Any], pd.DataFrame]:
     """Clean recordings of simulated people, what windows are made with, and true lags (person, modality, lag_s)."""
-    remove(work)
-    with atomic_path(work / "raw") as raw:
-        simulate_deap(raw, SimulationParams(cohort.people, cohort.trials, cohort.seed, cohort.snr), layout="dat",
-                      jobs=jobs())
-        dataset = get_dataset("deap", raw)
-        write_provenance(raw, dataset, "simulate", dataset.inspect(raw, LAYOUT))
-    data = himoe.load("deap", work / "raw", **LAYOUT)
+    data = simulated_people(work, SimulationParams(cohort.people, cohort.trials, cohort.seed, cohort.snr))
     recordings = [one for subject in data.subjects for one in clean_recordings(data.sessions(subject), STEP_S)]
     form = {"dimensions": ("valence", "arousal"), "scale": data.dataset.scale, "thresholds": data.dataset.thresholds,
             "name": "deap", "provenance": data.provenance}
-    told = read_json(work / "raw" / TRUTH_FILE)
+    told = read_json(data.root / TRUTH_FILE)
     reaction_s = float(told["reports"]["reaction_lag_s"])
     truth = pd.DataFrame([{"person": person["participant"], "modality": modality, "lag_s": lag_s - reaction_s}
                           for person in told["people"] for modality, lag_s in person["lags_s"].items()])

@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 
 import himoe
-from himoe.core.files import atomic_path, remove, write_text
+from himoe.core.files import write_text
 from himoe.core.workers import map_forked
-from himoe.datasets import get_dataset
-from himoe.datasets.fetch import write_provenance
 from himoe.report.tables.personal import readme
 from himoe.scoring.personal import personal_rows
-from himoe.simulate.generate import SimulationParams, simulate_deap
+from himoe.simulate.generate import SimulationParams
+from pipeline.people import simulated_people
 from pipeline.stage import jobs, main
 from pipeline.study import STUDIES
 
@@ -31,7 +30,6 @@ SPLITS = 3  # of a person's trials; each is tested once
 KS = (0, 1, 2, 4, 8)
 METHODS = {"himoe": "HiMoE", "late_fusion": "LateFusion", "features_gbdt": "FeaturesGBDT"}
 POLICIES = ("person", "training")
-LAYOUT = {"layout": "dat"}
 
 
 class Task(NamedTuple):
@@ -60,12 +58,7 @@ def personal(folder: str) -> None:
 
 def cohort(work: Path, seed: int) -> himoe.Windows:
     """Windows of simulated people, with every feature that a model reads."""
-    remove(work)
-    with atomic_path(work / "raw") as raw:
-        simulate_deap(raw, SimulationParams(PEOPLE, TRIALS, seed, SNR), layout="dat", jobs=jobs())
-        dataset = get_dataset("deap", raw)
-        write_provenance(raw, dataset, "simulate", dataset.inspect(raw, LAYOUT))
-    windows = himoe.make_windows(himoe.load("deap", work / "raw", **LAYOUT))
+    windows = himoe.make_windows(simulated_people(work, SimulationParams(PEOPLE, TRIALS, seed, SNR)))
     for modality in windows.modalities:  # before the processes part, so that none makes them again
         windows.features(modality)
     return windows

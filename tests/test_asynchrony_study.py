@@ -10,10 +10,9 @@ from himoe.core.errors import InputError
 from himoe.core.recordings import Recording, Signal
 from himoe.prepare.asynchrony import Asynchrony, SensorTiming
 from himoe.prepare.windowset import Windows
-from himoe.scoring.asynchrony import BY, condition_rows
+from himoe.scoring.asynchrony import BY, ON_TIME, condition_rows
 from himoe.scoring.metrics import ccc_within
 from himoe.training.asynchrony import (
-    ON_TIME,
     Conditions,
     Fit,
     Material,

@@ -7,6 +7,7 @@ import pandas as pd
 from himoe.scoring.frames import as_table
 from himoe.scoring.statistics import TrialSums, arrange, hierarchical_counts, percentiles, sum_trials
 
+ON_TIME = "On time"  # the condition that others are compared with
 BY = ["method", "trained", "tested", "missing", "live"]
 IDS = ["subject", "trial", "window", "dimension"]
 METRICS = ("ccc", "ccc_within")

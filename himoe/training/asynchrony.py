@@ -23,11 +23,11 @@ from himoe.prepare.asynchrony import Asynchrony, SensorTiming
 from himoe.prepare.lags import scan_lags
 from himoe.prepare.masks import drop, evaluation_draws
 from himoe.prepare.windowset import Windows
+from himoe.scoring.asynchrony import ON_TIME
 from himoe.training.estimators import MODEL, Estimator
 from himoe.training.fitted import Fitted
 from himoe.training.rundata import read_as_features
 
-ON_TIME = "On time"
 LENGTH_S, STEP_S = 4.0, 2.0
 MASK_SEED = 11
 NOW = "|"  # between a trial's name and the last window that has been seen of it

@@ -21,7 +21,8 @@ from himoe.report.figures.style import (
     width_of,
 )
 from himoe.report.palette import TRUTH_COLOUR, look
-from himoe.report.tables.asynchrony import ON_TIME, label_of
+from himoe.report.tables.asynchrony import label_of
+from himoe.scoring.asynchrony import ON_TIME
 
 TRUTH = {"color": "#8a8a8a", "lw": 0.8, "ls": (0, (4, 2)), "zorder": 1}
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from himoe.report.tables.render import to_markdown
 from himoe.report.tables.table import Cell, Ours, Table
+from himoe.scoring.asynchrony import ON_TIME
 from himoe.scoring.paper import METHOD_LABELS
 
-ON_TIME = "On time"
 LABELS = METHOD_LABELS | {"himoe-lags": "Hi-MoE with lags"}
 CLEAR = "Half an interval of at most 2 s: the sensor can be placed; others start at lag 0."
 
