@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests, and the processes they start and kill, leave in the system's temporary folder goes with pytest's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("scratch")))
+        patch.setenv("TMPDIR", tempfile.gettempdir())
+        yield
 
 
 @pytest.fixture(scope="session")

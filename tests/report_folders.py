@@ -5,10 +5,8 @@ Every score in them is computed from the predictions in them. All numbers are se
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import json
-import shutil
 import tempfile
 import zlib
 from functools import cache
@@ -108,9 +106,8 @@ Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
 @cache
 def shared_reports() -> tuple[Path, Reports]:
     """``write_reports`` once for all tests of a process: its folder, and what is read back. Change copies only."""
-    folder = tempfile.mkdtemp(prefix="himoe-reports-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder), write_reports(Path(folder))
+    folder = Path(tempfile.mkdtemp(prefix="reports-"))  # within pytest's own folder, see conftest
+    return folder, write_reports(folder)
 
 
 def write_reports(tmp_path: Path) -> Reports:
