@@ -35,6 +35,7 @@ from himoe.models.encoders.action_units import AU_NAMES
 from himoe.prepare.windows import read_shard
 from pipeline.code import code_lists
 from pipeline.lock_check import lock_problems
+from pipeline.warm import REPRO
 
 PREPARED = {"code", "plan", "download@deap", "face@deap", "preprocess@deap", "window@deap", "features@deap",
             "split@deap", "quality", "settings"}
@@ -59,10 +60,10 @@ def stale(project: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    """A project after its first ``dvc repro``, committed; and the bytes of its dvc.lock."""
+    """A project after the first ``make repro``'s command, committed; and the bytes of its dvc.lock."""
     base = tmp_path_factory.mktemp("first")
     project = new_project(base / "project", base / "remote")
-    output = run_ok(project, "dvc", "repro")
+    output = run_ok(project, *REPRO)
     assert stages_run(output) == STAGES
     commit(project, "results")
     return project, (project / "dvc.lock").read_bytes()
@@ -164,7 +165,7 @@ def test_a_lock_made_here_passes_the_check_until_its_code_or_an_output_changes(p
 def test_missing_rate_runs_only_main(project: Path) -> None:
     before = read_json(project / "metrics" / "main.json")
     write_params(project, {**tiny_params(), "missing_rate": 0.4})
-    assert stages_run(run_ok(project, "dvc", "repro")) == {"plan", "main_run"}
+    assert stages_run(run_ok(project, *REPRO)) == {"plan", "main_run"}
     after = read_json(project / "metrics" / "main.json")
     assert (before["missing_rate"], after["missing_rate"]) == (0.0, 0.4)
     assert after["ccc"] != before["ccc"]
@@ -195,7 +196,7 @@ def test_a_changed_and_a_new_run_run_alone_with_what_follows_and_one_taken_out_l
     params["runs"]["deap-mean_subject"] = tiny_run("mean_subject")
     del params["runs"]["deap-late_fusion"]
     write_params(project, params)
-    assert stages_run(run_ok(project, "dvc", "repro", "evaluate")) == {
+    assert stages_run(run_ok(project, *REPRO, "evaluate")) == {
         "plan", "settings", "train@deap-mean", "train@deap-mean_subject", "evaluate"}
     assert stale(project) == REPORTED - {"evaluate"} | MAIN
     assert (project / "runs" / "deap-himoe" / "predictions.parquet").read_bytes() == kept
