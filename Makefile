@@ -14,7 +14,7 @@ HKU956_PATH = $(or $(HKU956),$(HIMOE_HKU956_PATH))
 WESAD_PATH = $(or $(WESAD),$(HIMOE_WESAD_PATH))
 WITHOUT_CLIPS = $(and $(WESAD_PATH),$(if $(CEAP360VR_PATH)$(HKU956_PATH),,alone))
 
-.PHONY: help install repro report demo extended cohorts personal asynchrony real test test-quick test-nightly docs site lint lock-check clean
+.PHONY: help install repro report demo extended cohorts personal asynchrony real test test-quick test-nightly docs site bench lint lock-check clean
 
 help:                     ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -61,6 +61,9 @@ docs: $(STAMP)            ## run the commands of README and docs, and paste what
 
 site: $(DOCS)             ## README, docs and the library's reference as a site in site/, read from disk
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet
+
+bench: $(STAMP)           ## what people and trials cost in seconds, memory and disk, into bench/size.md (long)
+	python -m bench.size
 
 lint: $(DEV)              ## style and types
 	ruff check .

@@ -40,7 +40,7 @@ def simulate(raw: str, participants: int, trials: int) -> dict[str, Any]:
 
 def ours_first(raw: str, work: str) -> dict[str, Any]:
     """Raw files to window shards, then an epoch."""
-
+    import_ours()
     start = time.perf_counter()
     write_windows(Path(raw), Path(work, "ours"))
     return _ours_epoch(Path(work, "ours"), start)
@@ -48,9 +48,15 @@ def ours_first(raw: str, work: str) -> dict[str, Any]:
 
 def ours_again(raw: str, work: str) -> dict[str, Any]:
     """Window shards that are there already, then an epoch."""
-    import himoe.models.batches  # noqa: F401
-
+    import_ours()
     return _ours_epoch(Path(work, "ours"), time.perf_counter())
+
+
+def import_ours() -> None:
+    """What both variants need, as the other side imports its own before the clock starts."""
+    import himoe.datasets.deap
+    import himoe.models.batches
+    import himoe.prepare.windows  # noqa: F401
 
 
 def write_windows(raw: Path, folder: Path) -> None:
@@ -98,10 +104,13 @@ def ours_batches(store: WindowStore) -> Iterator[tuple[torch.Tensor, torch.Tenso
     import torch
 
     windows, valence = store.arrays["EEG"], store.index["valence"].to_numpy(np.float32)
+    gaps = store.index["completeness_EEG"].to_numpy() < 1
     order = np.random.default_rng(0).permutation(len(windows))
     for first in range(0, len(order), BATCH):
         rows = order[first:first + BATCH]
-        batch = np.nan_to_num(windows[rows], copy=False, nan=0.0)
+        batch = np.take(windows, rows, axis=0)
+        for place in np.flatnonzero(gaps[rows]):
+            batch[place][np.isnan(batch[place])] = 0.0
         yield torch.from_numpy(batch), torch.from_numpy(valence[rows])
 
 

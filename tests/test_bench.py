@@ -127,3 +127,22 @@ def test_a_failing_child_is_an_error() -> None:
     run = bench("run")
     with pytest.raises(RuntimeError, match="KeyError: 'no_such_variant'"):
         run.run_child(run.Case("load", "no_such_variant"))
+
+
+def test_a_growth_exponent_is_that_of_the_power_law() -> None:
+    size = bench("size")
+    sizes = ((2, 3), (4, 5), (7, 11))
+    assert size.exponent(sizes, [0.1 * (people * trials)**1.3 for people, trials in sizes]) == pytest.approx(1.3)
+
+
+def test_the_page_names_what_grows_faster_and_takes_more_than_it_may() -> None:
+    size = bench("size")
+    sizes = ((2, 3), (4, 5))
+    found = {(a, b): {name: {"seconds": 2.0 * (a * b)**(1.4 if name == "split" else 0.5), "peak_mib": 100.0 * a * b,
+                             "bytes": 1e6 * a * b, "epoch_s": 1.0} for name in size.SHOWN} for a, b in sizes}
+    facts = {"cores": 3, "cpu": "one", "system": "two", "python": "3", "load_average": 0.5}
+    text = size.page(found, facts)
+    assert "Steeper than linear: split (Seconds)." in text
+    assert "Largest process at 4 × 5: 2000 MiB (within the limit of 2048)." in text
+    found[4, 5]["train"]["peak_mib"] = 2100.0
+    assert "2100 MiB (ABOVE the limit" in size.page(found, facts)

@@ -88,6 +88,9 @@ def test_completeness_counts_recorded_samples() -> None:
     windows = np.ones((2, 3, 8), np.float32)
     windows[1, :, :6] = np.nan
     assert completeness(windows).tolist() == [1.0, 0.25]
+    windows[0] = 3e38  # recorded, though the sum is beyond float32
+    windows[1, 0, 7], windows[1, 2, 6] = np.inf, -np.inf
+    assert completeness(windows).tolist() == [1.0, np.float32(4 / 24)]
 
 
 def test_a_continuous_label_is_the_mean_of_the_interpolated_ratings() -> None:

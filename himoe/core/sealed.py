@@ -53,11 +53,20 @@ class SealedFile:
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The table, or some *columns* of it; InputError if one is absent, or a page was changed."""
-        absent = set(columns or ()) - set(self.file.schema_arrow.names)
-        if absent:
-            raise bad_input(self.path, f"no column {', '.join(sorted(absent))}", self.what, self.todo)
+        self._require(columns or ())
         with damage_named(self.path, self.what, self.todo):
             return self.file.read(None if columns is None else list(columns))
+
+    def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Some *columns*, up to so many *rows* at a time, in order; errors as in :meth:`read`."""
+        self._require(columns)
+        with damage_named(self.path, self.what, self.todo):
+            yield from self.file.iter_batches(rows, columns=list(columns))
+
+    def _require(self, columns: Sequence[str]) -> None:
+        absent = set(columns) - set(self.file.schema_arrow.names)
+        if absent:
+            raise bad_input(self.path, f"no column {', '.join(sorted(absent))}", self.what, self.todo)
 
 
 def open_table(path: Path, what: str, todo: str) -> SealedFile:

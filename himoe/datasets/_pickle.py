@@ -14,8 +14,9 @@ from himoe.core.errors import InputError, bad_input
 from himoe.core.files import require_file
 
 
-def _dtype(spec: str, align: object = False, copy: object = False) -> np.dtype:
-    """``numpy.dtype`` as Python 2 pickled it: the flags are the integers 0 and 1."""
+def _dtype(spec: str | bytes, align: object = False, copy: object = False) -> np.dtype:
+    """``numpy.dtype`` as Python 2 pickled it: the name is a byte string, the flags are the integers 0 and 1."""
+    spec = spec.decode("latin1") if isinstance(spec, bytes) else spec
     if not isinstance(spec, str):
         raise pickle.UnpicklingError(f"a dtype made from {type(spec).__name__}")
     return np.dtype(spec, align=bool(align), copy=bool(copy))
@@ -78,13 +79,28 @@ def load_arrays(path: Path) -> Any:
         If the pickle names anything but what arrays need, or is cut off or damaged.
     """
     with open(require_file(path), "rb") as stream:
-        unpickler = _ArrayUnpickler(stream, encoding="latin1")
+        # Python 2's byte strings stay bytes: an array's samples as text would be decoded, and then encoded again.
+        unpickler = _ArrayUnpickler(stream, encoding="bytes")
         unpickler.where = str(path)
         try:
-            return unpickler.load()
+            return _with_text(unpickler.load(), {})
         except InputError:
             raise
         except Exception as error:  # a damaged pickle can fail in any way at all
             raise bad_input(path, f"a pickle that cannot be read ({type(error).__name__}: {error})",
                             "a complete pickle of NumPy arrays",
                             "the file is truncated or damaged; fetch it again") from error
+
+
+def _with_text(value: Any, done: dict[int, Any]) -> Any:
+    """Byte strings in dicts, lists and tuples as text (Latin-1); *done* holds, by identity, what was seen before."""
+    if isinstance(value, bytes):
+        return value.decode("latin1")
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if id(value) not in done:
+        if isinstance(value, dict):
+            done[id(value)] = {_with_text(key, done): _with_text(one, done) for key, one in value.items()}
+        else:
+            done[id(value)] = type(value)(_with_text(one, done) for one in value)
+    return done[id(value)]

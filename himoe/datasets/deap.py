@@ -262,9 +262,11 @@ def _centred(eda: np.ndarray) -> bool:
 
 
 def _dat_signals(samples: np.ndarray, eda_unit: str) -> dict[str, Signal]:
+    with np.errstate(invalid="ignore", over="ignore"):  # a sum is finite only where every number is
+        whole = np.isfinite(samples.sum())
     signals = {}
     for modality, rows in DAT_ROWS.items():
-        data = np.where(np.isfinite(samples[rows]), samples[rows], np.nan)
+        data = samples[rows] if whole else np.where(np.isfinite(samples[rows]), samples[rows], np.nan)
         data = mark_flat(data, DAT_SFREQ_HZ, values=(0.0,) if modality in ("EDA", "TEMP") else None)
         published = MODALITIES[modality]
         unit = published.unit

@@ -29,6 +29,7 @@ from himoe.prepare.asynchrony import Asynchrony, TrialTiming, trial_timing
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"himoe"
+SCAN_ROWS = 32  # windows copied at once when shards are read into memory
 ROW_GROUP = 32  # windows; measured: larger groups slow random access, smaller ones slow scans
 PERSON_UNIT = "SDs of the person"  # of features that are deviations from the person's own mean
 LABEL_GRID_HZ = 10.0  # continuous ratings are interpolated to this grid before averaging over a window
@@ -125,7 +126,11 @@ def cut_shifted(data: np.ndarray, sfreq_hz: float, starts_s: np.ndarray, timing:
 
 def completeness(windows: np.ndarray) -> np.ndarray:
     """Share (n,) of samples of each window (n, C, W) that were recorded."""
-    return np.isfinite(windows).mean(axis=(1, 2)).astype(np.float32)
+    share = np.ones(len(windows), np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):  # a sum is finite only where every sample is; most windows' are
+        doubtful = ~np.isfinite(windows.sum(axis=(1, 2)))
+    share[doubtful] = np.isfinite(windows[doubtful]).mean(axis=(1, 2))
+    return share
 
 
 def continuous_label(annotations: Annotations, dimension: str, starts_s: np.ndarray, length_s: float) -> np.ndarray:
@@ -155,10 +160,11 @@ def window_table(
     ``stamp_s_<modality>`` for each sensor: when its window begins by its own clock.
     """
     frames: list[pd.DataFrame] = []
-    parts: dict[str, list[np.ndarray]] = {m: [] for m in meta.modalities}
-    for recording in recordings:
-        where = f"{meta.set} subject {recording.subject} trial {recording.trial}"
-        starts_s = window_starts(recording.duration_s, params, where)
+    cuts = [(recording, where, window_starts(recording.duration_s, params, where)) for recording in recordings
+            for where in (f"{meta.set} subject {recording.subject} trial {recording.trial}",)]
+    arrays = _room(sum(len(starts_s) for _, _, starts_s in cuts), meta)
+    first = 0
+    for recording, where, starts_s in cuts:
         if not len(starts_s):
             continue
         columns: dict[str, Any] = {
@@ -176,12 +182,19 @@ def window_table(
             columns[f"completeness_{modality}"] = completeness(windows)
             if timing is not None:
                 columns[f"{STAMP}{modality}"] = timing.stamp_s
-            parts[modality].append(windows)
+            arrays[modality][first:first + len(starts_s)] = windows
+        first += len(starts_s)
         frames.append(pd.DataFrame(columns))
     if not frames:
         raise bad_input(f"{meta.set}: windows.length_s", f"{params.length_s:g} s and {len(recordings)} shorter trials",
                         "at least one trial as long", "shorten the window or leave the subject out")
-    return pd.concat(frames, ignore_index=True), {m: np.concatenate(p) for m, p in parts.items()}
+    return pd.concat(frames, ignore_index=True), arrays
+
+
+def _room(n_windows: int, meta: ShardMeta) -> dict[str, np.ndarray]:
+    """Arrays (n, C, W) to be filled, by modality."""
+    shapes = {m: meta.shape(m) for m in meta.modalities}
+    return {m: np.empty((n_windows, s.channels, s.samples), np.float32) for m, s in shapes.items()}
 
 
 def _labels(recording: Recording, dimension: str, source: str, starts_s: np.ndarray, length_s: float) -> np.ndarray:
@@ -285,24 +298,27 @@ def read_shard(
     meta = _meta(file)
     modalities = tuple(meta.modalities) if modalities is None else tuple(modalities)
     shapes = {m: meta.shape(m) for m in modalities}
-    plain = [*ID_COLUMNS, *meta.dimensions, *(f"completeness_{m}" for m in meta.modalities)]
-    plain += [name for name in file.names if name.startswith(STAMP)]
+    plain = _plain_columns(file, meta)
     table = file.read([*plain, *modalities])
-    arrays = {m: _as_array(table.column(m), shapes[m]) for m in modalities}
+    chunks = {m: [_as_array(chunk, shapes[m]) for chunk in table.column(m).chunks] for m in modalities}
+    arrays = {m: parts[0] if len(parts) == 1 else np.concatenate(parts) for m, parts in chunks.items()}
     return table.select(plain).to_pandas(), arrays, meta
 
 
-def _as_array(column: pa.ChunkedArray, shape: ModalityShape) -> np.ndarray:
-    chunks = []
-    for chunk in column.chunks:
-        width = shape.channels * shape.samples
-        values = np.frombuffer(chunk.buffers()[1], "<f4", len(chunk) * width, chunk.offset * width * 4)
-        values = values.reshape(len(chunk), shape.channels, shape.samples)
-        if chunk.null_count:
-            values = values.copy()
-            values[chunk.is_null().to_numpy(zero_copy_only=False)] = 0.0
-        chunks.append(values)
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+def _plain_columns(file: SealedFile, meta: ShardMeta) -> list[str]:
+    """Columns that are no signals."""
+    columns = [*ID_COLUMNS, *meta.dimensions, *(f"completeness_{m}" for m in meta.modalities)]
+    return columns + [name for name in file.names if name.startswith(STAMP)]
+
+
+def _as_array(chunk: pa.Array, shape: ModalityShape) -> np.ndarray:
+    width = shape.channels * shape.samples
+    values = np.frombuffer(chunk.buffers()[1], "<f4", len(chunk) * width, chunk.offset * width * 4)
+    values = values.reshape(len(chunk), shape.channels, shape.samples)
+    if chunk.null_count:
+        values = values.copy()
+        values[chunk.is_null().to_numpy(zero_copy_only=False)] = 0.0
+    return values
 
 
 @dataclass(frozen=True)
@@ -327,17 +343,20 @@ class WindowStore:
         n_bytes = sum(counts) * sum(s.channels * s.samples * 4 for s in shapes.values())
         arrays = {m: _allocate(sum(counts), s, None if n_bytes <= memory_gib * 2**30 else scratch / f"{m}.f32")
                   for m, s in shapes.items()}
-        frames, first = [], 0
+        tables, first = [], 0
         for path in paths:
-            frame, parts, shard_meta = read_shard(path, modalities)
+            file = open_shard(path)
+            shard_meta = _meta(file)
             if shard_meta.modalities != meta.modalities or shard_meta.dimensions != meta.dimensions:
                 raise bad_input(path, "other modalities, shapes or dimensions than the first shard's",
                                 "one description for the whole set", "run the window stage again for all subjects")
-            for modality, windows in parts.items():
-                arrays[modality][first:first + len(frame)] = windows
-            frames.append(frame)
-            first += len(frame)
-        return cls(pd.concat(frames, ignore_index=True), arrays, meta)
+            tables.append(file.read(_plain_columns(file, meta)).to_pandas())
+            # In small batches: what was just read is still in the processor's cache when it is copied to its place.
+            for batch in file.batches(list(modalities), SCAN_ROWS) if modalities else ():
+                for modality, shape in shapes.items():
+                    arrays[modality][first:first + len(batch)] = _as_array(batch.column(modality), shape)
+                first += len(batch)
+        return cls(pd.concat(tables, ignore_index=True), arrays, meta)
 
     def present(self, min_completeness: float) -> np.ndarray:
         """(n, M) bool: which modality is complete enough, in the order of ``arrays``."""
