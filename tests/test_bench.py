@@ -127,3 +127,9 @@ def test_a_failing_child_is_an_error() -> None:
     run = bench("run")
     with pytest.raises(RuntimeError, match="KeyError: 'no_such_variant'"):
         run.run_child(run.Case("load", "no_such_variant"))
+
+
+def test_the_contrastive_loss_is_a_part_of_the_step() -> None:
+    alignment = bench("alignment")
+    step_s, loss_s = alignment.measured(alignment.feature_spec(), windows=64, max_rows=16, repeats=1)
+    assert 0 < loss_s < step_s
