@@ -52,7 +52,8 @@ class Adam:
         for k in chosen:
             self.steps[k] += 1
 
-        for part, rate in rates or [(None, self.learning_rate)]:
+        parts: Sequence[tuple[slice | None, float]] = rates or [(None, self.learning_rate)]
+        for part, rate in parts:
             def of(tensors: list[Tensor], part: slice | None = part) -> list[Tensor]:
                 return [tensors[k] if part is None else tensors[k][part] for k in chosen]
 
