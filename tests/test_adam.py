@@ -53,3 +53,19 @@ def test_parameters_without_a_gradient_stay() -> None:
     assert (frozen == 1).all()
     adam.zero_grad()
     assert used.grad is None
+
+
+def test_parts_of_the_first_axis_may_have_rates_of_their_own() -> None:
+    torch.manual_seed(1)
+    start, gradient = torch.randn(5, 3), torch.randn(5, 3)
+    together = start.clone().requires_grad_()
+    optimiser = Adam([together], 1.0, 0.1)
+    alone = [start[part].clone().requires_grad_() for part in (slice(0, 2), slice(2, 5))]
+    each = [Adam([parameter], rate, 0.1) for parameter, rate in zip(alone, (0.5, 0.01), strict=True)]
+    for _ in range(3):
+        together.grad = gradient.clone()
+        optimiser.step([(slice(0, 2), 0.5), (slice(2, 5), 0.01)])
+        for parameter, part, own in zip(alone, (slice(0, 2), slice(2, 5)), each, strict=True):
+            parameter.grad = gradient[part].clone()
+            own.step()
+    torch.testing.assert_close(together.detach(), torch.cat([parameter.detach() for parameter in alone]))

@@ -144,3 +144,15 @@ def test_aligner_learns_a_known_delay() -> None:
 def test_lag_shorter_than_a_step_is_refused() -> None:
     with pytest.raises(InputError, match="max_lag_s"):
         LagAligner(2, max_lag_s=1.0, step_s=2.0)
+
+
+def test_a_bound_on_rows_changes_nothing_until_it_is_met_and_is_the_loss_of_those_rows_then() -> None:
+    generator = torch.Generator().manual_seed(5)
+    codes, present = torch.randn(3, 4, 5, 2, generator=generator), torch.ones(3, 4, 5, dtype=torch.bool)
+    whole = nt_xent(codes, present, 0.5)
+    assert torch.equal(nt_xent(codes, present, 0.5, max_rows=12), whole)
+    draws = torch.arange(12) / 12  # the largest win: the last 7 samples
+    bounded = nt_xent(codes, present, 0.5, lambda count: draws, max_rows=7)
+    last = nt_xent(codes.flatten(0, 1)[None, 5:], present.flatten(0, 1)[None, 5:], 0.5)
+    torch.testing.assert_close(bounded, last)
+    assert bounded < whole  # fewer negatives

@@ -146,3 +146,17 @@ def test_the_page_names_what_grows_faster_and_takes_more_than_it_may() -> None:
     assert "Largest process at 4 × 5: 2000 MiB (within the limit of 2048)." in text
     found[4, 5]["train"]["peak_mib"] = 2100.0
     assert "2100 MiB (ABOVE the limit" in size.page(found, facts)
+
+
+def test_the_contrastive_loss_is_a_part_of_the_step() -> None:
+    alignment = bench("alignment")
+    step_s, loss_s = alignment.measured(alignment.feature_spec(), windows=64, max_rows=16, repeats=1)
+    assert 0 < loss_s < step_s
+
+
+def test_the_papers_hours_are_models_times_epochs_times_windows_over_speed() -> None:
+    paper = bench("paper")
+    schedule = paper.paper_schedule()
+    assert (schedule.models, schedule.epochs) == (10 * 5 * 9, 75)
+    assert schedule.windows == pytest.approx(32 * 40 * 29 * 0.9 * 0.9, abs=1)
+    assert paper.hours(paper.Schedule(2, 3, 5, 7).seen, windows_per_s=0.5) == pytest.approx(60 / 3600)

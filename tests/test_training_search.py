@@ -147,12 +147,30 @@ def test_a_model_that_diverges_leaves_its_neighbours_alone() -> None:
     fit = training.Fit([training.gather(config, d, FoldTask(fold, 0), torch.device("cpu"), 3)
                         for d, fold in ((data, 1), (spoiled, 0))], 0.01)
     fit.advance(2)
-    assert [step is None for step in fit.diverged] == [True, False]
-    weights, _ = fit.result(0)
+    assert [learner.diverged is None for learner in fit.learners] == [True, False]
+    weights, _ = fit.learners[0].result()
     alone = training.Fit([training.gather(config, data, FoldTask(1, 0), torch.device("cpu"), 3)], 0.01)
     alone.advance(2)
-    for name, value in alone.result(0)[0].items():
+    for name, value in alone.learners[0].result()[0].items():
         torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_models_that_have_stopped_leave_the_others_as_they_are() -> None:
+    """Three learning rates as one; two of them are useless from the first epoch on and leave."""
+    config = make_config(epochs=6, patience=2, ema=0.0, warmup_steps=0, search={"learning_rate": (0.01, 3e3, 4e3)},
+                         model={"eeg_encoder": "bands", "signal_encoder": "features", "bounded": False})
+    data = make_data(config, make_store())
+    sizes: list[int] = []
+    fit = training.Fit([training.gather(config, data, TASK, torch.device("cpu"), 3)] * 3, [0.01, 3e3, 4e3])
+    for epoch in range(1, 7):
+        fit.advance(epoch)
+        sizes.append(len(fit.active))
+    assert sizes[0] == 3
+    assert sizes[-1] == 1
+    alone = training.Fit([training.gather(config, data, TASK, torch.device("cpu"), 3)], 0.01)
+    alone.advance(6)
+    np.testing.assert_allclose(fit.learners[0].result()[1].astype(float), alone.learners[0].result()[1].astype(float),
+                               rtol=1e-3)
 
 
 def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str, torch.Tensor]]:

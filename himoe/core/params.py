@@ -202,11 +202,15 @@ class ModelParams:
 @checked
 @dataclass(frozen=True)
 class AlignmentParams:
-    """Cross-modal alignment (Eq. 1, 7, 8); ``max_lag_s`` > 0 switches the learned lags on."""
+    """Cross-modal alignment (Eq. 1, 7, 8); ``max_lag_s`` > 0 switches the learned lags on.
+
+    ``max_rows``: of a larger batch so many random windows take part in the contrastive loss.
+    """
 
     weight: NotNegative = 0.1
     temperature: Positive = 0.5
     max_lag_s: NotNegative = 0.0
+    max_rows: Annotated[int, Ge(2)] = 128
 
 
 @checked

@@ -20,14 +20,15 @@ MAX_ROWS = 128  # samples that take part in the loss of one batch: its cost grow
 
 
 def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float,
-            draw: Callable[[int], Tensor] = torch.rand) -> Tensor:
+            draw: Callable[[int], Tensor] = torch.rand, max_rows: int = MAX_ROWS) -> Tensor:
     """NT-Xent over every pair of modalities, averaged over pairs (Eq. 1, 7; Ågren 2022, arXiv:2205.03169).
 
     For a pair (i, j) the rows are the samples where both are present; codes are scaled to length 1, the
     similarity is ``S = z . z' / temperature``, the positive is the same sample in the other modality, the
     negatives are all other rows of the concatenated batch of 2N. Pairs with fewer than 2 rows are left
-    out; with no pair the loss is 0. Time and memory grow with (M·N)²; of more than ``MAX_ROWS`` samples a random
-    subset of that many takes part.
+    out; with no pair the loss is 0. Time and memory grow with (M·N)²; of more than *max_rows* samples a random
+    subset of that many takes part, so beyond it a larger batch costs no more here. ``bench/alignment.py`` measures
+    what share of a step that is.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float,
         Below 0.025 the sums run in float64; exact down to about 0.003.
     draw : function
         n → n random numbers in [0, 1); they choose the subset.
+    max_rows : int
+        The most samples that take part.
 
     Returns
     -------
@@ -45,10 +48,10 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float,
         Scalar.
     """
     present_NM, codes_NMF = present_BTM.flatten(0, 1), codes_BTMF.flatten(0, 1)
-    if len(present_NM) > MAX_ROWS:
+    if len(present_NM) > max_rows:
         # Random ones of those in which a pair is present; random numbers are below 1.
         scores_N = draw(len(present_NM)) + (present_NM.sum(-1) >= 2)
-        rows = scores_N.topk(MAX_ROWS).indices
+        rows = scores_N.topk(max_rows).indices
         present_NM, codes_NMF = present_NM[rows], codes_NMF[rows]
     unit_MNF = functional.normalize(codes_NMF.transpose(0, 1), dim=-1)
     if 2.0 / temperature > SAFE_EXPONENT:

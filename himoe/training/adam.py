@@ -42,19 +42,25 @@ class Adam:
         self.first, self.second = [m[list(places)] for m in self.first], [m[list(places)] for m in self.second]
 
     @torch.no_grad()
-    def step(self) -> None:
-        """One update of every parameter that has a gradient."""
+    def step(self, rates: Sequence[tuple[slice, float]] = ()) -> None:
+        """One update of every parameter that has a gradient.
+
+        *rates* says which parts of the first axis have which learning rate; none = ``learning_rate`` for all of it.
+        """
         chosen = [k for k, parameter in enumerate(self.parameters) if parameter.grad is not None]
         gradients = [g for k in chosen if (g := self.parameters[k].grad) is not None]
         for k in chosen:
             self.steps[k] += 1
 
-        def of(tensors: list[Tensor]) -> list[Tensor]:
-            return [tensors[k] for k in chosen]
+        parts: Sequence[tuple[slice | None, float]] = rates or [(None, self.learning_rate)]
+        for part, rate in parts:
+            def of(tensors: list[Tensor], part: slice | None = part) -> list[Tensor]:
+                return [tensors[k] if part is None else tensors[k][part] for k in chosen]
 
-        torch._fused_adamw_(of(self.parameters), gradients, of(self.first), of(self.second), [], of(self.steps),
-                           lr=self.learning_rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=self.weight_decay,
-                           eps=EPSILON, amsgrad=False, maximize=False)
+            torch._fused_adamw_(of(self.parameters), gradients if part is None else [g[part] for g in gradients],
+                                of(self.first), of(self.second), [], [self.steps[k] for k in chosen], lr=rate,
+                                beta1=BETAS[0], beta2=BETAS[1], weight_decay=self.weight_decay, eps=EPSILON,
+                                amsgrad=False, maximize=False)
 
 
 def scheduled(learning_rate: float, step: int, warmup: int, steps: int) -> float:

@@ -7,6 +7,7 @@ Legend: n windows, M modalities, D dimensions, G models, B sequences, T time ste
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from himoe.prepare.folds import role_rows
 from himoe.prepare.masks import training_mask
 from himoe.training.adam import Adam, scheduled
 from himoe.training.lags import start_lags_s
+from himoe.training.learner import Learner
 from himoe.training.people import fit_normaliser, names_of, numbered, person_codes, with_strangers
 from himoe.training.rundata import FoldTask, RunData, make_spec
 from himoe.training.stacked import Average, Stacked, can_stack, stack_batches
@@ -204,112 +206,108 @@ def _mean_loss(method: Method, batches: Iterable[Batch]) -> float:
 
 
 def _fit_group(materials: Sequence[Material], told: str = "") -> list[Found]:
-    """Every learning rate of the search for its first epochs, then each model's best on validation rows to the end."""
-    training = materials[0].config.training
-    rates = training.search.learning_rate if len(training.search.learning_rate) > 1 else (training.learning_rate,)
-    fits = [Fit(materials, rate) for rate in rates]
-    if len(fits) > 1:
+    """Every learning rate of the search for its first epochs, then each model's best on validation rows to the end.
+
+    Where models can be one, so can the tries of the search: they differ in their learning rate alone.
+    """
+    training, n = materials[0].config.training, len(materials)
+    searched = training.search.learning_rate if len(training.search.learning_rate) > 1 else ()
+    rates = searched or (training.learning_rate,)
+    tries = [list(rates)] if can_stack(materials[0].build()) else [[rate] for rate in rates]
+    fits = [Fit(materials * len(part), np.repeat(part, n).tolist()) for part in tries]
+    if searched:
         for fit in fits:
             fit.advance(min(training.search.epochs, training.epochs))
-    losses = np.array([fit.best_loss for fit in fits])  # rate, model
+    losses = np.array([learner.best_loss for fit in fits for learner in fit.learners]).reshape(len(rates), n)
     chosen = losses.argmin(0)  # the first of equals
     found: dict[int, Found] = {}
-    for k, fit in enumerate(fits):
-        models = np.flatnonzero(chosen == k).tolist()
-        if not models:
+    for part, fit in zip(tries, fits, strict=True):
+        ours = [(part.index(rates[k]), int(i)) for k in range(len(rates)) if rates[k] in part
+                for i in np.flatnonzero(chosen == k)]
+        if not ours:
             continue
-        fit.keep(models)
+        fit.keep([place * n + i for place, i in ours])
         fit.advance(training.epochs, told)
-        for place, model in enumerate(models):
-            tried = [(j, rate, losses[j, model], j == k) for j, rate in enumerate(rates)] if len(rates) > 1 else []
-            found[model] = (*fit.result(place), pd.DataFrame(tried, columns=SEARCH_COLUMNS))
-    return [found[model] for model in range(len(materials))]
+        for learner, (_, i) in zip(fit.learners, ours, strict=True):
+            rows = [(j, rate, losses[j, i], j == chosen[i]) for j, rate in enumerate(searched)]
+            found[i] = (*learner.result(), pd.DataFrame(rows, columns=SEARCH_COLUMNS))
+    return [found[model] for model in range(n)]
 
 
 class Fit:
     """Models under training that can be advanced epoch by epoch, all in the same number of steps.
 
-    Adam; the learning rate rises over the first steps and falls along a cosine to the end of the schedule. What is
-    judged and kept is a running average of the weights (Polyak & Juditsky 1992, doi 10.1137/0330046; its decay is
-    ``training.ema``): early stopping on the validation rows' emotion loss, the best epoch's average is the model.
-    A model whose loss is not finite has diverged: it is judged no more and has no result.
+    Adam; each model's learning rate rises over the first steps and falls along a cosine to the end of the schedule.
+    What is judged and kept is a running average of the weights (Polyak & Juditsky 1992, doi 10.1137/0330046; its decay
+    is ``training.ema``): early stopping on the validation rows' emotion loss, the best epoch's average is the model.
+    A model whose loss is not finite has diverged. Models that have stopped leave the batched model as soon as no more
+    than half of those in it still learn.
+
+    ``learners`` are all models, ``active`` those that are in the batched model, in its order.
     """
 
-    def __init__(self, materials: Sequence[Material], learning_rate: float) -> None:
-        self.materials, self.learning_rate = list(materials), learning_rate
+    def __init__(self, materials: Sequence[Material], learning_rate: float | Sequence[float]) -> None:
+        rates = [learning_rate] * len(materials) if isinstance(learning_rate, int | float) else list(learning_rate)
         self.training, self.device = materials[0].config.training, materials[0].device
         self.models = Stacked([material.build() for material in materials], [m.seed for m in materials])
         self.average = Average(self.models)
-        self.generators = [torch.Generator().manual_seed(material.seed) for material in materials]
-        self.optimizer = Adam(self.models.parameters.values(), learning_rate, self.training.weight_decay)
-        self.steps = 0
-        n = len(materials)
-        self.history: list[list[dict[str, float]]] = [[] for _ in range(n)]
-        self.best_loss, self.best_epoch = [float("inf")] * n, [0] * n
-        self.best_weights: list[dict[str, Tensor] | None] = [None] * n
-        self.diverged: list[int | None] = [None] * n  # the step
-        self.epochs = 0
+        self.learners = [Learner(f"run {m.config.name} {m.task.name}", rate, torch.Generator().manual_seed(m.seed))
+                         for m, rate in zip(materials, rates, strict=True)]
+        self.active = list(zip(materials, self.learners, strict=True))
+        self.optimizer = Adam(self.models.parameters.values(), self.training.learning_rate, self.training.weight_decay)
+        self.steps = self.epochs = 0
 
     def advance(self, until: int, told: str = "") -> None:
         """Train until *until* epochs are done, or every model's patience is at its end; *told* names the progress."""
         epochs = range(self.epochs, until)
         for _ in progress(epochs, told, "epoch", len(epochs)) if told else epochs:
-            if not any(self.running(model) for model in range(len(self.materials))):
+            running = [place for place, (_, learner) in enumerate(self.active) if self._running(learner)]
+            if not running:
                 break
+            if 2 * len(running) <= len(self.active):
+                self._go_on_with(running)
             self._epoch()
 
-    def running(self, model: int) -> bool:
-        """Whether a model still learns."""
-        patient = self.epochs - 1 - self.best_epoch[model] < self.training.patience
-        return patient and self.diverged[model] is None
+    def _running(self, learner: Learner) -> bool:
+        return learner.running(self.epochs, self.training.patience)
 
     def keep(self, models: Sequence[int]) -> None:
-        """Go on with these models alone."""
-        if len(models) == len(self.materials):
+        """Go on with these models alone, in this order."""
+        kept = [self.learners[model] for model in models]
+        places = {id(learner): place for place, (_, learner) in enumerate(self.active)}
+        self.learners = kept
+        self._go_on_with([places[id(learner)] for learner in kept if id(learner) in places])
+
+    def _go_on_with(self, places: Sequence[int]) -> None:
+        """Leave only these places in the batched model."""
+        if list(places) == list(range(len(self.active))):
             return
-        for name in ("materials", "generators", "history", "best_loss", "best_epoch", "best_weights", "diverged"):
-            setattr(self, name, [getattr(self, name)[model] for model in models])
-        self.models.keep(models)
-        self.average.keep(models)
-        self.optimizer.keep(self.models.parameters.values(), models)
-
-    def result(self, model: int) -> tuple[dict[str, Tensor], pd.DataFrame]:
-        """Weights and history of a model.
-
-        Raises
-        ------
-        InputError
-            If it diverged.
-        """
-        weights, task = self.best_weights[model], self.materials[model].task
-        if self.diverged[model] is not None or weights is None:
-            where = "the validation rows" if self.diverged[model] is None else f"step {self.diverged[model]}"
-            raise InputError(f"run {self.materials[model].config.name} {task.name}: found a loss that is not finite in "
-                             f"{where}, expected a finite one; lower training.learning_rate or look for extreme "
-                             "values in the signals.")
-        frame = pd.DataFrame(self.history[model])
-        return weights, frame.assign(best=frame["epoch"] == self.best_epoch[model])
+        self.active = [self.active[place] for place in places]
+        self.models.keep(places)
+        self.average.keep(places)
+        self.optimizer.keep(self.models.parameters.values(), places)
 
     def _epoch(self) -> None:
-        running = [self.running(model) for model in range(len(self.materials))]
-        orders = [material.sequences["train"][torch.randperm(len(material.sequences["train"]), generator=g).numpy()]
-                  for material, g in zip(self.materials, self.generators, strict=True)]
+        running = [self._running(learner) for _, learner in self.active]
+        orders = [m.sequences["train"][torch.randperm(len(m.sequences["train"]), generator=each.generator).numpy()]
+                  for m, each in self.active]
+        count, first = self.active[0][0].steps, self.steps
         totals: dict[str, Tensor] = {}
-        for parts in zip(*(np.array_split(order, self.materials[0].steps) for order in orders), strict=True):
-            for name, value in self._step(parts).items():
-                totals[name] = totals.get(name, 0.0) + value / self.materials[0].steps
-        losses = self._validation_losses()
-        for model in np.flatnonzero(running):
-            self._note(int(model), {name: float(total[model]) for name, total in totals.items()}, losses[model])
+        finite = []
+        for parts in zip(*(np.array_split(order, count) for order in orders), strict=True):
+            losses = self._step(parts)
+            finite.append(torch.isfinite(torch.stack(list(losses.values())).sum(0)))
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0.0) + value / count
+        for place, good in enumerate(torch.stack(finite, 1).tolist()):  # looked at once per epoch: a GPU need not wait
+            if not all(good) and self.active[place][1].diverged is None:
+                self.active[place][1].fail(first + good.index(False))
+        known = {name: total.tolist() for name, total in totals.items()}
+        for place, loss in enumerate(self._validation_losses()):
+            if running[place]:
+                self.active[place][1].note(self.epochs, {name: values[place] for name, values in known.items()}, loss,
+                                           partial(self.average.weights, place))
         self.epochs += 1
-
-    def _note(self, model: int, totals: dict[str, float], loss: float) -> None:
-        """Take down a model's epoch, and its weights where they are the best so far."""
-        self.history[model].append({"epoch": self.epochs, "train_loss": totals.pop("emotion"),
-                                    **{f"train_{k}": v for k, v in totals.items()}, "validation_loss": loss})
-        if loss < self.best_loss[model] and self.diverged[model] is None:
-            self.best_loss[model], self.best_epoch[model] = loss, self.epochs
-            self.best_weights[model] = self.average.weights(model)
 
     def _step(self, parts: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """One step of every model on its own sequences (B, T); the terms of the loss, each (G,)."""
@@ -318,38 +316,43 @@ class Fit:
         batch = stack_batches([self._batch(model, part) for model, part in enumerate(parts)], size).to(self.device)
         self.models.train(self.steps)
         losses = self.models.losses(batch)
-        total = torch.stack(list(losses.values())).sum(0)
-        for model in torch.nonzero(~torch.isfinite(total)).flatten().tolist():
-            if self.diverged[model] is None:
-                self.diverged[model], self.best_loss[model] = self.steps, float("inf")
         self.optimizer.zero_grad()
-        total.sum().backward()
+        torch.stack(list(losses.values())).sum(0).sum().backward()
         self.models.clip_gradients(MAX_GRADIENT_NORM)
-        self.optimizer.learning_rate = scheduled(self.learning_rate, self.steps, self.training.warmup_steps,
-                                                 self.training.epochs * self.materials[0].steps)
-        self.optimizer.step()
+        self.optimizer.step(self._rates())
         self.steps += 1
         self.average.update(min(self.training.ema, self.steps / (self.steps + 10)))
         return {name: value.detach() for name, value in losses.items()}
 
+    def _rates(self) -> list[tuple[slice, float]]:
+        """Neighbours with one learning rate, and what it is at this step."""
+        found, first = [], 0
+        for rate, group in itertools.groupby(learner.learning_rate for _, learner in self.active):
+            last = first + len(list(group))
+            found.append((slice(first, last), scheduled(rate, self.steps, self.training.warmup_steps,
+                                                        self.training.epochs * self.active[0][0].steps)))
+            first = last
+        return found
+
     def _batch(self, model: int, part: np.ndarray) -> Batch:
         """A model's training batch, with modalities dropped."""
-        material, training = self.materials[model], self.training
+        (material, learner), training = self.active[model], self.training
         batch = material.batch(part)
         if training.missing == "none":
             return batch
         rate = material.task.rate if training.missing == "matched" else None
-        return batch.with_present(training_mask(batch.present, rate, training.missing_max, self.generators[model]))
+        return batch.with_present(training_mask(batch.present, rate, training.missing_max, learner.generator))
 
     @torch.no_grad()
     def _validation_losses(self) -> list[float]:
         """Every model's emotion loss over its known validation labels, batches weighted by their number of labels."""
-        total, count = torch.zeros(len(self.materials)), torch.zeros(len(self.materials))
-        longest = max(len(material.sequences["validation"]) for material in self.materials)
-        size = max(1, SEQUENCES // len(self.materials))
+        materials = [material for material, _ in self.active]
+        total, count = torch.zeros(len(materials)), torch.zeros(len(materials))
+        longest = max(len(material.sequences["validation"]) for material in materials)
+        size = max(1, SEQUENCES // len(materials))
         for first in range(0, longest, size):
             batch = stack_batches([material.batch(material.sequences["validation"][first:first + size])
-                                   for material in self.materials])
+                                   for material in materials])
             known = torch.isfinite(batch.y).flatten(1).sum(1)
             total += self.average.losses(batch.to(self.device))["emotion"].cpu() * known
             count += known

@@ -95,7 +95,7 @@ class Stacked:
 
     def keep(self, models: Sequence[int]) -> None:
         """Go on with these models alone."""
-        places = torch.tensor(models, device=self.seeds.device)
+        places = torch.tensor(list(models), dtype=torch.int64, device=self.seeds.device)
         self.parameters = {k: v.detach()[places].requires_grad_() for k, v in self.parameters.items()}
         self.buffers = {k: v[places] for k, v in self.buffers.items()}
         self.seeds = self.seeds[places]

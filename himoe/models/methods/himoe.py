@@ -79,7 +79,7 @@ class HiMoE(Method):
         if not self.training or alignment.weight == 0:
             return {}
         return {"alignment": alignment.weight * nt_xent(codes_BTMF, present_BTM, alignment.temperature,
-                                                          self.rows.uniform)}
+                                                          self.rows.uniform, alignment.max_rows)}
 
 
 METHOD = HiMoE
