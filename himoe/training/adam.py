@@ -52,8 +52,8 @@ class Adam:
         for k in chosen:
             self.steps[k] += 1
 
-        parts: Sequence[tuple[slice | None, float]] = rates or [(None, self.learning_rate)]
-        for part, rate in parts:
+        whole: list[tuple[slice | None, float]] = [(None, self.learning_rate)]
+        for part, rate in [*rates] or whole:
             def of(tensors: list[Tensor], part: slice | None = part) -> list[Tensor]:
                 return [tensors[k] if part is None else tensors[k][part] for k in chosen]
 

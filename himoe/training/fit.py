@@ -214,7 +214,7 @@ def _fit_group(materials: Sequence[Material], told: str = "") -> list[Found]:
     searched = training.search.learning_rate if len(training.search.learning_rate) > 1 else ()
     rates = searched or (training.learning_rate,)
     tries = [list(rates)] if can_stack(materials[0].build()) else [[rate] for rate in rates]
-    fits = [Fit(materials * len(part), np.repeat(part, n).tolist()) for part in tries]
+    fits = [Fit([*materials] * len(part), np.repeat(part, n).tolist()) for part in tries]
     if searched:
         for fit in fits:
             fit.advance(min(training.search.epochs, training.epochs))
