@@ -11,7 +11,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from himoe.core.files import atomic_path, read_json
+from himoe.core.files import atomic_path, read_json, write_json
 from himoe.core.params import FilterParams, SourceParams, parse
 from himoe.core.progress import progress
 from himoe.core.recordings import Recording
@@ -46,10 +46,11 @@ class Work:
     folder: Path
 
 
-def preprocess(name: str, raw: str, faces: str, filters: str, out: str) -> None:
+def preprocess(name: str, raw: str, faces: str, filters: str, out: str, counted: str) -> None:
     """Clean every subject of data set *name* from *raw*, with the face tracks in *faces*, into *out*.
 
-    *filters* is the file of rates and bands that the stage ``plan`` wrote for the set.
+    *filters* is the file of rates and bands that the stage ``plan`` wrote for the set. What the files hold, as read,
+    goes into the file *counted*, which the tables read: no run depends on it.
     """
     params = stage_params(f"preprocess@{name}")
     source = parse(SourceParams, params["sets"][name], PARAMS, f"sets.{name}")
@@ -68,7 +69,7 @@ def preprocess(name: str, raw: str, faces: str, filters: str, out: str) -> None:
         description = merge_descriptions(part.written for part in parts)
         facts = merge_facts([session for part in parts for session in part.facts], dataset.scale)
         write_quality(folder, [part.quality for part in parts])
-        provenance = {**read_provenance(root), "facts": facts, "face": about.label if about else None,
+        provenance = {**read_provenance(root), "face": about.label if about else None,
                       "bands": [*band_notes(facts["modalities"], table), *reference_notes(facts["modalities"])],
                       "attainable": ceiling(root, table),
                       "filters": {m: asdict(table.get(m, FilterParams())) for m in sorted(facts["modalities"])}}
@@ -80,6 +81,8 @@ def preprocess(name: str, raw: str, faces: str, filters: str, out: str) -> None:
             "set": name, "provenance": provenance, "dimensions": list(dataset.dimensions),
             "scale": list(dataset.scale), "thresholds": list(dataset.thresholds), **description,
         })
+        write_json(Path(counted), {"set": name, "data": provenance["label"], "simulated": provenance["simulated"],
+                                   **facts})
 
 
 def ceiling(root: Path, filters: Mapping[str, FilterParams]) -> dict[str, Any] | None:

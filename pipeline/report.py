@@ -30,7 +30,7 @@ def report(runs: str, scores: str, metrics: str, page: str, readme: str, figures
 
 def digests(found: Evaluated, metrics: Path) -> dict[str, str]:
     """SHA-256 of the files that the page's numbers come from, by path."""
-    files = [metrics / "comparisons.csv", metrics / "cost.csv"]
+    files = [metrics / "comparisons.csv", metrics / "cost.csv", *sorted((metrics / "facts").glob("*.json"))]
     for run, result in found.results.items():
         files += [metrics / "runs" / f"{run}.json", result.folder / "predictions.parquet"]
     return {path.as_posix(): sha256(path) for path in files}

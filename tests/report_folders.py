@@ -59,13 +59,13 @@ DEFAULTS: dict[str, Any] = {"set": "deap", "protocol": "trial", "task": "regress
 
 
 def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tuple[int, ...] = (0, 1),
-              simulated: bool = True, facts: bool = True, missing: str = "sampled", unconverged: int = 0,
+              simulated: bool = True, missing: str = "sampled", unconverged: int = 0,
               metrics: dict[str, Any] | None = None, **attributes: Any) -> None:
     """Write ``folder/runs/<name>/``, ``folder/scores/<name>/`` and ``folder/metrics/runs/<name>.json``.
 
     *attributes* are those of a run in params.yaml (``DEFAULTS`` holds the rest). *skill* in 0..1 is how close
     predictions come to the truth (default: by method); *metrics* overrides fields of the metrics file; *unconverged*
-    models had not converged; closed-form methods get one seed; ``facts=False`` writes null.
+    models had not converged; closed-form methods get one seed.
     """
     unknown = set(attributes) - set(DEFAULTS)
     assert not unknown, f"unknown attributes {unknown}"
@@ -74,7 +74,7 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     predictions = make_predictions(name, run, _skill(run, rng) if skill is None else skill, seeds, rng)
     sweep = make_sweep(name, run, predictions, rng)
-    info = make_info(name, run, seeds, simulated, facts, missing)
+    info = make_info(name, run, seeds, simulated, missing)
     target = folder / "runs" / name
     target.mkdir(parents=True)
     (folder / "metrics" / "runs").mkdir(parents=True, exist_ok=True)
@@ -94,6 +94,7 @@ def write_run(folder: Path, name: str, *, skill: float | None = None, seeds: tup
     for part, frame in tables.items():
         frame.to_csv((folder / "scores" / name if part in SCORED else target) / f"{part}.csv", index=False)
     _write_json(target / "run.json", info)
+    write_facts(folder, info)
     closed = run["method"] in CLOSED_FORM
     ended = {"converged": None if closed else unconverged == 0, "unconverged_models": unconverged}
     _write_json(folder / "metrics" / "runs" / f"{name}.json", run_metrics(
@@ -337,7 +338,7 @@ def make_action_units(predictions: pd.DataFrame, rng: np.random.Generator) -> pd
     return pd.concat(parts, ignore_index=True)
 
 
-def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated: bool, facts: bool,
+def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated: bool,
               missing: str) -> dict[str, Any]:
     """run.json."""
     label = LABELS.get(run["set"], run["set"])
@@ -360,9 +361,17 @@ def make_info(name: str, run: dict[str, Any], seeds: tuple[int, ...], simulated:
         "classes": run["classes"] if run["task"] == "classification" else None, "length_s": 4.0, "step_s": 2.0,
         "parameters": None if closed else size,
         "attainable": ATTAINABLE.get(run["set"]) if simulated and run["task"] == "regression" else None,
-        "facts": make_facts(run["set"], modalities) if facts else None,
         "face": FACE_LABEL if "FACE" in modalities else None, "bands": list(BANDS.get(run["set"], ())),
     }
+
+
+def write_facts(folder: Path, info: dict[str, Any]) -> None:
+    """``folder/metrics/facts/<set>.json``, as the preprocess stage writes it; FACE counts where any run has it."""
+    path = folder / "metrics" / "facts" / f"{info['set']}.json"
+    path.parent.mkdir(exist_ok=True)
+    known = json.loads(path.read_text())["modalities"] if path.is_file() else {}
+    _write_json(path, {key: info[key] for key in ("set", "data", "simulated")}
+                | make_facts(info["set"], (*known, *info["modalities"])))
 
 
 def make_facts(dataset: str, used: tuple[str, ...]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def predictions(work: Path, params: dict[str, object], name: str) -> pd.DataFram
         download(name, f"data/raw/{name}")
         no_faces(Path(), name)
         preprocess(name, f"data/raw/{name}", f"data/faces/{name}", f"settings/filters/{name}.json",
-                   f"data/signals/{name}")
+                   f"data/signals/{name}", f"metrics/facts/{name}.json")
         window(name, f"data/signals/{name}", f"data/windows/{name}")
         features(name, f"data/windows/{name}", f"data/features/{name}")
         split(name, f"data/windows/{name}", f"data/folds/{name}", f"settings/protocols/{name}.txt")

@@ -94,7 +94,8 @@ def prepare(work: Path, params: dict[str, Any]) -> None:
         plan("settings/protocols", "settings/filters", "settings/lines.json")
         download("wrist", "data/raw/wrist")
         no_faces(Path(), "wrist")
-        preprocess("wrist", "data/raw/wrist", "data/faces/wrist", "settings/filters/wrist.json", "data/signals/wrist")
+        preprocess("wrist", "data/raw/wrist", "data/faces/wrist", "settings/filters/wrist.json", "data/signals/wrist",
+                   "metrics/facts/wrist.json")
         window("wrist", "data/signals/wrist", "data/windows/wrist")
         features("wrist", "data/windows/wrist", "data/features/wrist")
         split("wrist", "data/windows/wrist", "data/folds/wrist", "settings/protocols/wrist.txt")

@@ -357,6 +357,5 @@ def test_run_json_says_what_the_run_is() -> None:
     three = replace(classes[1], task=replace(classes[1].task, thresholds=(-0.5, 0.5)))
     assert [describe(classes[0], one)["classes"] for one in (classes[1], three)] == [2, 3]
     real = replace(data.store, meta=replace(data.store.meta, provenance={
-        "source": "local", "simulated": False, "label": "Toy", "facts": {"subjects": 4}}))
+        "source": "local", "simulated": False, "label": "Toy"}))
     assert describe(config, replace(data, store=real))["simulated"] is False
-    assert describe(config, replace(data, store=real))["facts"] == {"subjects": 4}

@@ -62,13 +62,14 @@ _EXPERTS = re.compile(r"experts(\d+)")
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """One run: ``metrics`` (flat), ``info`` (run.json), and the folders with its tables and with its scores."""
+    """One run: ``metrics`` (flat), ``info`` (run.json), the folders with its tables, its scores, its set's facts."""
 
     run: str
     metrics: Mapping[str, Any]
     info: Mapping[str, Any]
     folder: Path
     scores: Path
+    counted: Path
     _parts: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -123,6 +124,21 @@ class RunResult:
         value = self.metrics.get(f"attainable_{metric}")
         return None if value is None else float(value)
 
+    def facts(self) -> dict[str, Any]:
+        """What the files of the run's data set hold (:func:`himoe.prepare.facts.merge_facts`).
+
+        Raises
+        ------
+        InputError
+            If the preprocess stage has not counted them, or counted other data than the run's.
+        """
+        dataset = str(self.metrics["set"])
+        path, todo = self.counted / f"{dataset}.json", f"make it with `dvc repro preprocess@{dataset}`"
+        found = _read_object(path, f"facts of {dataset}", todo)
+        if found.get("data") != self.data:
+            raise bad_input(f"{path}: data", repr(found.get("data")), f"{self.data!r} as in run {self.run!r}", todo)
+        return found
+
     def has(self, name: str) -> bool:
         """Whether the file of one of ``PARTS`` is there."""
         return self._path(name).is_file()
@@ -160,7 +176,7 @@ def load_results(names: Iterable[str], runs_dir: Path, scores_dir: Path, metrics
         folder = Path(runs_dir) / run
         metrics = _read_object(Path(metrics_dir) / "runs" / f"{run}.json", f"metrics of run {run!r}", _evaluate(run))
         info = _read_object(folder / "run.json", f"run.json of run {run!r}", _train(run))
-        results[run] = RunResult(run, metrics, info, folder, Path(scores_dir) / run)
+        results[run] = RunResult(run, metrics, info, folder, Path(scores_dir) / run, Path(metrics_dir) / "facts")
     return results
 
 

@@ -169,7 +169,7 @@ def describe(config: RunConfig, data: RunData) -> dict[str, Any]:
         "thresholds": list(meta.thresholds), "classes": data.task.classes,
         "length_s": meta.length_s, "step_s": meta.step_s,
         "parameters": count_parameters(method),
-        "facts": provenance.get("facts"), "face": provenance.get("face") if "FACE" in config.run.modalities else None,
+        "face": provenance.get("face") if "FACE" in config.run.modalities else None,
         "bands": provenance.get("bands") or [],
         "attainable": None if config.run.shuffle_labels else attainable_of(provenance, config.run.modalities,
                                                                            meta.length_s, meta.step_s,

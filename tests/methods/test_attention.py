@@ -15,14 +15,13 @@ from himoe.models.methods._attention import (
     GroupedLayer,
     GroupedLinear,
     pool,
-    time_code,
-    with_time,
 )
+from himoe.models.methods._times import time_code, with_time
 
 
 @pytest.mark.parametrize("features", [1, 6, 7])
 def test_time_code_equals_the_formula(features: int) -> None:
-    code = time_code(5, features)
+    code = time_code(torch.arange(5), features)
     for t in range(5):
         for f in range(features):
             angle = t / 10000 ** ((f - f % 2) / features)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from himoe.models.batches import Batch
 from himoe.models.methods import build_method
-from himoe.models.methods._attention import time_code
+from himoe.models.methods._times import time_code
 from himoe.models.methods.base import Spec
 from himoe.models.methods.cafnet import CrossAttention, split_sides
 
@@ -37,7 +37,7 @@ def test_prediction_is_both_sides_answers_concatenated(names: list[str], make_sp
     method = restless(build_method("cafnet", spec))
     assert method.first_asks.attention.heads == 2
     codes = method.encode(batch)
-    tokens = codes + time_code(5, 6)[:, None]
+    tokens = codes + time_code(torch.arange(5), 6)[:, None]
     prediction = method.decode(codes, batch).prediction
     sides = split_sides(spec.modalities)
     for b in (0, 4, 7):  # a step without any modality; two steps of padding

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from himoe.models.batches import Batch
 from himoe.models.methods import build_method
-from himoe.models.methods._attention import time_code
+from himoe.models.methods._times import time_code
 from himoe.models.methods.base import Method, Spec
 
 MakeSpec = Callable[..., Spec]
@@ -19,7 +19,7 @@ MakeBatch = Callable[..., Batch]
 
 def timed(tokens: Tensor) -> Tensor:
     """Tokens (..., T, F) as both transformers take them."""
-    return tokens * tokens.shape[-1] ** 0.5 + time_code(*tokens.shape[-2:])
+    return tokens * tokens.shape[-1] ** 0.5 + time_code(torch.arange(tokens.shape[-2]), tokens.shape[-1])
 
 
 def slow_husformer(method: Method, codes: Tensor, there: Tensor) -> Tensor:

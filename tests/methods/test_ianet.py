@@ -9,7 +9,7 @@ from torch import Tensor
 
 from himoe.models.batches import Batch
 from himoe.models.methods import build_method
-from himoe.models.methods._attention import time_code
+from himoe.models.methods._times import time_code
 from himoe.models.methods.base import Spec
 from himoe.models.methods.ianet import LowRankFusion
 
@@ -69,7 +69,7 @@ def test_prediction_is_the_chain_of_the_paper(make_spec: MakeSpec, make_batch: M
     method = restless(build_method("ianet", spec), 0.1)
     assert (method.primary, method.auxiliary) == (1, [0, 2, 3])
     codes = method.encode(batch)
-    tokens = codes + time_code(5, 7)[:, None]
+    tokens = codes + time_code(torch.arange(5), 7)[:, None]
     prediction = method.decode(codes, batch).prediction
     pair = {(i, j): p for p, (i, j) in enumerate((i, j) for i in range(3) for j in range(3) if i != j)}
     for b in range(8):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from himoe.models.batches import Batch
 from himoe.models.methods import build_method
-from himoe.models.methods._attention import time_code
+from himoe.models.methods._times import time_code
 from himoe.models.methods.base import Method, Spec, emotion_loss
 
 MakeSpec = Callable[..., Spec]
@@ -29,7 +29,7 @@ def slow_momke(method: Method, codes: Tensor, there: Tensor) -> Tensor:
     """One sequence: codes (T, M, F), presence (T, M) → features before the heads (T, M·F); a loop over all pairs."""
     mixed = []
     for m in range(codes.shape[1]):
-        tokens = codes[:, m] + time_code(len(codes), codes.shape[2])
+        tokens = codes[:, m] + time_code(torch.arange(len(codes)), codes.shape[2])
         hidden = functional.gelu(plain_linear(method.router.wide, m)(tokens))
         weights = torch.softmax(plain_linear(method.router.narrow, m)(hidden), -1)
         seen = [opinion(method, k, tokens, there[:, m]) for k in range(codes.shape[1])]

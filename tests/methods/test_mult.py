@@ -10,7 +10,7 @@ from torch import Tensor
 
 from himoe.models.batches import Batch
 from himoe.models.methods import build_method
-from himoe.models.methods._attention import time_code
+from himoe.models.methods._times import time_code
 from himoe.models.methods.base import Method, Spec
 
 MakeSpec = Callable[..., Spec]
@@ -21,7 +21,7 @@ def slow_mult(method: Method, codes: Tensor, there: Tensor) -> Tensor:
     """One sequence: codes (T, M, F), presence (T, M) → features before the heads (T, M·F), by a loop over pairs."""
     n_steps, n, features = codes.shape
     weights = method.convolution.weight.unflatten(0, (n, features))
-    tokens = [functional.conv1d(codes[:, m].T, weights[m], padding=1).T + time_code(n_steps, features)
+    tokens = [functional.conv1d(codes[:, m].T, weights[m], padding=1).T + time_code(torch.arange(n_steps), features)
               for m in range(n)]
     usable, fused, pair = [there[:, m] for m in range(n)], [], 0
     for target in range(n):

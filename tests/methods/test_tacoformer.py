@@ -12,7 +12,7 @@ from torch import Tensor
 
 from himoe.models.batches import Batch
 from himoe.models.methods import build_method
-from himoe.models.methods._attention import time_code
+from himoe.models.methods._times import time_code
 from himoe.models.methods.base import Method, Spec
 from himoe.models.methods.tacoformer import (
     CompoundCrossAttention,
@@ -131,11 +131,11 @@ def test_prediction_is_the_chain_of_its_parts(names: tuple[str, ...], make_spec:
     assert method.asks.heads == 2
     codes, first = method.encode(batch), names.index("EEG") if "EEG" in names else 0
     others = [m for m in range(len(names)) if m != first]
-    tokens, there = [codes[:, :, first] + time_code(5, 6)], [batch.present[..., first]]
+    tokens, there = [codes[:, :, first] + time_code(torch.arange(5), 6)], [batch.present[..., first]]
     if "EEG" in names:
         tokens[0] = tokens[0] + method.spatial_code(method.encoders.encoders["EEG"].spatial)
     if others:
-        tokens.append(method.mix(codes[:, :, others].flatten(2)) + time_code(5, 6))
+        tokens.append(method.mix(codes[:, :, others].flatten(2)) + time_code(torch.arange(5), 6))
         there.append(batch.present[..., others].any(-1))
     encoded = method.encoder(torch.stack(tokens), torch.stack(there))
     prediction = method.decode(codes, batch).prediction

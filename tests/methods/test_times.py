@@ -9,8 +9,7 @@ from torch import Tensor
 
 from himoe.models.batches import Batch
 from himoe.models.methods import build_method
-from himoe.models.methods._attention import time_code
-from himoe.models.methods._times import grid_s, time_code_at, times_s
+from himoe.models.methods._times import grid_s, time_code, times_s, with_own_times
 from himoe.models.methods.base import Spec
 
 MakeSpec = Callable[..., Spec]
@@ -37,13 +36,13 @@ def test_without_times_of_their_own_windows_lie_on_the_grid(make_batch: MakeBatc
     assert torch.equal(times_s(timed(batch, own), 2.5)[~batch.present], times_s(batch, 2.5)[~batch.present])
 
 
-def test_on_the_grid_the_code_is_that_of_the_steps_number() -> None:
-    grid = 2.5 * torch.arange(9)
-    for features in (7, 8):
-        torch.testing.assert_close(time_code_at(grid, 2.5, features), time_code(9, features))
-    between = time_code_at(torch.tensor([[3.0], [4.0]]), 2.0, 7)
-    assert between.shape == (2, 1, 7)
-    torch.testing.assert_close(between[0, 0, :2], torch.tensor([math.sin(1.5), math.cos(1.5)]))
+def test_tokens_get_the_code_of_their_own_times_in_steps(make_batch: MakeBatch) -> None:
+    batch = make_batch(share=1.1)
+    moved = times_s(batch, 2.5).clone()
+    moved[..., 2] += 1.0
+    code = with_own_times(torch.zeros(8, 5, 4, 7), timed(batch, moved), 2.5)
+    torch.testing.assert_close(code[3, :, 0], time_code(torch.arange(5), 7))
+    torch.testing.assert_close(code[3, 4, 2, :2], torch.tensor([math.sin(4.4), math.cos(4.4)]))
 
 
 @torch.no_grad()

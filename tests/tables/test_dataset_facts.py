@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from report_folders import SETTINGS, finish_reports, write_run
 
+from himoe.core.errors import InputError
 from himoe.core.params import ReportParams
 from himoe.report.tables import TABLES, Table, build_table, to_markdown
 
@@ -50,16 +52,15 @@ def test_all_four_sets_as_read(table: Build) -> None:
 
 
 def test_gaps_face_and_our_own_sets_are_counted(tmp_path: Path) -> None:
-    write_run(tmp_path, "nofacts", facts=False)
     write_run(tmp_path, "face", modalities="EEG+PPS+FACE", simulated=False)
     write_run(tmp_path, "own", set="hku956", modalities="EDA+PPG", simulated=False)
-    path = tmp_path / "runs" / "face" / "run.json"
-    info = json.loads(path.read_text())
-    info["facts"]["modalities"]["FACE"]["recordings"] = 11
-    info["facts"]["modalities"]["EDA"]["recordings"] = 17
-    info["facts"] |= {"trials_min": 4, "annotation": "trial", "scale": None, "dimensions": {"valence": [None, None]}}
-    path.write_text(json.dumps(info))
-    read = finish_reports(tmp_path, ["nofacts", "face", "own"])
+    path = tmp_path / "metrics" / "facts" / "deap.json"
+    facts = json.loads(path.read_text())
+    facts["modalities"]["FACE"]["recordings"] = 11
+    facts["modalities"]["EDA"]["recordings"] = 17
+    facts |= {"trials_min": 4, "annotation": "trial", "scale": None, "dimensions": {"valence": [None, None]}}
+    path.write_text(json.dumps(facts))
+    read = finish_reports(tmp_path, ["face", "own"])
     made = build_table("table7", *read, SETTINGS)
     assert made is not None
     ours = column(made, "DEAP, as read")
@@ -71,7 +72,13 @@ def test_gaps_face_and_our_own_sets_are_counted(tmp_path: Path) -> None:
     assert column(made, "HKU956, as read")["Signals"] == "EDA, PPG"
     assert "HKU956, paper" not in made.columns
     assert not any("those simulated" in note for note in made.notes)
-    assert build_table("table1", {"nofacts": read[0]["nofacts"]}, *read[1:], SETTINGS) is None
+    assert build_table("table1", {"own": read[0]["own"]}, *read[1:], SETTINGS) is None
+    path.write_text(json.dumps(facts | {"data": "DEAP (simulated)"}))
+    with pytest.raises(InputError, match=r"deap\.json: data: found 'DEAP \(simulated\)', expected 'DEAP' as in"):
+        build_table("table1", *read, SETTINGS)
+    path.unlink()
+    with pytest.raises(InputError, match="make it with `dvc repro preprocess@deap`"):
+        build_table("table1", *read, SETTINGS)
 
 
 def test_data_that_the_paper_never_had_stands_beside_nothing_of_it(tmp_path: Path) -> None:

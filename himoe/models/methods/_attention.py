@@ -1,4 +1,4 @@
-"""Attention shared by the methods that are built on it: codes of time, masks, pooling, and layers run in groups.
+"""Attention shared by the methods that are built on it: masks, pooling, and layers run in groups.
 
 A group is a layer with weights of its own; groups of equal shape run in one call.
 
@@ -23,24 +23,6 @@ LOWEST = -1e30  # of a score: softmax makes it 0
 def n_heads(features: int) -> int:
     """The largest of 4, 2, 1 that divides *features*."""
     return next(heads for heads in (4, 2, 1) if features % heads == 0)
-
-
-def time_code(n_steps: int, features: int) -> Tensor:
-    """Sinusoidal code of the step's number, (T, F): sines in the even columns, cosines in the odd ones.
-
-    Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
-    """
-    rates = torch.exp(torch.arange(0, features, 2) * (-math.log(10000.0) / features))
-    angles = torch.arange(n_steps)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :features]
-
-
-def with_time(tokens: Tensor, scale: float = 1.0) -> Tensor:
-    """Scaled tokens (..., T, F) plus the code of time: (..., T, F).
-
-    Vaswani et al. 2017 (section 3.4) scale by sqrt(F) embeddings that are drawn with SD 1/sqrt(F); codes have SD 1.
-    """
-    return tokens * scale + time_code(*tokens.shape[-2:]).to(tokens)
 
 
 def pool(tokens: Tensor, usable: Tensor) -> Tensor:
@@ -168,6 +150,28 @@ class GroupedLayer(nn.Module):
         rows = rows + self.dropout(self.attention(asked, heard, usable))
         hidden = self.dropout(self.activation(self.wide(self.network_norm(rows))))
         return (rows + self.dropout(self.narrow(hidden))).view(x.shape)
+
+
+class Stack(nn.Module):
+    """G stacks of attention layers with a layer norm at the end, none shared.
+
+    Every layer asks the same source (cross-modal) or, without one, its own input (self-attention).
+    """
+
+    def __init__(self, groups: int, features: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(GroupedLayer(groups, features, dropout, attention_dropout=False)
+                                    for _ in range(layers))
+        self.norm = GroupedNorm(groups, features)
+
+    def forward(self, tokens: Tensor, usable: Tensor, source: Tensor | None = None) -> Tensor:
+        """Tokens (G, B, Q, F), source (G, B, K, F), which of its tokens are usable (1 or G, B, K) → (G, B, Q, F).
+
+        Without a source ``usable`` speaks of the tokens themselves (1 or G, B, Q).
+        """
+        for layer in self.layers:
+            tokens = layer(tokens, tokens if source is None else source, usable)
+        return self.norm(tokens.flatten(1, 2)).view(tokens.shape)
 
 
 class Encoder(nn.Module):

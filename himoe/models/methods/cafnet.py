@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from himoe.models.batches import Batch
 from himoe.models.encoders import ModalityEncoders
-from himoe.models.methods._attention import GroupedAttention, pool, with_time
+from himoe.models.methods._attention import GroupedAttention, pool
+from himoe.models.methods._times import with_time
 from himoe.models.methods.base import Heads, Method, Output, Spec
 from himoe.models.noise import Dropout
 

@@ -26,7 +26,7 @@ from himoe.models.batches import Batch
 from himoe.models.encoders import ModalityEncoders
 from himoe.models.methods._attention import GroupedAttention, GroupedNorm
 from himoe.models.methods._mixture import Experts, spread_squared, top_gates
-from himoe.models.methods._times import time_code_at, times_s
+from himoe.models.methods._times import with_own_times
 from himoe.models.methods.base import Heads, Method, Output, Spec
 from himoe.models.noise import Dropout
 
@@ -86,7 +86,7 @@ class FlexMoE(Method):
         """Complete by the bank, attend, route and predict from codes (B, T, M, F)."""
         codes_BTMF = self.encoders.masked(codes, batch.present)
         tokens_BTMF = self.completed(codes_BTMF, batch.present) + self.modality_MF
-        tokens_BTMF = tokens_BTMF + time_code_at(times_s(batch, self.spec.step_s), self.spec.step_s, codes.shape[-1])
+        tokens_BTMF = with_own_times(tokens_BTMF, batch, self.spec.step_s)
         rows_1NF = tokens_BTMF.flatten(0, 2)[None]
         usable_1BS = batch.present.any(-1, keepdim=True).expand(batch.present.shape).flatten(1)[None]  # S = T·M
         asked = self.attention_norm(rows_1NF)

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from himoe.models.batches import Batch
 from himoe.models.encoders import ModalityEncoders
-from himoe.models.methods._attention import GroupedLayer, GroupedNorm, pool, with_time
+from himoe.models.methods._attention import Stack, pool
+from himoe.models.methods._times import with_time
 from himoe.models.methods.base import Heads, Method, Output, Spec
 from himoe.models.noise import Dropout
 
@@ -30,17 +31,11 @@ SELF_LAYERS = 5
 DROPOUT_SHARE = 0.4  # of the model's dropout, in each of 8 layers: the authors' 0.1 where that is 0.25
 
 
-class Transformers(nn.Module):
-    """G stacks of attention layers with a layer norm at the end, none shared, on tokens with a time code.
-
-    Every layer looks at the same source (cross-modal) or, without one, at its own input (self-attention).
-    """
+class TimedStack(Stack):
+    """The same on tokens with a time code, in a row, and with a source that all groups share."""
 
     def __init__(self, groups: int, features: int, layers: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(GroupedLayer(groups, features, dropout, attention_dropout=False)
-                                    for _ in range(layers))
-        self.norm = GroupedNorm(groups, features)
+        super().__init__(groups, features, layers, dropout)
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, usable: Tensor, source: Tensor | None = None) -> Tensor:
@@ -48,11 +43,8 @@ class Transformers(nn.Module):
 
         Without a source ``usable`` speaks of the tokens themselves (B, Q, T).
         """
-        hidden_GBNF, usable_1BN = self._timed(tokens), usable.flatten(1)[None]
         source_GBNF = None if source is None else self._timed(source.expand(len(tokens), *source.shape))
-        for layer in self.layers:
-            hidden_GBNF = layer(hidden_GBNF, hidden_GBNF if source_GBNF is None else source_GBNF, usable_1BN)
-        return self.norm(hidden_GBNF.flatten(1, 2)).view(tokens.shape)
+        return super().forward(self._timed(tokens), usable.flatten(1)[None], source_GBNF).view(tokens.shape)
 
     def _timed(self, tokens: Tensor) -> Tensor:
         """Scaled tokens plus their time code, in a row: (G, B, Q·T, F)."""
@@ -77,8 +69,8 @@ class Husformer(Method):
         self.encoders = ModalityEncoders(spec.shapes, spec.model)
         self.convolution = nn.Conv1d(n_modalities * features, n_modalities * features, CONV_STEPS, padding="same",
                                      groups=n_modalities, bias=False)
-        self.cross_modal = Transformers(n_modalities, features, CROSS_LAYERS, dropout)
-        self.self_attention = Transformers(1, features, SELF_LAYERS, dropout)
+        self.cross_modal = TimedStack(n_modalities, features, CROSS_LAYERS, dropout)
+        self.self_attention = TimedStack(1, features, SELF_LAYERS, dropout)
         self.heads = Heads(features, spec.task, spec.model.bounded)
 
     def encode(self, batch: Batch) -> Tensor:

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from himoe.models.batches import Batch
 from himoe.models.encoders import ModalityEncoders
-from himoe.models.methods._attention import Encoder, GroupedLayer, with_time
+from himoe.models.methods._attention import Encoder, GroupedLayer
+from himoe.models.methods._times import with_time
 from himoe.models.methods.base import Heads, Method, Output, Spec
 
 LAYERS = 1  # of the self-attention transformer

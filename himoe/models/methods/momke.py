@@ -25,7 +25,7 @@ from himoe.models.batches import Batch, Task
 from himoe.models.encoders import ModalityEncoders, mask_codes
 from himoe.models.methods._attention import Encoder, GroupedLinear, GroupedNorm
 from himoe.models.methods._joint import JointBlock
-from himoe.models.methods._times import time_code_at, times_s
+from himoe.models.methods._times import with_own_times
 from himoe.models.methods.base import Heads, Method, Output, Spec, emotion_loss
 
 LAYERS = 2  # of each expert
@@ -85,8 +85,7 @@ class MoMKE(Method):
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Ask all experts about each modality, mix and predict from codes (B, T, M, F)."""
         codes_BTMF = self.encoders.masked(codes, batch.present)
-        time_BTMF = time_code_at(times_s(batch, self.spec.step_s), self.spec.step_s, codes.shape[-1])
-        tokens_MBTF = (codes_BTMF + time_BTMF).movedim(2, 0)
+        tokens_MBTF = with_own_times(codes_BTMF, batch, self.spec.step_s).movedim(2, 0)
         seen_KMBTF = self.opinions(tokens_MBTF, batch.present.movedim(-1, 0))
         gates_MBTK = self.router(tokens_MBTF)
         mixed_BTMF = torch.einsum("mbtk,kmbtf->btmf", gates_MBTK, seen_KMBTF)

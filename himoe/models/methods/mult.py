@@ -21,34 +21,15 @@ from torch import Tensor, nn
 
 from himoe.models.batches import Batch
 from himoe.models.encoders import ModalityEncoders
-from himoe.models.methods._attention import GroupedLayer, GroupedLinear, GroupedNorm
+from himoe.models.methods._attention import GroupedLinear, Stack
 from himoe.models.methods._joint import JointBlock
-from himoe.models.methods._times import time_code_at, times_s
+from himoe.models.methods._times import with_own_times
 from himoe.models.methods.base import Heads, Method, Output, Spec
 
 CONV_STEPS = 3
 CROSS_LAYERS = 2
 SELF_LAYERS = 2
 DROPOUT_SHARE = 0.4  # of the model's dropout, in each of 4 layers: the authors' 0.1 where that is 0.25
-
-
-class Transformers(nn.Module):
-    """G stacks of attention layers with a layer norm at the end, none shared.
-
-    Every layer asks the same source (cross-modal) or, without one, its own input (self-attention).
-    """
-
-    def __init__(self, groups: int, features: int, layers: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(GroupedLayer(groups, features, dropout, attention_dropout=False)
-                                    for _ in range(layers))
-        self.norm = GroupedNorm(groups, features)
-
-    def forward(self, tokens: Tensor, usable: Tensor, source: Tensor | None = None) -> Tensor:
-        """Tokens (G, B, T, F), source (G, B, T, F), which of its tokens are usable (G, B, T) → (G, B, T, F)."""
-        for layer in self.layers:
-            tokens = layer(tokens, tokens if source is None else source, usable)
-        return self.norm(tokens.flatten(1, 2)).view(tokens.shape)
 
 
 class MulT(Method):
@@ -64,9 +45,9 @@ class MulT(Method):
         self.convolution = nn.Conv1d(n * features, n * features, CONV_STEPS, padding="same", groups=n, bias=False)
         self.targets = [i for i in range(n) for j in range(n) if j != i]
         self.sources = [j for i in range(n) for j in range(n) if j != i]
-        self.cross_modal = Transformers(n * (n - 1), features, CROSS_LAYERS, dropout) if n > 1 else None
+        self.cross_modal = Stack(n * (n - 1), features, CROSS_LAYERS, dropout) if n > 1 else None
         self.narrow = GroupedLinear(n, (n - 1) * features, features) if n > 1 else None
-        self.self_attention = Transformers(n, features, SELF_LAYERS, dropout)
+        self.self_attention = Stack(n, features, SELF_LAYERS, dropout)
         self.joint = JointBlock(n, features, dropout)
         self.heads = Heads(self.joint.width, spec.task, spec.model.bounded)
 
@@ -77,8 +58,7 @@ class MulT(Method):
     def decode(self, codes: Tensor, batch: Batch) -> Output:
         """Attend from modality to modality, then within each, from codes (B, T, M, F)."""
         codes_BTMF = self.encoders.masked(codes, batch.present)
-        time_BTMF = time_code_at(times_s(batch, self.spec.step_s), self.spec.step_s, codes.shape[-1])
-        tokens_MBTF = (self.convolved(codes_BTMF) + time_BTMF).movedim(2, 0)
+        tokens_MBTF = with_own_times(self.convolved(codes_BTMF), batch, self.spec.step_s).movedim(2, 0)
         present_MBT = batch.present.movedim(-1, 0)
         if self.cross_modal is not None and self.narrow is not None:
             told_PBTF = self.cross_modal(tokens_MBTF[self.targets], present_MBT[self.sources],

@@ -24,17 +24,10 @@ def table7(inputs: Inputs) -> Table | None:
     return _table(7, "Data sets, all", inputs, own=True)
 
 
-def facts_by_set(inputs: Inputs) -> dict[str, RunResult]:
-    """For each data set the first run that carries its facts."""
-    found: dict[str, RunResult] = {}
-    for run in inputs.results.values():
-        if run.info.get("facts"):
-            found.setdefault(run.metrics["set"], run)
-    return found
-
-
 def _table(table: int, text: str, inputs: Inputs, own: bool) -> Table | None:
-    read = facts_by_set(inputs)
+    read: dict[str, RunResult] = {}  # the first run on each data set
+    for run in inputs.results.values():
+        read.setdefault(run.metrics["set"], run)
     published = load_paper_datasets()
     in_paper = list(published.loc[published["table"] == table, "dataset"].unique())
     if not any(name in read for name in in_paper):
@@ -44,14 +37,14 @@ def _table(table: int, text: str, inputs: Inputs, own: bool) -> Table | None:
     if not runs:
         return None
     columns, cells = ["Fact"], []
+    counted = {name: read[name].facts() for name in sets if name in read}
     for name in sets:
         columns.append(f"{read[name].data}, as read" if name in read else f"{set_label(name)}, {NOT_READ}")
         columns += [f"{set_label(name)}, paper"] if name in in_paper else []
     for key, (label, computed) in FACTS.items():
         line: list[Cell] = [label]
         for name in sets:
-            facts = read[name].info["facts"] if name in read else None
-            line.append(computed(facts) if facts and computed else None if facts else NOT_READ)
+            line.append(NOT_READ if name not in counted else computed(counted[name]) if computed else None)
             line += [paper_fact(table, name, key)] if name in in_paper else []
         cells.append(tuple(line))
     notes = ("As read: counted in the files before any filter. — = not in the data, or not published.",
