@@ -13,6 +13,7 @@ from toysets import make_index, make_store
 from himoe.models.batches import (
     CLIP,
     Assembler,
+    Batch,
     Normaliser,
     Task,
     codes,
@@ -21,6 +22,7 @@ from himoe.models.batches import (
     shuffle_between_trials,
 )
 from himoe.prepare.windows import WindowStore
+from himoe.training.stacked import stack_batches
 
 TASK = Task("regression", ("valence", "arousal"), (1.0, 9.0), (5.0,))
 
@@ -127,6 +129,29 @@ def test_a_batch_is_its_rows_and_padding_is_marked(store: WindowStore) -> None:
             assert torch.isnan(batch.y[b, t]).all()
             assert not batch.present[b, t].any()
             assert (batch.x["EDA"][b, t] == 0).all()
+
+
+def test_a_batch_knows_when_each_sensors_windows_begin_by_its_own_clock(store: WindowStore) -> None:
+    def batch(index: pd.DataFrame) -> Batch:
+        own = replace(store, index=index)
+        none = np.zeros(len(index), dtype=np.int64)
+        normaliser = Normaliser({m: np.zeros((1, a.shape[1]), np.float32) for m, a in store.arrays.items()},
+                                {m: np.ones((1, a.shape[1]), np.float32) for m, a in store.arrays.items()})
+        return Assembler(own, normaliser, label_matrix(index, TASK), own.present(0.5), none, none).batch(sequences)
+
+    sequences = make_sequences(store.index, np.arange(25), 4)[[1, 2, 5]]
+    assert batch(store.index).times_s is None
+    assert batch(store.index.assign(stamp_s_EDA=store.index["start_s"])).times_s is None  # all on time: as without
+    late_s = np.arange(len(store.index)) / 8
+    times_s = batch(store.index.assign(stamp_s_EDA=store.index["start_s"] - late_s)).times_s
+    assert times_s is not None
+    step_s, names = store.meta.step_s, list(store.arrays)
+    for b, t in np.argwhere(sequences >= 0):
+        assert times_s[b, t, names.index("EDA")] == t * step_s - late_s[sequences[b, t]]
+        assert times_s[b, t, names.index("EEG")] == t * step_s
+    padded = stack_batches([replace(batch(store.index), times_s=times_s)], 5)
+    assert padded.times_s is not None
+    assert torch.equal(padded.times_s[0, :3], times_s)
 
 
 def test_high_means_above_the_threshold_and_missing_stays_missing() -> None:

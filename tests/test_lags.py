@@ -58,6 +58,18 @@ def test_order_of_people_and_shifts_of_everything_change_nothing(made) -> None:
     assert moved["EDA"].lag_s == pytest.approx(scan_lags(index, features, labels, 8.0, STEP_S)["EDA"].lag_s, abs=1e-6)
 
 
+def test_what_the_sensors_clock_says_is_no_lag(made) -> None:
+    index, features, labels = made
+    known = scan_lags(index.assign(stamp_s_EDA=index["start_s"] - 2.7), features, labels, 8.0, STEP_S)
+    plain = scan_lags(index, features, labels, 8.0, STEP_S)
+    assert known["EDA"].lag_s == pytest.approx(0.0, abs=0.35)
+    assert plain["EDA"].lag_s == pytest.approx(2.7, abs=0.35)
+    assert known["PPG"].lag_s == plain["PPG"].lag_s
+    same = scan_lags(index.assign(stamp_s_EDA=np.where(np.arange(len(index)) % 2, np.nan, index["start_s"])),
+                     {"EDA": features["EDA"]}, labels, 8.0, STEP_S)["EDA"]
+    assert same.gain.tobytes() == plain["EDA"].gain.tobytes()  # on the grid, or unknown: as without
+
+
 def test_ratings_that_do_not_move_place_nothing(made) -> None:
     index, features, labels = made
     flat = np.repeat(labels[::31], 31, axis=0)

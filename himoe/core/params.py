@@ -228,6 +228,25 @@ class SearchParams:
 
 @checked
 @dataclass(frozen=True)
+class AsynchronyParams:
+    """Lags drawn at training, anew in every epoch (:mod:`himoe.training.drawing`); the defaults draw none.
+
+    ``lag_s``: everybody's sensor is late by one number from -lag_s to +lag_s; ``person_sd_s``, ``jitter_sd_s``: SD of
+    a further lag per person, per trial. Each sensor has its own.
+    """
+
+    lag_s: NotNegative = 0.0
+    person_sd_s: NotNegative = 0.0
+    jitter_sd_s: NotNegative = 0.0
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything is."""
+        return max(self.lag_s, self.person_sd_s, self.jitter_sd_s) > 0
+
+
+@checked
+@dataclass(frozen=True)
 class TrainingParams:
     """The schedule, the same for every method.
 
@@ -244,6 +263,7 @@ class TrainingParams:
     seeds: Annotated[tuple[int, ...], MinLen(1), "at least one seed"]
     missing: Literal["sampled", "matched", "none"]
     missing_max: Below1 = 0.4
+    asynchrony: AsynchronyParams = field(default_factory=AsynchronyParams)
     weight_decay: NotNegative = 0.0
     warmup_steps: Whole = 20
     ema: Below1 = 0.98

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from torch import Tensor
 from himoe.prepare.windows import ModalityShape, WindowArray, WindowStore
 
 __all__ = ["SEQUENCES", "Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "chunks",
-           "codes", "label_matrix", "make_sequences", "shuffle_between_trials"]
+           "codes", "label_matrix", "make_sequences", "shuffle_between_trials", "step_times_s"]
 
 SEQUENCES = 32  # a batch, when nothing is learned; larger ones outgrow a processor's cache
 CLIP = 10.0  # SDs; a burst or a rail must not dominate a batch
@@ -64,6 +65,8 @@ class Batch:
         False on steps that only pad a short sequence.
     subject, stimulus : Tensor (B,) int64
         Codes, for the floors that predict a subject's or a stimulus' mean. Never a model input.
+    times_s : Tensor (B, T, M), optional
+        When each window begins by its sensor's own clock, in s from the sequence's first step. None: with its step.
     """
 
     x: Mapping[str, Tensor]
@@ -72,6 +75,7 @@ class Batch:
     valid: Tensor
     subject: Tensor
     stimulus: Tensor
+    times_s: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on *device*."""
@@ -79,7 +83,8 @@ class Batch:
 
     def rest(self) -> tuple[Tensor, ...]:
         """All but the windows, in the order in which a batch is made of them."""
-        return self.present, self.y, self.valid, self.subject, self.stimulus
+        own = () if self.times_s is None else (self.times_s,)
+        return self.present, self.y, self.valid, self.subject, self.stimulus, *own
 
     def with_present(self, present: Tensor) -> Batch:
         """The same batch with fewer modalities present (never more than there were)."""
@@ -204,6 +209,11 @@ class Assembler:
     stimulus: np.ndarray
     _ready: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @cached_property
+    def off_grid_s(self) -> np.ndarray | None:
+        """The store's (:meth:`WindowStore.off_grid_s`), looked up once."""
+        return self.store.off_grid_s()
+
     def windows(self, modality: str, rows: np.ndarray) -> Tensor:
         """Normalised windows (k, C, W) of these rows of the store; a new tensor."""
         array = self.store.arrays[modality]
@@ -225,14 +235,21 @@ class Assembler:
             x[modality] = windows.unflatten(0, shape)
         y = np.where(valid[:, None], self.labels[rows], np.nan).astype(np.float32)
         present = self.present[rows] & valid[:, None]
+        off_s = None if self.off_grid_s is None else torch.from_numpy(self.off_grid_s[rows]).unflatten(0, shape)
         return Batch(x, torch.from_numpy(present).unflatten(0, shape), torch.from_numpy(y).unflatten(0, shape),
                      torch.from_numpy(valid).unflatten(0, shape),
-                     torch.from_numpy(self.subject[sequences[:, 0]]), torch.from_numpy(self.stimulus[sequences[:, 0]]))
+                     torch.from_numpy(self.subject[sequences[:, 0]]), torch.from_numpy(self.stimulus[sequences[:, 0]]),
+                     None if off_s is None else step_times_s(shape[1], self.store.meta.step_s)[:, None] + off_s)
 
     def batches(self, sequences: np.ndarray, size: int) -> Iterator[Batch]:
         """Batches of *size* sequences, made as they are asked for."""
         for part in chunks(sequences, size):
             yield self.batch(part)
+
+
+def step_times_s(n_steps: int, step_s: float) -> Tensor:
+    """When the steps of a sequence begin, (T,) in s from its first."""
+    return torch.arange(n_steps) * step_s
 
 
 def chunks(sequences: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -108,8 +108,8 @@ def trial_timing(timing: SensorTiming, modality: str, subject: str, trial: str, 
     InputError
         If so much cannot be lost in stretches that short: the next would begin before the last has ended.
     """
-    hidden_s = (timing.lag_s + timing.person_sd_s * _rng(seed, modality, subject).standard_normal()
-                + timing.jitter_sd_s * _rng(seed, modality, subject, trial).standard_normal()
+    hidden_s = (timing.lag_s + timing.person_sd_s * named_rng(seed, modality, subject).standard_normal()
+                + timing.jitter_sd_s * named_rng(seed, modality, subject, trial).standard_normal()
                 + timing.drift_ppm * PPM * starts_s)
     stamp_s = starts_s - timing.arrives_s
     if timing.every_s:
@@ -120,7 +120,7 @@ def trial_timing(timing: SensorTiming, modality: str, subject: str, trial: str, 
     stamp_s = np.where(lost, starts_s, stamp_s)
     if timing.lost:
         lost |= stretches(len(starts_s), timing.lost, timing.burst_s / step_s,
-                          _rng(seed, modality, subject, trial, "lost"))
+                          named_rng(seed, modality, subject, trial, "lost"))
     return TrialTiming(starts_s - stamp_s + hidden_s, stamp_s, lost)
 
 
@@ -147,7 +147,7 @@ def stretches(n: int, share: float, mean_steps: float, rng: np.random.Generator)
     return state
 
 
-def _rng(seed: int, *names: str) -> np.random.Generator:
+def named_rng(seed: int, *names: str) -> np.random.Generator:
     """A generator for one named thing; a name with a bar in it cannot pass for two names."""
     digest = hashlib.sha256("|".join([str(seed), *(repr(name) for name in names)]).encode()).digest()
     return np.random.default_rng(np.frombuffer(digest[:16], dtype=np.uint32))

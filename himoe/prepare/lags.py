@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from himoe.prepare.windows import own_start_s
+
 RIDGE = 30.0  # of features with an SD of 1
 LARGEST = 5.0  # SDs
 FEWEST_ROWS = 6  # of a trial
@@ -55,7 +57,8 @@ def scan_lags(index: pd.DataFrame, features: Mapping[str, np.ndarray], labels: n
     Parameters
     ----------
     index : DataFrame, n rows
-        ``subject``, ``trial``, ``start_s``; the rows of a trial in order of time.
+        ``subject``, ``trial``, ``start_s``; the rows of a trial in order of time. ``stamp_s_<modality>``, where it
+        stands there, is when the sensor's own clock lets its windows begin: the lag is what is left beside it.
     features : {modality: array (n, P)}
         NaN throughout where a window is absent.
     labels : ndarray (n, D)
@@ -78,8 +81,21 @@ def scan_lags(index: pd.DataFrame, features: Mapping[str, np.ndarray], labels: n
     trials = [(subject[rows[0]], rows) for rows in
               map(np.asarray, index.groupby(["subject", "trial"], sort=True).indices.values())]
     start_s = index["start_s"].to_numpy()
-    return {m: _scan(m, _standard(values, trials), labels, start_s, trials, lags_s, seed)
+    return {m: _scan(m, Series(_standard(values, trials), own_start_s(index, m), labels, start_s), trials, lags_s, seed)
             for m, values in features.items()}
+
+
+@dataclass(frozen=True)
+class Series:
+    """A sensor's features (n, P) with their own times (n,), and ratings (n, D) with theirs (n,), in seconds."""
+
+    values: np.ndarray
+    time_s: np.ndarray
+    labels: np.ndarray
+    rated_s: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> Series:
+        return Series(self.values[rows], self.time_s[rows], self.labels[rows], self.rated_s[rows])
 
 
 def _standard(values: np.ndarray, trials: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
@@ -99,9 +115,9 @@ def _standard(values: np.ndarray, trials: Sequence[tuple[str, np.ndarray]]) -> n
     return values
 
 
-def _scan(modality: str, values: np.ndarray, labels: np.ndarray, start_s: np.ndarray,
-          trials: Sequence[tuple[str, np.ndarray]], lags_s: np.ndarray, seed: int) -> LagScan:
-    sums = np.stack([_left_out(values, labels, start_s, trials, lag_s) for lag_s in lags_s])  # (G, R, D, 3)
+def _scan(modality: str, series: Series, trials: Sequence[tuple[str, np.ndarray]], lags_s: np.ndarray,
+          seed: int) -> LagScan:
+    sums = np.stack([_left_out(series, trials, lag_s) for lag_s in lags_s])  # (G, R, D, 3)
     used = np.isfinite(sums).all((0, 2, 3))
     if not used.any():
         return LagScan(modality, np.nan, np.nan, np.nan, lags_s, np.full(len(lags_s), np.nan), 0)
@@ -120,20 +136,19 @@ def _resampled(people: np.ndarray, used: np.ndarray, rng: np.random.Generator) -
             (np.flatnonzero(used & (people == name)) for name in rng.choice(names, len(names)))]
 
 
-def _left_out(values: np.ndarray, labels: np.ndarray, start_s: np.ndarray, trials: Sequence[tuple[str, np.ndarray]],
-              lag_s: float) -> np.ndarray:
+def _left_out(series: Series, trials: Sequence[tuple[str, np.ndarray]], lag_s: float) -> np.ndarray:
     """(R, D, 3) of each trial, predicted from the person's others: products pred·y, pred², y². NaN = cannot be used."""
-    found = np.full((len(trials), labels.shape[1], 3), np.nan)
+    found = np.full((len(trials), series.labels.shape[1], 3), np.nan)
     people: dict[str, list[tuple[int, np.ndarray, np.ndarray]]] = {}
     for number, (subject, rows) in enumerate(trials):
-        pair = _pair(values[rows], labels[rows], start_s[rows], lag_s)
+        pair = _pair(series[rows], lag_s)
         if pair is not None:
             people.setdefault(subject, []).append((number, *pair))
     for pairs in people.values():
         if len(pairs) < 2:
             continue
         squares, products = [x.T @ x for _, x, _ in pairs], [x.T @ y for _, x, y in pairs]
-        all_squares = np.sum(squares, axis=0) + RIDGE * np.eye(values.shape[1])
+        all_squares = np.sum(squares, axis=0) + RIDGE * np.eye(series.values.shape[1])
         all_products = np.sum(products, axis=0)
         for (number, x, y), square, product in zip(pairs, squares, products, strict=True):
             predicted = x @ np.linalg.solve(all_squares - square, all_products - product)
@@ -141,14 +156,14 @@ def _left_out(values: np.ndarray, labels: np.ndarray, start_s: np.ndarray, trial
     return found
 
 
-def _pair(values: np.ndarray, labels: np.ndarray, start_s: np.ndarray, lag_s: float
-          ) -> tuple[np.ndarray, np.ndarray] | None:
+def _pair(trial: Series, lag_s: float) -> tuple[np.ndarray, np.ndarray] | None:
     """A trial's features and the ratings *lag_s* earlier, both centred; None where too few rows have both."""
+    values, labels = trial.values, trial.labels
     rated = np.isfinite(labels).all(1)
     if rated.sum() < FEWEST_ROWS:
         return None
-    time_s = start_s - lag_s
-    known_s = start_s[rated]
+    time_s = trial.time_s - lag_s
+    known_s = trial.rated_s[rated]
     rows = np.isfinite(values).all(1) & (time_s >= known_s[0] - 1e-9) & (time_s <= known_s[-1] + 1e-9)
     if rows.sum() < FEWEST_ROWS:
         return None

@@ -363,6 +363,24 @@ class WindowStore:
         columns = [self.index[f"completeness_{m}"].to_numpy() >= min_completeness for m in self.arrays]
         return np.stack(columns, axis=1)
 
+    def off_grid_s(self) -> np.ndarray | None:
+        """(n, M) float32: by how much each window begins after the grid's, by its sensor's own clock.
+
+        None where every one of them begins with the grid.
+        """
+        if not any(f"{STAMP}{m}" in self.index for m in self.arrays):
+            return None
+        start_s = self.index["start_s"].to_numpy()
+        off_s = np.stack([own_start_s(self.index, m) - start_s for m in self.arrays], axis=1)
+        return off_s.astype(np.float32) if off_s.any() else None
+
+
+def own_start_s(index: pd.DataFrame, modality: str) -> np.ndarray:
+    """(n,) when each window begins by the modality's own clock; by the grid where no stamp says otherwise."""
+    start_s = index["start_s"].to_numpy()
+    stamp_s = index.get(f"{STAMP}{modality}")
+    return start_s if stamp_s is None else np.where(stamp_s.isna(), start_s, stamp_s)
+
 
 def _allocate(n_windows: int, shape: ModalityShape, path: Path | None) -> WindowArray:
     size = (n_windows, shape.channels, shape.samples)

@@ -31,7 +31,7 @@ from himoe.training.rundata import read_as_features
 LENGTH_S, STEP_S = 4.0, 2.0
 MASK_SEED = 11
 NOW = "|"  # between a trial's name and the last window that has been seen of it
-KEPT = ["subject", "trial", "window", "dimension", "predicted", "rating"]
+KEPT = ["subject", "trial", "window", "start_s", "dimension", "predicted", "rating"]
 Sensors = Mapping[str, SensorTiming]
 
 

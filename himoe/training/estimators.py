@@ -32,7 +32,7 @@ from himoe.training.rundata import FoldTask, RunData, read_as_features
 MODEL = ModelParams(eeg_encoder="bands", signal_encoder="features", context="kernel")
 ALIGNMENT = AlignmentParams(weight=0.03)
 SCHEDULE = ("epochs", "batch_sequences", "sequence_length", "learning_rate", "patience", "missing", "missing_max",
-            "weight_decay", "warmup_steps", "ema", "device")
+            "asynchrony", "weight_decay", "warmup_steps", "ema", "device")
 P = TypeVar("P", ModelParams, AlignmentParams)
 
 
@@ -68,6 +68,9 @@ class Estimator(BaseEstimator):
         How sensors are dropped in training: ``sampled`` draws a rate from 0 to *missing_max* for each batch, ``none``.
     missing_max : float
         Highest rate that is drawn, in [0, 1).
+    asynchrony : mapping, optional
+        Lags of sensors that are drawn in training (:class:`himoe.core.params.AsynchronyParams`); None = none. Methods
+        fitted in closed form have no use for it.
     model : mapping, optional
         Changes of the network (:class:`himoe.core.params.ModelParams`).
     alignment : mapping, optional
@@ -97,7 +100,8 @@ class Estimator(BaseEstimator):
     def __init__(self, *, modalities: str | None = None, task: str = "regression", epochs: int = 12,
                  learning_rate: float = 0.006, batch_sequences: int = 2, sequence_length: int = 29, patience: int = 12,
                  warmup_steps: int = 20, weight_decay: float = 0.0, ema: float = 0.98, missing: str = "sampled",
-                 missing_max: float = 0.4, model: Mapping[str, Any] | None = None,
+                 missing_max: float = 0.4, asynchrony: Mapping[str, Any] | None = None,
+                 model: Mapping[str, Any] | None = None,
                  alignment: Mapping[str, Any] | None = None, normalise: str = "person", validation: float = 0.15,
                  min_completeness: float = 0.5, random_state: int = 0, device: str = "auto") -> None:
         self.modalities = modalities
@@ -112,6 +116,7 @@ class Estimator(BaseEstimator):
         self.ema = ema
         self.missing = missing
         self.missing_max = missing_max
+        self.asynchrony = asynchrony
         self.model = model
         self.alignment = alignment
         self.normalise = normalise
@@ -181,6 +186,7 @@ class Estimator(BaseEstimator):
         run = parse(RunParams, {"set": windows.meta.set, "protocol": "trial", "method": self.method,
                                 "modalities": chosen, "task": self.task, "normalise": self.normalise}, name)
         training = parse(TrainingParams, {**{key: _plain(getattr(self, key)) for key in SCHEDULE},
+                                          "asynchrony": dict(self.asynchrony or {}),
                                           "seeds": (int(self.random_state),)}, name)
         return RunConfig("fit", run, self._model(), self._alignment(), training, int(self.random_state),
                          MissingParams((0.0,), (0,)))
@@ -199,15 +205,16 @@ class HiMoE(Estimator):
                  alignment_weight: float = 0.03, modalities: str | None = None, task: str = "regression",
                  epochs: int = 12, learning_rate: float = 0.006, batch_sequences: int = 2, sequence_length: int = 29,
                  patience: int = 12, warmup_steps: int = 20, weight_decay: float = 0.0, ema: float = 0.98,
-                 missing: str = "sampled", missing_max: float = 0.4, model: Mapping[str, Any] | None = None,
+                 missing: str = "sampled", missing_max: float = 0.4,
+                 asynchrony: Mapping[str, Any] | None = None, model: Mapping[str, Any] | None = None,
                  alignment: Mapping[str, Any] | None = None, normalise: str = "person", validation: float = 0.15,
                  min_completeness: float = 0.5, random_state: int = 0, device: str = "auto") -> None:
         super().__init__(modalities=modalities, task=task, epochs=epochs, learning_rate=learning_rate,
                          batch_sequences=batch_sequences, sequence_length=sequence_length, patience=patience,
                          warmup_steps=warmup_steps, weight_decay=weight_decay, ema=ema, missing=missing,
-                         missing_max=missing_max, model=model, alignment=alignment, normalise=normalise,
-                         validation=validation, min_completeness=min_completeness, random_state=random_state,
-                         device=device)
+                         missing_max=missing_max, asynchrony=asynchrony, model=model, alignment=alignment,
+                         normalise=normalise, validation=validation, min_completeness=min_completeness,
+                         random_state=random_state, device=device)
         self.modality_experts = modality_experts
         self.emotion_experts = emotion_experts
         self.soft_routing = soft_routing

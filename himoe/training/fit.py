@@ -29,6 +29,7 @@ from himoe.models.methods.resizable import FittedMethod
 from himoe.prepare.folds import role_rows
 from himoe.prepare.masks import training_mask
 from himoe.training.adam import Adam, scheduled
+from himoe.training.drawing import drawn_lags_s, moved
 from himoe.training.lags import start_lags_s
 from himoe.training.learner import Learner
 from himoe.training.people import fit_normaliser, names_of, numbered, person_codes, with_strangers
@@ -164,6 +165,11 @@ class Material:
         """The batch of *sequences* (B, T), or of one that is empty where there are none."""
         none = np.full((1, self.config.training.sequence_length), -1)
         return self.assembler.batch(sequences if len(sequences) else none)
+
+    def drawn_lags_s(self, sequences: np.ndarray, epoch: int) -> np.ndarray:
+        """The lags (B, M) that this epoch draws for *sequences* (B, T)."""
+        return drawn_lags_s(self.config.training.asynchrony, self.assembler.store.index.iloc[sequences[:, 0]],
+                            self.spec.modalities, self.seed, epoch)
 
     def build(self) -> Method:
         """The method with its first weights."""
@@ -335,9 +341,12 @@ class Fit:
         return found
 
     def _batch(self, model: int, part: np.ndarray) -> Batch:
-        """A model's training batch, with modalities dropped."""
+        """A model's training batch, with sensors out of step and modalities dropped."""
         (material, learner), training = self.active[model], self.training
         batch = material.batch(part)
+        if training.asynchrony.drawn:
+            batch = moved(batch, material.drawn_lags_s(part, self.epochs), material.spec.step_s,
+                          material.assembler.store.meta.length_s)
         if training.missing == "none":
             return batch
         rate = material.task.rate if training.missing == "matched" else None

@@ -40,7 +40,7 @@ def _pad(batch: Batch, count: int) -> Batch:
 
     return Batch({m: longer(x, 0.0) for m, x in batch.x.items()}, longer(batch.present, False),
                  longer(batch.y, float("nan")), longer(batch.valid, False), longer(batch.subject, -1),
-                 longer(batch.stimulus, -1))
+                 longer(batch.stimulus, -1), None if batch.times_s is None else longer(batch.times_s, 0.0))
 
 
 class Stacked:

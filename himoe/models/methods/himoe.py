@@ -12,6 +12,7 @@ from himoe.models.batches import Batch
 from himoe.models.encoders import ModalityEncoders, mask_codes
 from himoe.models.encoders.people import PersonMaps
 from himoe.models.experts import AttentionFusion, EmotionExpertBank, ModalityExpertBank
+from himoe.models.methods._times import at_own_times
 from himoe.models.methods.base import Heads, Method, Output, Spec
 from himoe.models.noise import Noise
 
@@ -26,8 +27,9 @@ class HiMoE(Method):
     (:class:`himoe.models.encoders.people.PersonMaps`).
 
     Diagnostics: ``modality_gates`` (B, T, M, K), ``fusion_weights`` (B, T, M), ``emotion_gates`` (B, T, L) if there
-    are emotion experts, ``lags_s`` (M,) if lags are learned: then codes are moved by them before anything else sees
-    them, and the contrastive loss (Eq. 1) pairs what happened at one moment rather than what stands at one step.
+    are emotion experts, ``lags_s`` (M,) if lags are learned: then codes are moved to their sensors' own times,
+    and by the lags, before anything else sees them, and the contrastive loss (Eq. 1) pairs what happened at one moment
+    rather than what stands at one step.
     """
 
     learns_lags = True
@@ -60,7 +62,8 @@ class HiMoE(Method):
         """Route, fuse and predict from codes (B, T, M, F)."""
         diagnostics, present_BTM = {}, batch.present
         if self.lags is not None:
-            codes, present_BTM = self.lags(mask_codes(codes, present_BTM), present_BTM, batch.valid)
+            placed, present_BTM = at_own_times(mask_codes(codes, present_BTM), batch, self.spec.step_s)
+            codes, present_BTM = self.lags(placed, present_BTM, batch.valid)
             diagnostics["lags_s"] = self.lags.lags_s()
         codes_BTMF = self.encoders.masked(codes, present_BTM)
         if self.people is not None:

@@ -107,10 +107,10 @@ def example(frame: pd.DataFrame, label: str, condition: str) -> Figure:
     for ax, dimension in zip(axes, dimensions, strict=True):
         part = shown[shown["dimension"] == dimension].sort_values("window")
         for k, (method, own) in enumerate(part.groupby("method", sort=False)):
-            ax.plot(own["window"] * 2.0, own["predicted"], lw=1.0, label=label_of(str(method)),
+            ax.plot(own["start_s"], own["predicted"], lw=1.0, label=label_of(str(method)),
                     **line_style(look(str(method), k)))
         first = part[part["method"] == part["method"].iloc[0]]
-        ax.plot(first["window"] * 2.0, first["rating"], color=TRUTH_COLOUR, lw=1.6, label="Rated")
+        ax.plot(first["start_s"], first["rating"], color=TRUTH_COLOUR, lw=1.6, label="Rated")
         ax.set_ylabel(dimension.capitalize())
         value_grid(ax)
     axes[-1].set_xlabel("Start of the window (s)")

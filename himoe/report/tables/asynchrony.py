@@ -36,8 +36,8 @@ simulated cohorts of the seeds {", ".join(map(str, values["looked_at"]))}; this 
 {values["groups"]} groups; each is predicted by models of the other. Every method has the same windows, and what is
 drawn (jitter, losses) is the same for all. Intervals: 95 %, bootstrap over people and their trials. *Within* is the CCC
 of deviations from each trial's mean: it sees only what moves inside a trial, which is what a lag destroys. A late
-sensor's first windows are absent: what it would have shown lies before the recording. No method is told the sensors'
-own time stamps: all see the common grid.
+sensor's first windows are absent: what it would have shown lies before the recording. MulT, FuseMoE and Hi-MoE
+with lags are told the sensors' own time stamps; the others see the common grid.
 
 """
     said = "".join(f"- {line}\n" for line in sentences(scores, found["scan"], found["truth"]))
