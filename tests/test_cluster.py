@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from dask_cluster import DaskCluster, free_port
-from pipeline_helpers import ROOT
+from pipeline_helpers import ROOT, no_faces, stage, workbench
+from test_cli_models import write_recordings
 from toysets import file_bytes, make_config, make_data, make_store, write_feature_store, write_store
 
+from himoe.cli import main
 from himoe.core import cluster as core_cluster
 from himoe.core.checksums import folder_digest
 from himoe.core.cluster import VARIABLE, Cluster, scheduler
@@ -116,6 +118,7 @@ def test_a_worker_killed_in_the_middle_changes_no_byte(
     assert project.train(tmp_path) == project.expected
 
 
+@pytest.mark.nightly
 def test_when_the_scheduler_dies_finished_models_are_kept_and_the_next_run_goes_on(
     dask: DaskCluster, project: Project, tmp_path: Path, after_first: Callable[[Callable[[], None]], None],
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -133,6 +136,37 @@ def test_when_the_scheduler_dies_finished_models_are_kept_and_the_next_run_goes_
     dask.heal()
     assert project.train(tmp_path) == project.expected
     assert f"{kept} of 6 models kept from before" in capsys.readouterr().err
+
+
+def test_a_model_is_fitted_there_as_it_is_here(dask: DaskCluster, tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(write_recordings(tmp_path / "recordings"))
+    arguments = ["fit", folder, "--method", "late_fusion", "--epochs", "2"]
+    assert main([*arguments, "--out", str(tmp_path / "there"), "--scheduler", dask.address]) == 0
+    monkeypatch.delenv(VARIABLE)
+    assert main([*arguments, "--out", str(tmp_path / "here")]) == 0
+    assert file_bytes(tmp_path / "there") == file_bytes(tmp_path / "here")
+
+
+@pytest.mark.nightly
+def test_the_stages_preprocess_and_window_write_there_what_they_write_here(dask: DaskCluster, tmp_path: Path) -> None:
+    """By the stages' own scripts, two people; workers see the folder because it is this machine's."""
+    project = workbench(tmp_path / "bench")
+    no_faces(project)
+    for script, *arguments in (["plan", "settings/protocols", "settings/filters", "settings/lines.json"],
+                               ["download", "deap", "data/raw/deap"]):
+        assert stage(project, script, *arguments).returncode == 0
+    read = ["deap", "data/raw/deap", "data/faces/deap", "settings/filters/deap.json"]
+    for script, given, out in (("preprocess", read, "signals"), ("window", ["deap", "signals-here"], "windows")):
+        assert stage(project, script, *given, f"{out}-here").returncode == 0
+        done = stage(project, script, *given, f"{out}-there", **{VARIABLE: dask.address})
+        assert done.returncode == 0, done.stderr
+        assert f"{script} deap: 2 tasks for 3 workers of {dask.address}" in done.stderr
+        assert file_bytes(project / f"{out}-there") == file_bytes(project / f"{out}-here")
+    stopped = stage(project, "window", "deap", "signals-here", "windows-again",
+                    **{VARIABLE: f"tcp://127.0.0.1:{free_port()}"})
+    assert (stopped.returncode, stopped.stderr.count("\n")) == (1, 1)
+    assert "nobody who answers as a scheduler within 10 s" in stopped.stderr
 
 
 def other_himoe(folder: Path) -> Path:
