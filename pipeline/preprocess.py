@@ -15,7 +15,7 @@ from himoe.core.files import atomic_path, read_json, write_json
 from himoe.core.params import FilterParams, SourceParams, parse
 from himoe.core.progress import progress
 from himoe.core.recordings import Recording
-from himoe.core.workers import map_forked
+from himoe.core.workers import map_written
 from himoe.datasets import get_dataset
 from himoe.datasets.base import notes_of, require_no_doubt
 from himoe.datasets.fetch import read_provenance
@@ -43,7 +43,6 @@ class Work:
     table: str
     filters: Mapping[str, FilterParams]
     faces: Path
-    folder: Path
 
 
 def preprocess(name: str, raw: str, faces: str, filters: str, out: str, counted: str) -> None:
@@ -62,8 +61,8 @@ def preprocess(name: str, raw: str, faces: str, filters: str, out: str, counted:
     subjects = dataset.inspect(root, options).subjects
     about = read_about(Path(faces))
     with atomic_path(Path(out)) as folder:
-        work = Work(name, root, options, chosen["table"], table, Path(faces), folder)
-        done = map_forked(_subject, (work, about), subjects, jobs())
+        work = Work(name, root, options, chosen["table"], table, Path(faces))
+        done = map_written(_subject, (work, about), folder, subjects, jobs(), f"preprocess {name}", [raw, faces])
         parts = list(progress(done, f"preprocess {name}", "subject", len(subjects)))
         parts.sort(key=lambda part: part.written["subject"])
         description = merge_descriptions(part.written for part in parts)
@@ -108,8 +107,8 @@ class Part:
     notes: list[str]
 
 
-def _subject(shared: tuple[Work, FaceAbout | None], subject: str) -> Part:
-    """Clean one subject's recordings."""
+def _subject(shared: tuple[Work, FaceAbout | None], folder: Path, subject: str) -> Part:
+    """Clean one subject's recordings, into *folder*."""
     work, about = shared
     facts: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -126,7 +125,7 @@ def _subject(shared: tuple[Work, FaceAbout | None], subject: str) -> Part:
                 yield full
 
     with threadpool_limits(1):
-        return Part(write_recordings(work.folder, subject, recordings()), facts, quality, notes)
+        return Part(write_recordings(folder, subject, recordings()), facts, quality, notes)
 
 
 if __name__ == "__main__":

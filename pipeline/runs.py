@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 import himoe
-from himoe.core.checksums import checked
+from himoe.core.checksums import checked, folder_digest
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import read_json, sha256
 from himoe.core.params import (
@@ -61,14 +60,6 @@ def inputs_of(config: RunConfig, windows: str, features: str, folds: str) -> dic
     read = [folder for folder, count in ((windows, n_modalities - n_made), (features, n_made)) if count]
     return {**{folder: folder_digest(Path(folder), "*.parquet") for folder in read}, "folds": sha256(Path(folds)),
             "code": folder_digest(Path(himoe.__file__).parent, "**/*.py")}
-
-
-def folder_digest(folder: Path, pattern: str) -> str:
-    """A digest of the names and bytes of the matching files."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob(pattern)):
-        digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def load_data(config: RunConfig, params: Mapping[str, Any], windows: str, features: str, folds: str) -> RunData:

@@ -11,7 +11,7 @@ from himoe.core.errors import InputError, bad_input
 from himoe.core.files import atomic_path, write_json
 from himoe.core.params import WindowParams, parse
 from himoe.core.progress import progress
-from himoe.core.workers import map_forked
+from himoe.core.workers import map_written
 from himoe.prepare.recording_files import read_description, read_recordings
 from himoe.prepare.unrated import UNRATED, rated_rows
 from himoe.prepare.windows import ShardMeta, samples_of, window_starts, window_table, write_shard
@@ -30,7 +30,7 @@ def window(name: str, signals: str, out: str) -> None:
     meta = shard_meta(description, params)
     with atomic_path(Path(out)) as folder:
         subjects = description["subjects"]
-        done = map_forked(_subject, (root, folder, meta, params), subjects, jobs())
+        done = map_written(_subject, (root, meta, params), folder, subjects, jobs(), f"window {name}", [signals])
         short = dict(sorted(progress(done, f"window {name}", "subject", len(subjects))))
         short = {subject: trials for subject, trials in short.items() if trials}
         if not any(folder.glob("*.parquet")):
@@ -68,9 +68,10 @@ def shard_meta(description: dict[str, Any], params: WindowParams) -> ShardMeta:
     )
 
 
-def _subject(shared: tuple[Path, Path, ShardMeta, WindowParams], subject: str) -> tuple[str, dict[str, float]]:
+def _subject(shared: tuple[Path, ShardMeta, WindowParams], folder: Path,
+             subject: str) -> tuple[str, dict[str, float]]:
     """Write a subject's shards, of rated and of other trials; gives trials too short for one, and their lengths."""
-    root, folder, meta, params = shared
+    root, meta, params = shared
     recordings = read_recordings(root, subject)
     short = {one.trial: one.duration_s for one in recordings
              if not len(window_starts(one.duration_s, params, f"subject {subject} trial {one.trial}"))}

@@ -57,6 +57,8 @@ def _add_fit(commands: Commands[argparse.ArgumentParser]) -> None:
     fit.add_argument("--epochs", type=count, metavar="N", help="most rounds over the training data")
     fit.add_argument("--window", type=seconds, default=4.0, metavar="SECONDS", help="length of a window (default: 4)")
     fit.add_argument("--step", type=seconds, metavar="SECONDS", help="from window to window (default: half a window)")
+    fit.add_argument("--scheduler", metavar="ADDRESS",
+                     help="fit on a Dask cluster: tcp://HOST:PORT of its scheduler (default: $HIMOE_SCHEDULER)")
     fit.add_argument("--out", type=path, required=True, metavar="MODEL", help="the model's folder, to be written")
 
 

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import pandas as pd
 
 from himoe.commands.recordings import open_data
 from himoe.commands.validating import ENOUGH, validation_share, with_roles
+from himoe.core.cluster import Cluster, scheduler
 from himoe.core.errors import bad_input
+from himoe.core.progress import progress
 from himoe.core.recordings import MODALITIES, expand_modalities
 from himoe.core.tables import require_place
 from himoe.inspection.study import FOLDS, GROUPS, HELD_OUT, LEAST
@@ -27,6 +30,7 @@ from himoe.training.description import Description
 from himoe.training.estimators import Estimator
 from himoe.training.fitted import CARD, Fitted, require_model_place
 
+PARTS = ("fit to be scored", "fit on everybody")
 MUCH = 0.1  # below the level: a share of ratings inside that the reader is warned of
 
 
@@ -57,7 +61,7 @@ def fit(options: argparse.Namespace) -> None:
     data = open_data(options)
     names = modalities_of(data, options.modalities)
     windows = make_windows(data, options.window, options.step or options.window / 2, modalities=names)
-    outcome = fit_and_score(estimator, windows, options.protocol, str(data.root))
+    outcome = fit_and_score(estimator, windows, options.protocol, str(data.root), options.scheduler or scheduler())
     outcome.model.save(options.out)
     print("\n".join(said(data, windows, outcome)))
     print(f"written: {options.out} (fitted on everybody; {options.out / CARD} is its card)\n"
@@ -86,19 +90,52 @@ def modalities_of(data: Data, asked: str | None) -> tuple[str, ...]:
     return tuple(name for name in there if name != "FACE" or len(there) == 1)
 
 
-def fit_and_score(estimator: Estimator, windows: Windows, protocol: str | None, where: str) -> Outcome:
-    """Fit on all but one fold and score that fold, then fit on everything rated."""
+def fit_and_score(estimator: Estimator, windows: Windows, protocol: str | None, where: str,
+                  address: str = "") -> Outcome:
+    """Fit on all but one fold and score that fold, and fit on everything rated; by workers of the scheduler *address*.
+    """
     rated = windows[rated_rows(windows.index, windows.dimensions)]
     protocol, n_folds = choose_protocol(rated, protocol, where)
-    train, test = next(folds(rated, protocol, n_folds=n_folds, people=n_folds))
-    predictions = _fitted(estimator, train, "fit to be scored").predict(test)
+    test = next(folds(rated, protocol, n_folds=n_folds, people=n_folds))[1]
+    work = Work(estimator, rated, protocol, n_folds)
+    scored, model = _fit_there(work, address) if address else (_fit_part(work, part, part) for part in PARTS)
+    predictions = scored.predict(test)
     scores = score(predictions)
     held_out = held_out_text(protocol, rated, test)
-    model = _fitted(estimator, rated, "fit on everybody")
     about = as_scores(scores) | {"protocol": f"Held out once: {held_out}. Scored was a model fitted on the rest in the "
                                              "same way; the model here was fitted on all of them."}
     return Outcome(replace(model, description=replace(model.description, scores=about)), scores, predictions, held_out,
                    protocol == "loso")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the two fits share: all rated windows, and how some are held out from the first."""
+
+    estimator: Estimator
+    rated: Windows
+    protocol: str
+    n_folds: int
+
+
+def fit_on_worker(work: Work, out: Path, part: str) -> Fitted:
+    """One of the two fits, on a cluster's worker; nothing is written into *out*."""
+    return _fit_part(work, part)
+
+
+def _fit_there(work: Work, address: str) -> list[Fitted]:
+    """Both fits at once, by the workers of the scheduler at *address*."""
+    with Cluster(address) as cluster:
+        done = progress(cluster.map(fit_on_worker, work, PARTS, "fit"), "fit", "model", len(PARTS))
+        found = {place: model for place, model, _ in done}
+    return [found[place] for place in range(len(PARTS))]
+
+
+def _fit_part(work: Work, part: str, told: str = "") -> Fitted:
+    windows = work.rated
+    if part == PARTS[0]:
+        windows = next(folds(windows, work.protocol, n_folds=work.n_folds, people=work.n_folds))[0]
+    return _fitted(work.estimator, windows, told)
 
 
 def _fitted(estimator: Estimator, windows: Windows, told: str) -> Fitted:

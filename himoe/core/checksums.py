@@ -5,6 +5,7 @@ The list is that of ``sha256sum``, so ``sha256sum --check SHA256SUMS`` says the 
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from himoe.core.errors import InputError, bad_input
@@ -52,6 +53,14 @@ def whole(folder: Path) -> bool:
         return bool(sums) and all(sha256(folder / name) == expected for name, expected in sums.items())
     except (InputError, OSError):
         return False
+
+
+def folder_digest(folder: Path, pattern: str) -> str:
+    """A digest of the names and bytes of the files in *folder* that match *pattern*."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob(pattern)):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _read(folder: Path, todo: str) -> dict[str, str]:

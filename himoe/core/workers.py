@@ -1,4 +1,4 @@
-"""Worker processes, the one place that makes them: forks that inherit what they share, or fresh ones by joblib."""
+"""Worker processes, the one place that makes them: forks that inherit what they share, fresh ones, or a cluster's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
+
+from himoe.core.cluster import Cluster, scheduler
+from himoe.core.on_worker import at_work, stamp, unpack
 
 R = TypeVar("R")
 
@@ -30,26 +34,41 @@ def map_forked(function: Callable[..., R], shared: Any, tasks: Sequence[Any], jo
         _INHERITED.clear()
 
 
-def cluster() -> str:
-    """The address of the Dask scheduler that is to be used; "" = none."""
-    return os.environ.get("DASK_SCHEDULER_ADDRESS", "")
-
-
 def map_fresh(function: Callable[..., R], tasks: Sequence[Sequence[Any]], jobs: int) -> Iterator[R]:
-    """Yield ``function(*task)`` for every task, in order, from *jobs* fresh processes, or from the cluster's workers.
-
-    For what a fork cannot do: CUDA does not outlive one, and a cluster's workers have no memory in common with this
-    process (they must see the same files).
-    """
+    """Yield ``function(*task)`` for every task, in order, from *jobs* fresh processes: CUDA does not outlive a fork."""
     from joblib import Parallel, delayed, parallel_config
 
-    address = cluster()
-    if address:
-        from dask.distributed import Client
-
-        Client(address)
-    with parallel_config("dask" if address else "loky", n_jobs=-1 if address else jobs):
+    with parallel_config("loky", n_jobs=jobs):
         yield from Parallel()(delayed(function)(*task) for task in tasks)
+
+
+def map_written(function: Callable[..., R], shared: Any, out: Path, tasks: Sequence[Any], jobs: int, label: str,
+                reads: Sequence[str]) -> Iterator[R]:
+    """Yield ``function(shared, folder, task)`` for every task; what it writes into *folder* is in *out* then.
+
+    In order from forked processes, whose *folder* is *out*; or, where a scheduler is named, as they are done by its
+    workers, whose files come back. Workers must see the files and folders *reads*, paths from this process's folder.
+    """
+    if not scheduler():
+        yield from map_forked(_written, (function, shared, out), tasks, jobs)
+        return
+    with Cluster(scheduler()) as cluster:
+        for _, found, files in cluster.map(function, shared, tasks, label, {path: stamp(Path(path)) for path in reads}):
+            unpack(files, out)
+            yield found
+
+
+def own_gpu(count: int) -> int:
+    """Which of *count* GPUs is this process's: the processes of one machine share them out by their numbers.
+
+    A cluster's worker has the first that it sees (CUDA_VISIBLE_DEVICES, which dask-cuda sets for each).
+    """
+    return 0 if at_work() else os.getpid() % count
+
+
+def _written(shared: tuple[Callable[..., R], Any, Path], task: Any) -> R:
+    function, common, out = shared
+    return function(common, out, task)
 
 
 def _call(task: Any) -> Any:

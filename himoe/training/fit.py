@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +21,7 @@ from torch import Tensor
 from himoe.core.errors import InputError, bad_input
 from himoe.core.params import RunConfig
 from himoe.core.progress import progress
+from himoe.core.workers import own_gpu
 from himoe.models.batches import SEQUENCES, Assembler, Batch, Normaliser, make_sequences
 from himoe.models.methods import build_method, method_class
 from himoe.models.methods.base import Method, Spec
@@ -52,8 +52,8 @@ def choose_device(name: str) -> torch.device:
         raise InputError("training.device: found 'cuda' but no CUDA device, expected one; set it to auto or cpu.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":  # processes are spread over the GPUs by their ids
-        return torch.device("cuda", os.getpid() % torch.cuda.device_count())
+    if name == "cuda":
+        return torch.device("cuda", own_gpu(torch.cuda.device_count()))
     return torch.device(name)
 
 

@@ -39,7 +39,8 @@ class FoldTask:
 class RunData:
     """A run's windows with everything derived from them once: labels (n, D), present (n, M), codes (n,).
 
-    ``raw_meta`` describes the windows behind features (None = those of the store).
+    ``raw_meta`` describes the windows behind features (None = those of the store); ``folders`` are those of windows and
+    features that it was read from, () = none.
     """
 
     store: WindowStore
@@ -51,6 +52,7 @@ class RunData:
     stimulus: np.ndarray
     raw_meta: ShardMeta | None = None
     min_completeness: float = 0.5
+    folders: tuple[Path, ...] = ()
 
     @property
     def windows_meta(self) -> ShardMeta:
@@ -121,7 +123,8 @@ def load_run_data(config: RunConfig, windows: Path, features: Path, folds: pd.Da
     if config.run.shuffle_labels:
         labels = shuffle_between_trials(store.index, labels, config.seed)
     return RunData(store, folds, task, labels, store.present(min_completeness), codes(store.index["subject"]),
-                   codes(store.index["stimulus"]), folder_meta(windows), min_completeness)
+                   codes(store.index["stimulus"]), folder_meta(windows), min_completeness,
+                   (windows, features))
 
 
 def run_tasks(config: RunConfig, folds: pd.DataFrame) -> list[FoldTask]:

@@ -21,10 +21,11 @@ import pyarrow as pa
 import torch
 
 from himoe.core.checksums import whole, write_sums
+from himoe.core.cluster import scheduler
 from himoe.core.files import atomic_path, write_csv, write_json
 from himoe.core.params import RunConfig
 from himoe.core.progress import count_text, note, progress
-from himoe.core.workers import cluster, map_forked, map_fresh
+from himoe.core.workers import map_forked, map_fresh
 from himoe.models.methods import build_method
 from himoe.models.methods.base import count_parameters
 from himoe.prepare.facts import attainable_of
@@ -34,6 +35,7 @@ from himoe.training.making import make_model
 from himoe.training.masked import ACTION_UNIT_COLUMNS, Said, join, predict_task
 from himoe.training.model import WEIGHTS, encode_fold
 from himoe.training.rundata import FoldTask, RunData, make_spec, run_tasks
+from himoe.training.sending import Group, send_groups
 from himoe.training.stacked import can_stack
 
 # Parquet files that a run without such rows lacks, and their columns.
@@ -97,8 +99,8 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
     models = sum(len(group) for group, _ in waiting)
     if models < len(tasks):
         note(f"{config.name}: {count_text(len(tasks) - models, len(tasks), 'model')} kept from before")
-    groups_done = zip(waiting, _results(config, data, waiting, jobs), strict=True)
-    for _ in progress((task for (group, _), _ in groups_done for task in group), config.name, "model", models):
+    groups_done = _results(config, data, waiting, jobs, inputs)
+    for _ in progress((task for group, _ in groups_done for task in group), config.name, "model", models):
         pass
     with atomic_path(out) as folder:
         folder.mkdir(parents=True)
@@ -135,19 +137,21 @@ def read_said(folder: Path) -> Said:
     return Said(**frames, routing=routing)
 
 
-Group = tuple[list[FoldTask], list[Path]]
+def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: int,
+             inputs: Mapping[str, str]) -> Iterator[Group]:
+    """Complete groups of tasks, in worker processes where that helps; yields each group when it is finished.
 
-
-def _results(config: RunConfig, data: RunData, waiting: Sequence[Group], jobs: int) -> Iterator[None]:
-    """Complete groups of tasks, in worker processes where that helps; yields once per finished group.
-
-    Forked workers share the windows in memory; on GPUs and on a cluster there are fresh ones, one per GPU.
+    Forked workers share the windows in memory; on GPUs there are fresh ones, one per GPU; a cluster has its own.
     """
-    if cluster() or choose_device(config.training.device).type == "cuda":
+    if scheduler() and waiting:
+        yield from send_groups(complete_tasks, config, data, waiting, inputs)
+    elif choose_device(config.training.device).type == "cuda":
         tasks = [(config, data, *group) for group in waiting]
-        yield from map_fresh(complete_tasks, tasks, max(1, torch.cuda.device_count()))
+        done = map_fresh(complete_tasks, tasks, max(1, torch.cuda.device_count()))
+        yield from (group for group, _ in zip(waiting, done, strict=True))
     else:
-        yield from map_forked(_complete, (config, data), waiting, jobs)
+        done = map_forked(_complete, (config, data), waiting, jobs)
+        yield from (group for group, _ in zip(waiting, done, strict=True))
 
 
 def _complete(shared: tuple[RunConfig, RunData], group: Group) -> None:
