@@ -71,7 +71,8 @@ def test_what_a_killed_process_left_goes_and_what_others_write_stays(tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {living.name, elsewhere.name, kept.name, "set"}
     assert str(process) in kept.name
     with parts_in(tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {living.name, elsewhere.name, "set"}
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {living.name, elsewhere.name, "set"}
     writers[1].communicate("")
     assert [path.name for path in target.iterdir()] == ["half"]
 
@@ -87,7 +88,7 @@ def test_unfinished_files_stand_in_the_folder_for_them_unless_that_is_another_di
             second.write_text("second")
             temporary.write_text("first")
         assert [path.read_text() for path in target.parent.iterdir()] == ["first"]
-        assert list(parts.iterdir()) == []
+        assert [path for path in parts.iterdir() if ".a." in path.name] == []
         monkeypatch.setattr(files.Path, "stat", lambda path: os.stat_result(
             [os.stat(path).st_mode, 0, int(path == parts), *os.stat(path)[3:]]))
         with atomic_path(target) as temporary:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 PART = re.compile(r"\.(?P<host>[^.]*)-(?P<process>\d+)-\d+\.part$")  # how an unfinished file's name ends: whose it is
+SHARED = ("joblib_memmapping_folder_{}_*", "sem.loky-{}-*")  # in shared memory: what joblib makes for a process
 LONGEST = 50  # characters of a file's own name in it: a name of 255 bytes has no room for more
 
 _PARTS: list[Path] = []  # the folder for unfinished files, if one is set (parts_in)
@@ -42,7 +43,7 @@ def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
     folder = _folder_for(path)
     if folder == path.parent:
         sweep_parts(folder, path.name)
-    temporary = _part(folder, path.name)
+    temporary = part_path(folder, path.name)
     remove(temporary)
     try:
         yield temporary
@@ -61,24 +62,36 @@ def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def parts_in(folder: Path) -> Iterator[None]:
-    """Inside the block unfinished files stand in *folder*, from which those of killed processes are removed first."""
+    """Inside the block unfinished files stand in *folder*, from which those of killed processes are removed first.
+
+    An empty file there says that this process is at work, so that its shared memory is found if it is killed.
+    """
     sweep_parts(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = part_path(folder, "process")
+    mark.touch()
     _PARTS.append(folder)
     try:
         yield
     finally:
         _PARTS.remove(folder)
+        remove(mark)
 
 
 def sweep_parts(folder: Path, name: str | None = None) -> None:
-    """Remove unfinished files and folders from *folder* whose process, on this machine, is gone; of *name* alone."""
+    """Remove unfinished files and folders from *folder* whose process, on this machine, is gone; of *name* alone.
+
+    With them goes what joblib left of such a process in shared memory, whose names have the process's number.
+    """
     if not folder.is_dir():
         return
     for entry in os.scandir(folder):
         found = PART.search(entry.name) if name is None or entry.name.startswith(f".{name[:LONGEST]}.") else None
         if found and found["host"] == _host() and not is_running(int(found["process"])):
-            with suppress(FileNotFoundError):  # another process sweeps here, too
-                remove(Path(entry.path))
+            shared = [path for pattern in SHARED for path in Path("/dev/shm").glob(pattern.format(found["process"]))]
+            for left in (*shared, Path(entry.path)):
+                with suppress(FileNotFoundError):  # another process sweeps here, too
+                    remove(left)
 
 
 def is_running(process: int) -> bool:
@@ -87,18 +100,20 @@ def is_running(process: int) -> bool:
         return True
     try:
         os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
     except ProcessLookupError:
         return False
-    except OSError:  # another user's
+    except OSError:  # another user's, or a system without /proc
         return True
-    return True
+    return state.split()[0] not in ("Z", "X")  # ended, and nobody asks how: some containers have no process that does
 
 
 def _host() -> str:
     return re.sub(r"\W", "_", platform.node())
 
 
-def _part(folder: Path, name: str) -> Path:
+def part_path(folder: Path, name: str) -> Path:
+    """A path in *folder* that no other process and no other call has, which is swept when this process is gone."""
     return folder / f".{name[:LONGEST]}.{_host()}-{os.getpid()}-{next(_NUMBERS)}.part"
 
 
@@ -113,7 +128,7 @@ def _folder_for(path: Path) -> Path:
 
 def _put(temporary: Path, path: Path) -> None:
     """Give what is finished its name; a folder that has it goes out of the way, since none can be replaced."""
-    old = _part(path.parent, path.name) if temporary.is_dir() and (path.exists() or path.is_symlink()) else None
+    old = part_path(path.parent, path.name) if temporary.is_dir() and (path.exists() or path.is_symlink()) else None
     if old is not None:
         os.replace(path, old)
     try:
@@ -131,7 +146,7 @@ def _put(temporary: Path, path: Path) -> None:
 
 def _put_copy(temporary: Path, path: Path) -> None:
     """The same where the two are one disk that is mounted twice."""
-    beside = _part(path.parent, path.name)
+    beside = part_path(path.parent, path.name)
     try:
         if temporary.is_dir():
             shutil.copytree(temporary, beside, symlinks=True)
