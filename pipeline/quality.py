@@ -24,7 +24,7 @@ from pipeline.stage import PARAMS, jobs, main, stage_params
 def quality(signals: str, windows: str, table: str, page: str, figures: str) -> None:
     """Describe every set in the folders *signals* and *windows*: CSV *table*, HTML *page*, pictures in *figures*."""
     params = parse(WindowParams, stage_params("quality")["windows"], PARAMS, "windows")
-    names = sorted(path.parent.name for path in require_folder(Path(signals)).glob("*/set.json"))
+    names = sorted(path.parent.name for path in require_folder(Path(signals)).glob("[!.]*/set.json"))
     if not names:
         raise InputError(f"{signals}: found no set.json, expected one a data set; run the preprocess stage.")
     with atomic_path(Path(figures)) as folder:

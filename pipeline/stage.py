@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from himoe.core.errors import InputError
+from himoe.core.files import parts_in
 from himoe.core.yaml_files import read_yaml
 
 TODO = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room on the disk and run again")
 PARAMS = "params.yaml"
 SCRATCH = Path(".himoe")  # finished folds of a run under way, memory maps; never an output
+PARTS = SCRATCH / "parts"  # what is being written: no folder that a stage reads ever holds half an output
 
 
 def stage_params(stage: str) -> dict[str, Any]:
@@ -87,7 +89,8 @@ def jobs() -> int:
 def main(run: Callable[..., None]) -> None:
     """Call a stage with the command line's arguments; bad input or a full disk ends in one sentence and exit code 1."""
     try:
-        run(*sys.argv[1:])
+        with parts_in(PARTS):
+            run(*sys.argv[1:])
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

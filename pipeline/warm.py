@@ -14,12 +14,10 @@ import json
 import os
 import runpy
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -151,18 +149,20 @@ def _finish() -> None:
 
 def warm(command: Sequence[str]) -> int:
     """Run *command* and serve its stages; the command's exit code."""
-    folder, stamp = Path(tempfile.mkdtemp(prefix="himoe-")), code_stamp(Path.cwd())
-    address = str(folder / "stages")
-    try:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(address)
+    from himoe.core.files import part_path, parts_in  # here: each stage's process imports this module to ask
+    from pipeline.stage import PARTS
+
+    stamp, address = code_stamp(Path.cwd()), part_path(PARTS, "stages")
+    with parts_in(PARTS), socket.socket(socket.AF_UNIX) as listener:
+        try:
+            listener.bind(str(address))
             listener.listen()
-            process = subprocess.Popen(command, env={**os.environ, "HIMOE_WARM": address})
+            process = subprocess.Popen(command, env={**os.environ, "HIMOE_WARM": str(address)})
             with contextlib.suppress(KeyboardInterrupt):  # the command has had it too, and ends by itself
                 serve(listener, process, stamp)
             return process.wait()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            address.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from himoe import __version__
 from himoe.cli import looking, modelling, streaming
@@ -29,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
-        code = COMMANDS[options.command](options)
-        sys.stdout.flush()
+        with _stopped_by_signals():
+            code = COMMANDS[options.command](options)
+            sys.stdout.flush()
         return code
     except InputError as error:
         print(f"himoe {options.command}: {error}", file=sys.stderr)
@@ -45,6 +49,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"himoe {options.command}: {error.filename}: found a file that cannot be opened ({error.strerror}), "
               "expected one that can be read; check its permissions.", file=sys.stderr)
         return BAD_INPUT
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """What `kill`, a service's stop and a closed terminal send stops a command as Ctrl-C does, not where it stands.
+
+    A stream finishes its table; nothing half-written stays beside a file. Who ignores a signal (nohup) goes on to.
+    """
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [number for number in (getattr(signal, name, None) for name in names)
+               if number is not None and signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def parser() -> argparse.ArgumentParser:

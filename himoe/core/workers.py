@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 from himoe.core.cluster import Cluster, scheduler
@@ -14,6 +17,7 @@ from himoe.core.on_worker import at_work, stamp, unpack
 
 R = TypeVar("R")
 
+LOOK_S = 0.5  # between two looks of a worker whether the process that made it is there
 _INHERITED: list[tuple[Callable[..., Any], Any]] = []  # set before the fork, read after it
 
 
@@ -28,10 +32,23 @@ def map_forked(function: Callable[..., R], shared: Any, tasks: Sequence[Any], jo
         return
     _INHERITED[:] = [(function, shared)]
     try:
-        with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=multiprocessing.get_context("fork")) as pool:
+        with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=multiprocessing.get_context("fork"),
+                                 initializer=_begin, initargs=(os.getpid(),)) as pool:
             yield from pool.map(_call, tasks)
     finally:
         _INHERITED.clear()
+
+
+def _begin(parent: int) -> None:
+    """In a new fork: end at SIGTERM, whatever *parent* does then, and with *parent*: a pool's worker outlives it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(1)
 
 
 def map_fresh(function: Callable[..., R], tasks: Sequence[Sequence[Any]], jobs: int) -> Iterator[R]:

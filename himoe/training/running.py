@@ -68,7 +68,7 @@ def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], 
     """Fit a group of tasks, ask each of its test fold, and leave it in its folder of *places*: everything or nothing.
     """
     for task, kept, fitted in zip(tasks, places, fit_tasks(config, data, tasks), strict=True):
-        with atomic_path(kept) as folder:
+        with atomic_path(kept, durable=True) as folder:
             folder.mkdir(parents=True)
             model = make_model(config, data, task, fitted)
             model.write(folder)

@@ -217,7 +217,8 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_ends_it_and_keeps_the_table(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_kill_ends_it_and_keeps_the_table(how: signal.Signals, folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "himoe.cli", "stream", str(folder / "model"), "--replay",
                str(folder / "recordings"), "--speed", "4", "--out", str(tmp_path / "kept.csv")]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
@@ -226,7 +227,7 @@ def test_ctrl_c_ends_it_and_keeps_the_table(folder: Path, tmp_path: Path) -> Non
         for line in process.stdout:
             if "6.0 s" in line:
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         end = time.monotonic() + 30
         while process.poll() is None:
             assert time.monotonic() < end
