@@ -2,11 +2,12 @@
 
 DVC 3.67 puts each stage's entry into dvc.lock with a parser that keeps comments (there are none): half a second per
 stage at 4,000 lines, a tenth of that with the other parser. And it writes over the file: a kill in that moment leaves
-half of it, with which DVC does not start again. Plain ``dvc`` leaves the same bytes.
+half of it, with which DVC does not start again (``pipeline.mend`` is for that). Plain ``dvc`` leaves the same bytes.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from himoe.core.files import atomic_path
-
-LOCK = "dvc.lock"
+from pipeline.mend import KEPT, LOCK
 
 
 def improve(dvcfile: Any) -> None:
@@ -29,14 +29,17 @@ def improve(dvcfile: Any) -> None:
     @contextmanager
     def modify_yaml(path: str, fs: Any = None) -> Iterator[Any]:
         place = Path(path)
-        if place.name != LOCK:
+        if place.name != LOCK.name:
             with usual(path, fs=fs) as data:
                 yield data
             return
         data = load_yaml(path) if place.exists() else {}
         yield data
-        with atomic_path(place) as copy:
+        with atomic_path(place, durable=True) as copy:
             dump_yaml(str(copy), data)
+        kept = place.parent / KEPT
+        kept.parent.mkdir(exist_ok=True)
+        shutil.copyfile(place, kept)
 
     dvcfile.modify_yaml = modify_yaml
 

@@ -15,6 +15,7 @@ from himoe.core.errors import InputError
 from himoe.core.progress import duration_text
 from pipeline import pace
 from pipeline.forecast import Forecast, forecast
+from pipeline.mend import mend
 from pipeline.screen import Screen, open_screen
 from pipeline.seconds import note_seconds
 from pipeline.stage import SCRATCH
@@ -63,7 +64,10 @@ class Watch:
 
 def repro(stages: Sequence[str], screen: Screen) -> int:
     """Run the pipeline and talk about it; the exit code of ``dvc repro``."""
-    started, found = time.monotonic(), None if stages else _forecast(screen)
+    started, mended = time.monotonic(), mend()
+    if mended:
+        screen.say(mended)
+    found = None if stages else _forecast(screen)
     imports = Thread(target=_import_outcome, daemon=True)
     if found is not None and not found.stages:
         imports.start()  # it will be needed in a moment, and there is a core to spare
