@@ -91,7 +91,8 @@ def test_repro_ends_with_a_report_and_a_second_one_does_nothing(built: tuple[Pat
     assert "up to date" in output
     assert (project / "dvc.lock").read_bytes() == lock
     assert run_ok(project, "git", "status", "--porcelain") == ""
-    assert not any(p.is_file() for p in (project / ".himoe").rglob("*"))  # scratch is gone when all is done
+    left = [p.name for p in (project / ".himoe").rglob("*") if p.is_file()]
+    assert left == ["dvc.lock"]  # scratch is gone when all is done, but for the copy that mends a broken lock
     assert not any(project.rglob("*.part"))
 
 
