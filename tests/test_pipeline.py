@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +267,80 @@ def test_a_clone_killed_while_training_goes_on_and_ends_with_the_same_lock(built
     assert read_yaml(clone / "dvc.lock") == read_yaml(project / "dvc.lock")
     assert run_ok(project, "git", "status", "--porcelain") == ""
     assert (project / "dvc.lock").read_bytes() == lock
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.nightly)])
+def test_whatever_is_killed_one_repro_more_gives_the_same_bytes(built: tuple[Path, bytes], tmp_path: Path,
+                                                                kills: int) -> None:
+    project, lock = built
+    rng, met = np.random.default_rng(kills), list[str]()
+    while len(met) < kills:
+        path = tmp_path / f"again{len(met)}"
+        run_ok(project, "git", "clone", "-q", str(project), str(path))  # without a cache: all is made anew
+        while len(met) < kills and (stage := kill_somewhere(path, int(rng.integers(1, 4)), rng.uniform(0, 1.5))):
+            met.append(stage)
+        run_ok(path, *REPRO)
+        assert (path / "dvc.lock").read_bytes() == lock
+        assert run_ok(path, "git", "status", "--porcelain") == ""  # tables, figures, metrics
+        assert stale(path) == set()
+        assert [p.name for p in (path / ".himoe").rglob("*") if p.is_file()] == ["dvc.lock"]
+    assert len(set(met)) > 3, f"the kills met few stages: {met}"
+
+
+def kill_somewhere(project: Path, stages: int, after_s: float) -> str:
+    """Start ``make repro``'s command and kill its group so long after it began its n-th stage.
+
+    That stage's name; "" where it ended well with fewer.
+    """
+    process = subprocess.Popen(REPRO, cwd=project, env=dvc_environment(project), text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True)
+    begun, said = [], ""
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            begun, said = begun + sorted(stages_run(line)), said + line
+            if len(begun) >= stages:
+                break
+        else:
+            assert process.wait() == 0, said
+            return ""
+        time.sleep(after_s)
+    finally:
+        with suppress(ProcessLookupError):
+            while True:  # until the last of the group is gone: DVC takes no lock from one who is still there
+                os.killpg(process.pid, signal.SIGKILL)
+                process.poll()
+                time.sleep(0.05)
+    return str(begun[-1])
+
+
+def test_a_disk_without_room_ends_in_a_message_and_leaves_nothing_half(built: tuple[Path, bytes],
+                                                                       tmp_path: Path) -> None:
+    project, _ = built
+    path = tmp_path / "full"
+    run_ok(project, "git", "clone", "-q", str(project), str(path))
+    room = 200_000  # bytes for any one file, less than a recording takes
+    command = [sys.executable, "-m", "pipeline.download", "deap", "data/raw/deap"]
+    done = subprocess.run(command, cwd=path, env=dvc_environment(path), text=True, capture_output=True,
+                          timeout=STAGE_TIMEOUT_S, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
+    assert done.returncode != 0
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (path / "data" / "raw" / "deap").exists()
+    run_ok(path, "dvc", "repro", "download@deap")
+    for found in (path / "data" / "raw" / "deap").rglob("*"):
+        assert found.is_dir() or found.read_bytes() == (project / found.relative_to(path)).read_bytes()
+
+
+def test_a_broken_shard_is_made_anew(project: Path, built: tuple[Path, bytes]) -> None:
+    shard = next((project / "data" / "windows" / "deap").rglob("*.parquet"))
+    good = shard.read_bytes()
+    shard.unlink()  # a link into the cache, perhaps
+    shard.write_bytes(good[:1000] + bytes(64) + good[1064:])
+    run_ok(project, "dvc", "repro", "window@deap")
+    assert shard.read_bytes() == good
+    assert (project / "dvc.lock").read_bytes() == built[1]
 
 
 def forget(project: Path, name: str) -> None:
