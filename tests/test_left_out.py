@@ -44,7 +44,7 @@ def test_short_trials_are_left_out_and_a_person_of_short_trials_too(tmp_path: Pa
         (tmp_path / folder).mkdir()
     write_recordings(tmp_path, "mia", [recording("mia", f"t{k}", n) for k, n in enumerate(lengths)])
     left_out = {name: lengths[int(name[1:])] / 4 for name in short}
-    assert _subject((tmp_path, tmp_path, META, PARAMS), "mia") == ("mia", left_out)
+    assert _subject((tmp_path, META, PARAMS), tmp_path, "mia") == ("mia", left_out)
     shards = list(tmp_path.glob("*.parquet"))
     assert len(shards) == (windows > 0)
     if shards:
@@ -131,10 +131,10 @@ def test_preprocess_keeps_notes_and_refuses_doubts(tmp_path: Path, monkeypatch: 
             return [session]
 
     monkeypatch.setattr(preprocess, "get_dataset", lambda *_: Form)
-    work = preprocess.Work("mine", tmp_path, {}, "usual", {}, tmp_path, tmp_path)
+    work = preprocess.Work("mine", tmp_path, {}, "usual", {}, tmp_path)
     if doubts:
         with pytest.raises(InputError, match=r"say time_origin\."):
-            preprocess._subject((work, None), "mia")
+            preprocess._subject((work, None), tmp_path, "mia")
     else:
-        part = preprocess._subject((work, None), "mia")
+        part = preprocess._subject((work, None), tmp_path, "mia")
         assert (part.notes, part.written["subject"]) == (["cut off"], "mia")

@@ -92,7 +92,7 @@ def clean(project: Path, name: str = "deap") -> subprocess.CompletedProcess[str]
     planned = call(project, *PLAN)
     return planned if planned.returncode else call(
         project, "preprocess", name, f"data/raw/{name}", f"data/faces/{name}", f"settings/filters/{name}.json",
-        f"data/signals/{name}")
+        f"data/signals/{name}", f"metrics/facts/{name}.json")
 
 
 # --- raw files and filters ----------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_the_command_itself_refuses_a_truncated_bdf(tmp_path: Path, raw_deap: Pa
     no_faces(project)
     assert call(project, *PLAN).returncode == 0
     done = stage(project, "preprocess", "deap", "data/raw/deap", "data/faces/deap", "settings/filters/deap.json",
-                 "data/signals/deap")
+                 "data/signals/deap", "metrics/facts/deap.json")
     refused(done, ("s01.bdf", "truncated", f"{path.stat().st_size} bytes"), project / "data" / "signals" / "deap")
 
 
