@@ -18,6 +18,7 @@ PUBLIC = {
     "make_windows": "prepare.loading", "Windows": "prepare.windowset", "folds": "prepare.windowset",
     "Asynchrony": "prepare.asynchrony", "SensorTiming": "prepare.asynchrony",
     "score": "scoring.frames", "Fitted": "training.fitted", "load_model": "training.fitted",
+    "predict_every": "training.every",
     "stream": "live.engine",
     **dict.fromkeys(("HiMoE", "LateFusion", "BiLSTM", "TACOFormer", "IANet", "MFSTRNN", "CAFNet", "Husformer",
                      "MulT", "FuseMoE", "FlexMoE", "MoMKE", "FeaturesGBDT", "FeaturesRidge", "Mean"),

@@ -25,6 +25,7 @@ from himoe.training.estimators import Mean as Mean
 from himoe.training.estimators import MoMKE as MoMKE
 from himoe.training.estimators import MulT as MulT
 from himoe.training.estimators import TACOFormer as TACOFormer
+from himoe.training.every import predict_every as predict_every
 from himoe.training.fitted import Fitted as Fitted
 from himoe.training.fitted import load_model as load_model
 

@@ -33,6 +33,7 @@ PAGES = {
     "prepare.asynchrony": ("asynchrony", "Sensors out of step", ""),
     "training.estimators": ("methods", "Methods", "himoe.training.estimators.Estimator"),
     "training.fitted": ("fitted", "Fitted models", ""),
+    "training.every": ("every", "Predictions on a grid of one's own", ""),
     "live.engine": ("live", "Live predictions", ""),
     "scoring.frames": ("scores", "Scores", ""),
     "core.errors": ("errors", "Errors", ""),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from himoe.core.errors import InputError
+from himoe.core.errors import InputError, bad_input
 from himoe.core.files import parts_in
 from himoe.core.yaml_files import read_yaml
 
@@ -88,9 +89,14 @@ def jobs() -> int:
 
 def main(run: Callable[..., None]) -> None:
     """Call a stage with the command line's arguments; bad input or a full disk ends in one sentence and exit code 1."""
+    given = sys.argv[1:]
+    if {"-h", "--help"} & set(given):
+        print(f"{run.__name__} {inspect.signature(run)}\n\n{inspect.getdoc(run)}")
+        return
     try:
+        require_fitting(run, given)
         with parts_in(PARTS):
-            run(*sys.argv[1:])
+            run(*given)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -99,3 +105,16 @@ def main(run: Callable[..., None]) -> None:
         print(f"error: {where}: found {error.strerror or error}, expected a file that can be read or written; "
               f"{TODO.get(error.errno or 0, 'check the disk and the permissions')}.", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def require_fitting(run: Callable[..., None], given: Sequence[str]) -> None:
+    """Refuse arguments that are not those of *run*: too few, too many, or an option, which no stage has."""
+    wanted = " ".join(name.upper() for name in inspect.signature(run).parameters) or "none"
+    try:
+        inspect.signature(run).bind(*given)
+    except TypeError:
+        raise bad_input(f"{run.__name__}: arguments", " ".join(given) or "none", wanted,
+                        "call the stage as dvc.yaml does") from None
+    for one in given:
+        if one.startswith("-"):
+            raise bad_input(f"{run.__name__}: arguments", one, wanted, "leave the option out")

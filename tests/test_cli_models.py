@@ -135,6 +135,33 @@ def test_predictions_are_those_of_the_library_and_of_both_formats(model: Path, r
     assert (code, out) == (0, (tmp_path / "p.csv").read_text(encoding="utf-8"))
 
 
+def test_the_grid_of_predictions_is_the_users_choice(model: Path, recordings: Path, tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    frames = {}
+    for every in ("2", "0.5", "3"):
+        code, _, _ = run(capsys, "predict", model, recordings, "--every", every, "--out", tmp_path / "p.parquet")
+        assert code == 0
+        frames[every] = pd.read_parquet(tmp_path / "p.parquet")
+    data, fitted = himoe.load(recordings), himoe.load_model(model)
+    own = fitted.predict(himoe.make_windows(data, 4, 2))
+    pd.testing.assert_frame_equal(frames["2"], own, check_dtype=False)
+    half = frames["0.5"]
+    one = half[(half["subject"] == "ben") & (half["trial"] == "t3") & (half["dimension"] == "arousal")]
+    assert one["start_s"].tolist() == [k / 2 for k in range(21)]  # windows of 4 s in 14 s
+    assert one["window"].tolist() == list(range(21))
+    on_grid = half[half["start_s"] % 2 == 0].drop(columns="window").reset_index(drop=True)
+    pd.testing.assert_frame_equal(on_grid, own.drop(columns="window"), check_dtype=False)
+    fine = himoe.make_windows(data, 4, 0.5)  # the same windows, cut in one go
+    later = himoe.make_windows(data, 4, 2, begin_s=1.5)
+    same = fine[np.isclose(fine.index["start_s"] % 2, 1.5)]
+    for sensor in ("EDA", "TEMP"):
+        np.testing.assert_array_equal(later.arrays[sensor], same.arrays[sensor])
+    assert sorted(frames["3"]["start_s"].unique()) == [0, 3, 6, 9]
+    for every, word in (("0.0005", "milliseconds"), ("0.013", "2000 grids")):
+        code, _, err = run(capsys, "predict", model, recordings, "--every", every)
+        assert (code, word in err) == (2, True)
+
+
 def test_somebody_without_the_sensors_does_not_stop_the_others(model: Path, tmp_path: Path,
                                                                capsys: pytest.CaptureFixture[str]) -> None:
     people = write_recordings(tmp_path / "new", ("yan", "zed"), ())

@@ -10,7 +10,8 @@ import pytest
 from toysets import make_store
 
 import himoe
-from himoe.prepare.loading import Data, join, one_source
+from himoe.core.recordings import Annotations, Recording, Signal
+from himoe.prepare.loading import Data, join, later, one_source
 from himoe.prepare.windowset import Windows
 
 
@@ -58,3 +59,16 @@ def test_files_that_the_simulator_left_are_called_simulated(tmp_path: Path, trut
 
     data = Data(DATASET, tmp_path, {}, ("1",))
     assert (data.label, data.provenance["simulated"]) == (label, truth)
+
+
+def test_what_is_left_of_a_trial_keeps_its_ratings_where_they_were() -> None:
+    """Labels of windows that begin 1.5 s later are those of the same stretch in the whole trial."""
+    time_s = np.arange(0, 20, 0.25)
+    signal = Signal(np.arange(80, dtype=np.float32)[None], 4.0, ("a",), "uS")
+    whole = Recording("mia", "t1", "clip", 20.0, {"EDA": signal},
+                      {}, Annotations(time_s, {"valence": np.sin(time_s)}))
+    cut = {name: Windows.from_recordings([one], 4.0, step_s, dimensions=("valence",))
+           for name, one, step_s in (("fine", whole, 0.5), ("later", later(whole, 1.5), 2.0))}
+    rows = np.isclose(cut["fine"].index["start_s"] % 2, 1.5)
+    np.testing.assert_allclose(cut["later"].labels, cut["fine"].labels[rows], rtol=1e-12)
+    np.testing.assert_array_equal(cut["later"].arrays["EDA"], cut["fine"].arrays["EDA"][rows])

@@ -165,6 +165,21 @@ def test_a_wrong_number_of_jobs_is_refused(monkeypatch: pytest.MonkeyPatch, text
         jobs()
 
 
+@pytest.mark.parametrize("given", [[], ["data/x", "data/y"], ["--fast"]])
+def test_arguments_that_are_not_a_stages_own_run_nothing(monkeypatch: pytest.MonkeyPatch, given: list[str],
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    def clean(folder: str) -> None:
+        raise AssertionError(folder)
+
+    monkeypatch.setattr("sys.argv", ["stage", *given])
+    with pytest.raises(SystemExit) as ended:
+        main(clean)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"error: clean: arguments: found {' '.join(given) or 'none'}, expected F")
+    monkeypatch.setattr("sys.argv", ["stage", "--help"])
+    main(clean)
+
+
 def test_bad_input_ends_in_one_sentence_and_exit_code_1(monkeypatch: pytest.MonkeyPatch,
                                                         capsys: pytest.CaptureFixture[str]) -> None:
     def run(argument: str) -> None:

@@ -28,6 +28,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         add_folder(command)
         command.add_argument("--out", type=path, metavar="FILE", help=TABLE)
     predict.add_argument("--drop", metavar="NAMES", help="sensors to do without: EEG, EEG+EDA, PPS, ...")
+    predict.add_argument("--every", type=seconds, metavar="SECONDS",
+                         help="from prediction to prediction (default: the model's step); 0.5, 5, ...")
     score = add_command(commands, "score", "score predictions against ratings",
                         "Score a table of predictions against the ratings in it.",
                         "himoe score predictions.csv --by trial")

@@ -13,9 +13,10 @@ from himoe.core.errors import bad_input
 from himoe.core.progress import note
 from himoe.core.recordings import expand_modalities
 from himoe.core.tables import require_table_place, write_table
-from himoe.prepare.loading import make_windows
+from himoe.prepare.loading import Data, make_windows
 from himoe.prepare.windowset import Windows
 from himoe.training.applying import drop_modalities
+from himoe.training.every import predict_every
 from himoe.training.explaining import explain as explain_windows
 from himoe.training.fitted import CARD, Fitted, load_model
 
@@ -28,54 +29,63 @@ def predict(options: argparse.Namespace) -> None:
     model = load_model(options.model)
     without = expand_modalities(options.drop, model.description.modalities) if options.drop else ()
     drop_modalities(model.description, without)  # refuses to drop everything before anything is read
-    windows = windows_for(model, options, without)
-    note_on_known(model, windows)
-    frame = model.predict(windows, [name for name in without if name in windows.arrays])
-    _write(frame, options, windows)
+    data = open_data(options)
+    names = sensors_for(model, data, without)
+    note_on_known(model, data)
+    if options.every is not None:
+        frame = predict_every(model, data, options.every, [m for m in model.description.modalities if m not in names])
+    else:
+        frame = model.predict(windows_for(model, data, names))
+    _write(frame, options, data)
 
 
 def explain(options: argparse.Namespace) -> None:
     """Write the table of what each sensor weighs and changes; its means are printed."""
     require_table_place(options.out)
     model = load_model(options.model)
-    windows = windows_for(model, options)
-    frame = explain_windows(model, windows)
-    _write(frame, options, windows)
+    data = open_data(options)
+    frame = explain_windows(model, windows_for(model, data, sensors_for(model, data)))
+    _write(frame, options, data)
     if options.out is not None:
         print(f"\nmeans over windows; change: how far predictions move with the sensor\n{sensors_text(frame)}")
 
 
-def windows_for(model: Fitted, options: argparse.Namespace, without: Sequence[str] = ()) -> Windows:
-    """The folder's windows as the model needs them: its sensors (but *without*), rates, bands, length and step.
+def sensors_for(model: Fitted, data: Data, without: Sequence[str] = ()) -> list[str]:
+    """The model's sensors (but *without*) that the folder has.
 
     Raises
     ------
     InputError
-        If the folder has none of the model's sensors.
+        If there is none.
     """
-    data, form = open_data(options), model.description
-    wanted = [name for name in form.modalities if name not in without]
+    wanted = [name for name in model.description.modalities if name not in without]
     names = [name for name in wanted if name in data.dataset.modalities]
     if not names:
         raise bad_input(data.root, f"the sensors {' '.join(data.dataset.modalities)}",
                         f"one of the model's: {' '.join(wanted)}", "choose another model or folder")
+    return names
+
+
+def windows_for(model: Fitted, data: Data, names: Sequence[str]) -> Windows:
+    """The folder's windows of the sensors *names* as the model needs them: its rates, bands, length and step."""
+    form = model.description
     return make_windows(data, form.length_s, form.step_s, filters=model.filters, modalities=names)
 
 
-def _write(frame: pd.DataFrame, options: argparse.Namespace, windows: Windows) -> None:
+def _write(frame: pd.DataFrame, options: argparse.Namespace, data: Data) -> None:
     if frame.empty:
         raise bad_input(options.folder, "no window in which a sensor of the model is alive", "one at least",
                         "see what himoe check says")
     write_table(frame, options.out)
     people, trials, seen = (len(frame[IDS[:n]].drop_duplicates()) for n in (1, 2, 3))
     written = "" if options.out is None else f"; written: {options.out}"
-    print(f"{windows.meta.provenance['label']}: {people} people, {trials} trials, {seen} windows{written}",
+    print(f"{data.label}: {people} people, {trials} trials, {seen} windows{written}",
           file=sys.stderr if options.out is None else sys.stdout)
 
 
-def note_on_known(model: Fitted, windows: Windows) -> None:
+def note_on_known(model: Fitted, data: Data) -> None:
     """Say who was in training: their predictions are no test of the model."""
-    known = sorted(set(model.description.codes(windows.meta.set)) & set(windows.groups))
+    known = sorted(set(model.description.codes(data.dataset.name)) & set(data.subjects))
     if known:
         shown = " ".join(known[:8]) + (" ..." if len(known) > 8 else "")
         note(f"The model was fitted on people of these names: {shown}. Scores of predictions for the same trials say "

@@ -98,7 +98,8 @@ def load(name: str | Path, folder: str | Path | None = None, **options: str) -> 
 def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
                  filters: Mapping[str, FilterParams] | None = None, modalities: Sequence[str] | None = None,
                  subjects: Sequence[str] | None = None, labels: str = "auto",
-                 cache: str | Path | None = None, asynchrony: Asynchrony | None = None) -> Windows:
+                 cache: str | Path | None = None, asynchrony: Asynchrony | None = None,
+                 begin_s: float = 0.0) -> Windows:
     """Filter, resample and cut a data set's trials.
 
     Parameters
@@ -122,7 +123,11 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
         memory alone.
     asynchrony : Asynchrony, optional
         Sensors to put out of step on purpose (:mod:`himoe.prepare.asynchrony`), to see what a model makes of it.
+    begin_s : float
+        When the first window of each trial begins, in seconds from the trial's start (to the nearest sample).
     """
+    if not 0 <= begin_s < float("inf"):
+        raise bad_input("make_windows: begin_s", f"{begin_s:g} s", "seconds from 0 on", "correct it")
     chosen = tuple(data.subjects if subjects is None else subjects)
     unknown = [name for name in chosen if name not in data.subjects]
     if unknown:
@@ -134,10 +139,10 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
     for subject in progress(chosen, f"windows of {data.dataset.name}", "person", len(chosen)):
         path = None if cache is None else Path(cache) / f"{subject}.parquet"
         if path is not None and path.is_file():
-            require_same_cut(path, params, filters, asynchrony)
+            require_same_cut(path, params, filters, asynchrony, begin_s)
             cached.append(subject)
         else:
-            part = _person(data, subject, params, filters, modalities, asynchrony)
+            part = _person(data, subject, params, filters, modalities, asynchrony, begin_s)
             if part is None:
                 continue
             if path is None:
@@ -157,9 +162,12 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
 
 
 def require_same_cut(path: Path, params: WindowParams, filters: Mapping[str, FilterParams] | None,
-                     asynchrony: Asynchrony | None = None) -> None:
+                     asynchrony: Asynchrony | None = None, begin_s: float = 0.0) -> None:
     """Refuse windows in a cache that were cut, filtered or put out of step otherwise than is asked for now."""
     meta = read_meta(path)
+    if meta.provenance.get("begin_s", 0.0) != begin_s:
+        raise bad_input(path, f"windows from {meta.provenance.get('begin_s', 0.0):g} s on", f"from {begin_s:g} s on",
+                        "give another folder as cache, or remove this one")
     told, asked = meta.provenance.get("asynchrony"), None if asynchrony is None else asynchrony.told()
     if told != asked:
         raise bad_input(path, f"windows with the asynchrony {told or 'none'}", asked or "none",
@@ -175,18 +183,32 @@ def require_same_cut(path: Path, params: WindowParams, filters: Mapping[str, Fil
 
 
 def _person(data: Data, subject: str, params: WindowParams, filters: Mapping[str, FilterParams] | None,
-            modalities: Sequence[str] | None, asynchrony: Asynchrony | None) -> Windows | None:
+            modalities: Sequence[str] | None, asynchrony: Asynchrony | None, begin_s: float) -> Windows | None:
     """One person's windows; None if every trial is shorter than a window."""
     used: dict[str, FilterParams] = {}
-    recordings = [one for one in clean_recordings(data.sessions(subject), params.step_s, filters, modalities, used)
+    cleaned = clean_recordings(data.sessions(subject), params.step_s, filters, modalities, used)
+    if begin_s:
+        cleaned = (later(one, begin_s) for one in cleaned)
+    recordings = [one for one in cleaned
                   if len(window_starts(one.duration_s, params, f"subject {subject} trial {one.trial}"))]
     if not recordings:
         return None
     form = data.dataset
-    return Windows.from_recordings(recordings, params.length_s, params.step_s, dimensions=form.dimensions,
-                                   scale=form.scale, thresholds=form.thresholds, labels=params.labels, name=form.name,
-                                   provenance=data.provenance | {"filters": {m: asdict(f) for m, f in used.items()}},
-                                   asynchrony=asynchrony)
+    about = data.provenance | {"filters": {m: asdict(f) for m, f in used.items()}}
+    windows = Windows.from_recordings(recordings, params.length_s, params.step_s, dimensions=form.dimensions,
+                                      scale=form.scale, thresholds=form.thresholds, labels=params.labels,
+                                      name=form.name, provenance=about | ({"begin_s": begin_s} if begin_s else {}),
+                                      asynchrony=asynchrony)
+    return replace(windows, index=windows.index.assign(start_s=windows.index["start_s"] + begin_s))
+
+
+def later(recording: Recording, begin_s: float) -> Recording:
+    """What is left of a trial from *begin_s* on (to the nearest sample of each sensor); may be nothing."""
+    left_s = max(recording.duration_s - begin_s, 0.0)
+    told = recording.annotations
+    return replace(recording, duration_s=left_s,
+                   signals={m: signal.cut(begin_s, left_s) for m, signal in recording.signals.items()},
+                   annotations=None if told is None else replace(told, time_s=told.time_s - begin_s))
 
 
 def clean_recordings(sessions: Iterable[Session], step_s: float, filters: Mapping[str, FilterParams] | None = None,
