@@ -33,13 +33,14 @@ from himoe.training.asynchrony import (
     deal,
     fit_and_test,
     lag_rows,
+    person_rows,
     read_study,
 )
 from pipeline.people import simulated_people
 from pipeline.stage import jobs, main
 from pipeline.study import STUDIES
 
-TABLES = ("scores", "scan", "learned", "truth", "example")
+TABLES = ("scores", "scan", "learned", "people", "truth", "example", "endings")
 
 
 def asynchrony(folder: str) -> None:
@@ -65,13 +66,13 @@ def simulated(work: Path, cohort: CohortParams) -> tuple[list[Recording], dict[s
             "name": "deap", "provenance": data.provenance}
     told = read_json(data.root / TRUTH_FILE)
     reaction_s = float(told["reports"]["reaction_lag_s"])
-    truth = pd.DataFrame([{"person": person["participant"], "modality": modality, "lag_s": lag_s - reaction_s}
+    truth = pd.DataFrame([{"person": f"s{person['participant']:02d}", "modality": modality, "lag_s": lag_s - reaction_s}
                           for person in told["people"] for modality, lag_s in person["lags_s"].items()])
     return recordings, form, truth
 
 
 def measured(study: Study, recordings: list[Recording], form: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """Every table: ``scores``, ``scan``, ``learned`` lags, and one ``example`` of a trial."""
+    """Every table: scores, endings of trainings, learned lags, scans of everybody and by person, and an example."""
     params = study.params
     conditions = Conditions(recordings, form, params.simulate.seed)
     asked = {**study.tested, **study.trained}
@@ -82,9 +83,11 @@ def measured(study: Study, recordings: list[Recording], form: dict[str, Any]) ->
     fits = [Fit(name, condition, group) for condition in study.trained for name in study.methods
             for group in range(params.groups)]
     done = list(progress(map_forked(fit_and_test, shared, fits, jobs()), "asynchrony", "model", len(fits)))
-    predictions = pd.concat([frame for frame, _ in done], ignore_index=True)
-    return {"scores": condition_rows(predictions, ON_TIME), "learned": pd.concat([lags for _, lags in done]),
-            "scan": lag_rows(conditions, params.scanned_s, params.max_lag_s), "example": example(predictions)}
+    predictions = pd.concat([one.predictions for one in done], ignore_index=True)
+    return {"scores": condition_rows(predictions, ON_TIME), "learned": pd.concat([one.lags for one in done]),
+            "endings": pd.concat([one.ending for one in done]),
+            "scan": lag_rows(conditions, params.scanned_s, params.max_lag_s),
+            "people": person_rows(conditions, params.max_lag_s), "example": example(predictions)}
 
 
 def example(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from himoe.core.errors import InputError
 from himoe.core.recordings import Recording, Signal
 from himoe.prepare.asynchrony import Asynchrony, SensorTiming
 from himoe.prepare.windowset import Windows
-from himoe.scoring.asynchrony import BY, ON_TIME, condition_rows
+from himoe.scoring.asynchrony import BY, ON_TIME, condition_rows, not_converged
 from himoe.scoring.metrics import ccc_within
 from himoe.training.asynchrony import (
     Conditions,
@@ -99,16 +99,35 @@ def test_every_method_is_asked_for_the_same(conditions: Conditions) -> None:
     windows = {ON_TIME: conditions.windows({}), "Late": conditions.windows({"EDA": SensorTiming(lag_s=2.0)})}
     shared = Material(windows, deal(conditions.base.index, 2, 0), {"ridge": MethodParams("features_ridge")},
                       ["Late"], (0.0, 0.4), (ON_TIME,))
-    found, learned = fit_and_test(shared, Fit("ridge", ON_TIME, 1))
+    found, learned, ended = fit_and_test(shared, Fit("ridge", ON_TIME, 1))
     assert set(map(tuple, found[["tested", "missing", "live"]].drop_duplicates().to_numpy().tolist())) == {
         (ON_TIME, 0.0, False), (ON_TIME, 0.0, True), ("Late", 0.0, False), (ON_TIME, 0.4, False)}
     assert learned.empty
+    assert ended.empty  # nothing that could still improve
     left = rows_of(windows["Late"], np.flatnonzero(shared.group == 1))
     seen = rows_of(windows[ON_TIME], np.flatnonzero(shared.group != 1))
     expected = FeaturesRidge().fit(seen).predict(left)
     np.testing.assert_allclose(found[found["tested"] == "Late"]["predicted"], expected["predicted"])
     late = fit_and_test(shared, Fit("ridge", "Late", 1))[0]
     assert set(late["tested"]) == {"Late"}
+
+
+def test_lags_drawn_in_training_change_a_network_and_its_ending_is_told(conditions: Conditions) -> None:
+    plain = conditions.windows({})
+    methods = {"himoe": MethodParams("himoe"), "drawn": MethodParams("himoe", asynchrony={"lag_s": 3.0})}
+    shared = Material({ON_TIME: plain}, deal(conditions.base.index, 2, 0), methods, [], (0.0,), ())
+    made = {name: fit_and_test(shared, Fit(name, ON_TIME, 0)) for name in methods}
+    same = made["himoe"].predictions["predicted"].to_numpy(), made["drawn"].predictions["predicted"].to_numpy()
+    assert not np.allclose(*same, atol=1e-4)
+    row = made["drawn"].ending.iloc[0]
+    assert (row["method"], row["trained"], row["group"]) == ("drawn", ON_TIME, 0)
+    assert 1 <= row["best"] <= row["epochs"] <= 12
+
+
+def test_who_had_not_converged_is_named() -> None:
+    rows = [("a", "x", 0.0), ("a", "x", 0.05), ("a", "y", 0.0), ("a", "y", 0.03), ("b", "x", 0.019)]
+    endings = pd.DataFrame(rows, columns=["method", "trained", "gain"])
+    assert not_converged(endings) == [("a", "x", 1, 2)]
 
 
 def test_changes_are_to_the_same_windows_on_time() -> None:

@@ -9,18 +9,23 @@ import pytest
 from himoe.prepare.lags import scan_lags
 
 STEP_S = 2.0
-LATE_S = {"EEG": 0.0, "EDA": 2.7, "PPG": -4.3}
-FEATURES = {"EEG": 7, "EDA": 3, "PPG": 2, "TEMP": 4}
+LATE_S = {"EEG": 0.0, "EDA": 2.7, "PPG": -4.3, "RSP": 1.6}
+FEATURES = {"EEG": 7, "EDA": 3, "PPG": 2, "TEMP": 4, "RSP": 12}
+FAINT = {"RSP": 5.0}  # SD of the noise where it is not 1: too much for one person's trials
 
 
 @pytest.fixture(scope="module")
 def made() -> tuple[pd.DataFrame, dict[str, np.ndarray], np.ndarray]:
-    """3 people x 5 trials x 31 windows: features follow two smooth ratings late; TEMP is noise; EDA has a hole."""
+    """3 people x 5 trials x 31 windows: features follow two smooth ratings late; TEMP is noise; EDA has a hole.
+
+    RSP is faint and speaks in everybody's way, the others in each person's own.
+    """
     rng = np.random.default_rng(5)
     frames, labels, parts = [], [], {m: [] for m in FEATURES}
     fine_s = np.arange(-40, 110, 0.1)
     kernel = np.exp(-0.5 * (np.arange(-15, 15, 0.1) / 3) ** 2)
     weights = {(p, m): rng.normal(size=(2, n)) for p in "abc" for m, n in FEATURES.items()}
+    weights |= {(p, "RSP"): weights["a", "RSP"] for p in "bc"}
     for person in "abc":
         for trial in range(5):
             course = np.stack([np.convolve(rng.normal(size=len(fine_s)), kernel, "same") for _ in range(2)])
@@ -31,7 +36,7 @@ def made() -> tuple[pd.DataFrame, dict[str, np.ndarray], np.ndarray]:
             for m, n in FEATURES.items():
                 clean = np.zeros((31, n)) if m == "TEMP" else np.stack(
                     [np.interp(start_s - LATE_S[m], fine_s, one) for one in course], 1) @ weights[person, m]
-                parts[m].append(clean + rng.normal(size=(31, n)))
+                parts[m].append(clean + FAINT.get(m, 1.0) * rng.normal(size=(31, n)))
     features = {m: np.concatenate(part) for m, part in parts.items()}
     features["EDA"][40:48] = np.nan
     return pd.concat(frames, ignore_index=True), features, np.concatenate(labels)
@@ -45,6 +50,7 @@ def test_lags_are_found_also_between_the_windows(made) -> None:
         assert found[m].low_s <= found[m].lag_s <= found[m].high_s
         assert found[m].clear
         assert found[m].trials == 15
+    assert [found[m].by for m in ("EDA", "PPG", "RSP")] == ["own", "own", "everybody"]
     assert not found["TEMP"].clear
     assert found["EEG"].gain.max() > 0.5 > 0.1 > found["TEMP"].gain.max()
 

@@ -1,10 +1,11 @@
 """How late each sensor answers, found from rated trials: a ridge regression tried at every lag.
 
 A sensor's lag is the time by which its features follow the ratings. For every candidate the ratings are read that much
-earlier, a ridge regression from the sensor's features to them is fitted to all but one of a person's trials, and
-predicts that one; the lag at which the left-out trials are predicted best is the estimate. Trials are centred first, so
-that only what happens inside them counts. The estimate holds everything that comes between: the body's own delay
-(skin conductance answers seconds later), the length of a filter's response, and the clock.
+earlier, a ridge regression from the sensor's features to them is fitted to all trials but one, and predicts that one;
+the lag at which the left-out trials are predicted best is the estimate. Two regressions are tried: on everybody's other
+trials, which a faint sensor needs, and on the person's own, which a sensor needs that speaks in each person's own way.
+Trials are centred first, so that only what happens inside them counts. The estimate holds all that comes between:
+the body's own delay (skin conductance answers seconds later), the length of a filter's response, and the clock.
 
 Legend: n windows, P features, D dimensions, G lags, R trials.
 """
@@ -19,7 +20,8 @@ import pandas as pd
 
 from himoe.prepare.windows import own_start_s
 
-RIDGE = 30.0  # of features with an SD of 1
+RIDGE = {"everybody": 100.0, "own": 30.0}  # of features with an SD of 1
+OWN_BETTER = 1.25  # the person's own trials are believed where they predict so much better: everybody's are more
 LARGEST = 5.0  # SDs
 FEWEST_ROWS = 6  # of a trial
 BOOTSTRAPS = 200
@@ -33,7 +35,8 @@ class LagScan:
     """What was found for one sensor.
 
     ``lag_s`` with its interval ``low_s``, ``high_s`` (resampling people and their trials); ``lags_s`` (G,) and ``gain``
-    (G,), the squared correlation of left-out predictions with ratings, below 0 where it is negative; ``trials`` used.
+    (G,), the squared correlation of left-out predictions with ratings, below 0 where it is negative; ``trials`` used;
+    ``by``: predicted from the other trials of ``everybody`` or the person's ``own``.
     """
 
     modality: str
@@ -43,6 +46,7 @@ class LagScan:
     lags_s: np.ndarray
     gain: np.ndarray
     trials: int
+    by: str = "everybody"
 
     @property
     def clear(self) -> bool:
@@ -51,7 +55,7 @@ class LagScan:
 
 
 def scan_lags(index: pd.DataFrame, features: Mapping[str, np.ndarray], labels: np.ndarray, max_lag_s: float,
-              step_s: float, seed: int = 0) -> dict[str, LagScan]:
+              step_s: float, seed: int = 0, bootstraps: int = BOOTSTRAPS) -> dict[str, LagScan]:
     """Scan every sensor.
 
     Parameters
@@ -69,6 +73,8 @@ def scan_lags(index: pd.DataFrame, features: Mapping[str, np.ndarray], labels: n
         Time between windows.
     seed : int
         Of the resampling.
+    bootstraps : int
+        Resamplings for the interval; 0 = no interval (NaN).
 
     Returns
     -------
@@ -81,8 +87,8 @@ def scan_lags(index: pd.DataFrame, features: Mapping[str, np.ndarray], labels: n
     trials = [(subject[rows[0]], rows) for rows in
               map(np.asarray, index.groupby(["subject", "trial"], sort=True).indices.values())]
     start_s = index["start_s"].to_numpy()
-    return {m: _scan(m, Series(_standard(values, trials), own_start_s(index, m), labels, start_s), trials, lags_s, seed)
-            for m, values in features.items()}
+    return {m: _scan(m, Series(_standard(values, trials), own_start_s(index, m), labels, start_s), trials, lags_s, seed,
+                     bootstraps) for m, values in features.items()}
 
 
 @dataclass(frozen=True)
@@ -116,17 +122,20 @@ def _standard(values: np.ndarray, trials: Sequence[tuple[str, np.ndarray]]) -> n
 
 
 def _scan(modality: str, series: Series, trials: Sequence[tuple[str, np.ndarray]], lags_s: np.ndarray,
-          seed: int) -> LagScan:
-    sums = np.stack([_left_out(series, trials, lag_s) for lag_s in lags_s])  # (G, R, D, 3)
-    used = np.isfinite(sums).all((0, 2, 3))
+          seed: int, bootstraps: int) -> LagScan:
+    both = np.stack([_left_out(series, trials, lag_s) for lag_s in lags_s], axis=1)  # (2, G, R, D, 3)
+    used = np.isfinite(both).all((0, 1, 3, 4))
     if not used.any():
         return LagScan(modality, np.nan, np.nan, np.nan, lags_s, np.full(len(lags_s), np.nan), 0)
     people = np.array([subject for subject, _ in trials])
-    gain = _gain(sums, [np.flatnonzero(used & (people == p)) for p in np.unique(people[used])])
+    groups = [np.flatnonzero(used & (people == p)) for p in np.unique(people[used])]
+    gains = [_gain(sums, groups) for sums in both]
+    own = int(gains[1].max() > OWN_BETTER * gains[0].max())
     rng = np.random.default_rng(seed)
-    places = np.array([_peak(lags_s, _gain(sums, _resampled(people, used, rng))) for _ in range(BOOTSTRAPS)])
-    low_s, high_s = np.quantile(places, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return LagScan(modality, _peak(lags_s, gain), float(low_s), float(high_s), lags_s, gain, int(used.sum()))
+    places = [_peak(lags_s, _gain(both[own], _resampled(people, used, rng))) for _ in range(bootstraps)]
+    low_s, high_s = np.quantile(places or [np.nan], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return LagScan(modality, _peak(lags_s, gains[own]), float(low_s), float(high_s), lags_s, gains[own],
+                   int(used.sum()), list(RIDGE)[own])
 
 
 def _resampled(people: np.ndarray, used: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
@@ -137,22 +146,28 @@ def _resampled(people: np.ndarray, used: np.ndarray, rng: np.random.Generator) -
 
 
 def _left_out(series: Series, trials: Sequence[tuple[str, np.ndarray]], lag_s: float) -> np.ndarray:
-    """(R, D, 3) of each trial, predicted from the person's others: products pred·y, pred², y². NaN = cannot be used."""
-    found = np.full((len(trials), series.labels.shape[1], 3), np.nan)
-    people: dict[str, list[tuple[int, np.ndarray, np.ndarray]]] = {}
-    for number, (subject, rows) in enumerate(trials):
-        pair = _pair(series[rows], lag_s)
-        if pair is not None:
-            people.setdefault(subject, []).append((number, *pair))
-    for pairs in people.values():
-        if len(pairs) < 2:
-            continue
-        squares, products = [x.T @ x for _, x, _ in pairs], [x.T @ y for _, x, y in pairs]
-        all_squares = np.sum(squares, axis=0) + RIDGE * np.eye(series.values.shape[1])
-        all_products = np.sum(products, axis=0)
-        for (number, x, y), square, product in zip(pairs, squares, products, strict=True):
-            predicted = x @ np.linalg.solve(all_squares - square, all_products - product)
-            found[number] = np.stack([(predicted * y).sum(0), (predicted**2).sum(0), (y**2).sum(0)], axis=-1)
+    """(2, R, D, 3) of each trial, predicted from everybody's others and from the person's: products pred·y, pred², y².
+
+    NaN = the trial cannot be used: too few rows, or no other of the person.
+    """
+    found = np.full((2, len(trials), series.labels.shape[1], 3), np.nan)
+    pairs = {number: pair for number, (_, rows) in enumerate(trials)
+             if (pair := _pair(series[rows], lag_s)) is not None}
+    people = np.array([trials[number][0] for number in pairs])
+    numbers = [number for number, person in zip(pairs, people, strict=True) if (people == person).sum() > 1]
+    if not numbers:
+        return found
+    person = np.array([trials[number][0] for number in numbers])
+    squares = np.stack([pairs[number][0].T @ pairs[number][0] for number in numbers])
+    products = np.stack([pairs[number][0].T @ pairs[number][1] for number in numbers])
+    of_person = (person[:, None] == person[None]).astype(float)
+    for place, (ridge, together) in enumerate(zip(RIDGE.values(), (np.ones_like(of_person), of_person), strict=True)):
+        others = [np.tensordot(together, sums, 1) - sums for sums in (squares, products)]
+        weights = np.linalg.solve(others[0] + ridge * np.eye(squares.shape[1]), others[1])
+        for number, weight in zip(numbers, weights, strict=True):
+            x, y = pairs[number]
+            predicted = x @ weight
+            found[place, number] = np.stack([(predicted * y).sum(0), (predicted**2).sum(0), (y**2).sum(0)], axis=-1)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from himoe.scoring.convergence import STILL_IMPROVING
 from himoe.scoring.frames import as_table
 from himoe.scoring.statistics import TrialSums, arrange, hierarchical_counts, percentiles, sum_trials
 
@@ -50,6 +51,19 @@ def condition_rows(predictions: pd.DataFrame, on_time: str, draws: int = 1000, l
             rows.append(row | {"windows": len(other) // other["dimension"].nunique(), "trials": len(people),
                                "people": other["subject"].nunique()})
     return pd.DataFrame(rows)
+
+
+def not_converged(endings: pd.DataFrame) -> list[tuple[str, str, int, int]]:
+    """(method, condition trained under, models still improving, models) where networks had not converged.
+
+    *endings* has a row per model (:func:`himoe.scoring.convergence.ending`) with ``method`` and ``trained``; the
+    rule is that of the main tables: more than ``STILL_IMPROVING`` gained in the last quarter, in the mean of the models.
+    """
+    found = []
+    for (method, trained), own in endings.groupby(["method", "trained"], sort=False):
+        if own["gain"].mean() > STILL_IMPROVING:
+            found.append((str(method), str(trained), int((own["gain"] > STILL_IMPROVING).sum()), len(own)))
+    return found
 
 
 def _common(first: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

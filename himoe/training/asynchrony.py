@@ -20,10 +20,11 @@ from himoe.core.parsing import checked, parse
 from himoe.core.recordings import Recording, expand_modalities
 from himoe.models.methods.himoe import HiMoE
 from himoe.prepare.asynchrony import Asynchrony, SensorTiming
-from himoe.prepare.lags import scan_lags
+from himoe.prepare.lags import BOOTSTRAPS, LagScan, scan_lags
 from himoe.prepare.masks import drop, evaluation_draws
 from himoe.prepare.windowset import Windows
 from himoe.scoring.asynchrony import ON_TIME
+from himoe.scoring.convergence import ending
 from himoe.training.estimators import MODEL, Estimator
 from himoe.training.fitted import Fitted
 from himoe.training.rundata import read_as_features
@@ -49,11 +50,12 @@ class CohortParams:
 @checked
 @dataclass(frozen=True)
 class MethodParams:
-    """A row of the tables: a method and what it changes."""
+    """A row of the tables: a method and what it changes; ``asynchrony``: lags drawn in its training."""
 
     method: str
     alignment: dict = field(default_factory=dict)
     model: dict = field(default_factory=dict)
+    asynchrony: dict = field(default_factory=dict)
 
 
 @checked
@@ -196,10 +198,19 @@ class Material:
     late: Sequence[str]
 
 
-def fit_and_test(shared: Material, fit: Fit) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predictions for the left-out group (``KEPT``, method, trained, tested, missing, live), and learned lags."""
+class Tested(NamedTuple):
+    """What a model gave: predictions (``KEPT``, method, trained, tested, missing, live), learned lags, its ending."""
+
+    predictions: pd.DataFrame
+    lags: pd.DataFrame
+    ending: pd.DataFrame
+
+
+def fit_and_test(shared: Material, fit: Fit) -> Tested:
+    """A model of all groups but one, and what it says of that one under everything that is asked."""
     asked = shared.methods[fit.name]
-    estimator = type("Compared", (Estimator,), {"method": asked.method})(alignment=asked.alignment, model=asked.model)
+    estimator = type("Compared", (Estimator,), {"method": asked.method})(
+        alignment=asked.alignment, model=asked.model, asynchrony=asked.asynchrony)
     seen, left = shared.group != fit.group, np.flatnonzero(shared.group == fit.group)
     model = estimator.fit(rows_of(shared.windows[fit.condition], np.flatnonzero(seen))).model_
     parts = []
@@ -210,7 +221,7 @@ def fit_and_test(shared: Material, fit: Fit) -> tuple[pd.DataFrame, pd.DataFrame
         frame = live_predictions(model, windows) if live else model.predict(windows)
         parts.append(frame[KEPT].assign(tested=tested, missing=rate, live=live))
     found = pd.concat(parts, ignore_index=True).assign(method=fit.name, trained=fit.condition)
-    return found, _learned(model, fit)
+    return Tested(found, _learned(model, fit), _ended(model, fit))
 
 
 def asked_of(shared: Material, condition: str) -> Iterator[tuple[str, float, bool]]:
@@ -220,6 +231,14 @@ def asked_of(shared: Material, condition: str) -> Iterator[tuple[str, float, boo
         yield condition, 0.0, True
         yield from ((name, 0.0, False) for name in shared.tested)
         yield from ((name, rate, False) for name in shared.late for rate in shared.missing if rate)
+
+
+def _ended(model: Fitted, fit: Fit) -> pd.DataFrame:
+    """How the training ended, one row; none for a method that is fitted in closed form."""
+    if not model.method.gradient:
+        return pd.DataFrame()
+    return pd.DataFrame([{"method": fit.name, "trained": fit.condition, "group": fit.group,
+                          **ending(model.history)._asdict()}])
 
 
 def _learned(model: Fitted, fit: Fit) -> pd.DataFrame:
@@ -247,10 +266,32 @@ def lag_rows(conditions: Conditions, scanned_s: Sequence[float], max_lag_s: floa
     rows = []
     for injected_s in scanned_s:
         windows = conditions.windows(dict.fromkeys(conditions.base.modalities, SensorTiming(lag_s=injected_s)))
-        present = {m: windows.index[f"completeness_{m}"].to_numpy() >= 0.5 for m in windows.modalities}
-        features = {m: np.where(present[m][:, None], np.nan_to_num(windows.features(m)[..., 0]), np.nan)
-                    for m in windows.modalities}
-        for m, found in scan_lags(windows.index, features, windows.labels, max_lag_s, STEP_S).items():
+        for m, found in scanned(windows, np.arange(len(windows)), max_lag_s).items():
             rows.append({"modality": m, "injected_s": injected_s, "lag_s": found.lag_s, "low_s": found.low_s,
-                         "high_s": found.high_s, "clear": found.clear, "gain": float(np.max(found.gain))})
+                         "high_s": found.high_s, "clear": found.clear, "gain": float(np.max(found.gain)),
+                         "by": found.by})
     return pd.DataFrame(rows)
+
+
+def person_rows(conditions: Conditions, max_lag_s: float) -> pd.DataFrame:
+    """One row per person and sensor, all on time: the lag from everybody's trials, others' alone, and the person's own.
+
+    Columns ``person``, ``modality``, ``everybody_s``, ``others_s`` (what somebody never met gets), ``own_s``.
+    """
+    windows = conditions.windows({})
+    everybody = scanned(windows, np.arange(len(windows)), max_lag_s, 0)
+    rows = []
+    for person in np.unique(windows.groups):
+        others = scanned(windows, np.flatnonzero(windows.groups != person), max_lag_s, 0)
+        own = scanned(windows, np.flatnonzero(windows.groups == person), max_lag_s, 0)
+        rows += [{"person": person, "modality": m, "everybody_s": found.lag_s, "others_s": others[m].lag_s,
+                  "own_s": own[m].lag_s} for m, found in everybody.items()]
+    return pd.DataFrame(rows)
+
+
+def scanned(windows: Windows, rows: np.ndarray, max_lag_s: float, bootstraps: int = BOOTSTRAPS) -> dict[str, LagScan]:
+    """The scan of some *rows* of light windows; a window of which less than half was recorded is absent."""
+    index = windows.index.iloc[rows].reset_index(drop=True)
+    features = {m: np.where(index[f"completeness_{m}"].to_numpy()[:, None] >= 0.5,
+                            np.nan_to_num(windows.features(m)[rows, :, 0]), np.nan) for m in windows.modalities}
+    return scan_lags(index, features, windows.labels[rows], max_lag_s, STEP_S, bootstraps=bootstraps)

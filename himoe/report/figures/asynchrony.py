@@ -37,22 +37,27 @@ def draw_all(found: Mapping[str, pd.DataFrame], label: str, shown: str, folder: 
 
 
 def against_lag(scores: pd.DataFrame, label: str) -> Figure:
-    """Within-trial CCC of models trained on time against the lag that EEG has at test, with bands."""
-    rows = scores[(scores["trained"] == ON_TIME) & (scores["missing"] == 0) & ~scores["live"]].copy()
+    """Within-trial CCC against the lag of EEG, with bands: of models trained on time, and of models trained so."""
+    rows = scores[(scores["missing"] == 0) & ~scores["live"]].copy()
     rows["lag_s"] = rows["tested"].map(lag_of)
-    rows = rows[rows["lag_s"].notna()].sort_values("lag_s")
-    figure = new_figure(width_of(3), 3.4)
-    ax = figure.subplots()
-    for k, (method, own) in enumerate(rows.groupby("method", sort=False)):
-        one = look(str(method), k)
-        ax.fill_between(own["lag_s"], own["ccc_within_low"], own["ccc_within_high"], color=one.colour, alpha=0.08, lw=0)
-        ax.plot(own["lag_s"], own["ccc_within"], label=label_of(str(method)), lw=1.0, **line_style(one),
-                **marker_style(one, 3.5))
-    ax.set_xlabel("Lag of EEG at test (s; above 0 = late)")
-    ax.set_ylabel("CCC within trials")
-    value_grid(ax)
-    legend_below(figure, ax, 3)
-    title(figure, f"Trained on time, EEG out of step at test: {label}")
+    rows = rows[rows["lag_s"].notna()].sort_values("lag_s", kind="stable")
+    panels = {"Trained on time": rows[rows["trained"] == ON_TIME],
+              "Trained as tested": rows[rows["trained"] == rows["tested"]]}
+    figure = new_figure(width_of(3), 3.6)
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    for ax, (name, part) in zip(axes, panels.items(), strict=True):
+        for k, (method, own) in enumerate(part.groupby("method", sort=False)):
+            one = look(str(method), k)
+            ax.fill_between(own["lag_s"], own["ccc_within_low"], own["ccc_within_high"], color=one.colour, alpha=0.08,
+                            lw=0)
+            ax.plot(own["lag_s"], own["ccc_within"], label=label_of(str(method)), lw=1.0, **line_style(one),
+                    **marker_style(one, 3.5))
+        ax.set_title(name, fontsize=7)
+        ax.set_xlabel("Lag of EEG (s; above 0 = late)")
+        value_grid(ax)
+    axes[0].set_ylabel("CCC within trials")
+    legend_below(figure, axes[0], 3)
+    title(figure, f"EEG out of step: {label}")
     return figure
 
 
