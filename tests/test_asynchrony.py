@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from himoe.core.errors import InputError
 from himoe.core.params import WindowParams
-from himoe.core.recordings import Recording, Signal
+from himoe.core.recordings import Annotations, Recording, Signal
 from himoe.prepare.asynchrony import Asynchrony, SensorTiming, stretches, trial_timing
 from himoe.prepare.windows import ShardMeta, read_shard, window_table, write_shard
 
@@ -76,6 +78,25 @@ def test_a_window_holds_the_time_that_it_should(timing: SensorTiming, expected_s
         np.testing.assert_array_equal(index["stamp_s_EDA"], t)
     for m in ("EEG", "TEMP"):
         np.testing.assert_array_equal(index[f"stamp_s_{m}"], t)
+
+
+def test_all_sensors_and_ratings_late_together_change_nothing() -> None:
+    """What lies 4 s later on the grid is what lay there on time: windows, completeness and labels, to the bit."""
+    time_s = np.arange(0.1, DURATION_S, 0.3)
+    course = np.sin(time_s / 7) + 5
+    meta = replace(META, label_source="continuous")
+    usual, shifted = ([replace(one, annotations=Annotations(time_s + late_s, {"valence": course}))
+                       for one in recordings()] for late_s in (0.0, 4.0))
+    late = Asynchrony(dict.fromkeys(RATES_HZ, SensorTiming(lag_s=4.0)), 3)
+    before, plain = window_table(usual, meta, PARAMS)
+    after, moved = window_table(shifted, meta, PARAMS, late)
+    early = before["start_s"].to_numpy() <= STARTS_S[-1] - 4
+    later = after["start_s"].to_numpy() >= 4
+    for m in RATES_HZ:
+        assert moved[m][later].tobytes() == plain[m][early].tobytes()
+        np.testing.assert_array_equal(after[f"completeness_{m}"][later], before[f"completeness_{m}"][early])
+    np.testing.assert_allclose(after["valence"][later], before["valence"][early], rtol=1e-12)
+    assert before["valence"].std() > 0.1
 
 
 def test_a_window_that_runs_over_the_end_is_as_complete_as_it_is() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from himoe.core.errors import InputError
-from himoe.core.recordings import Recording, Signal
+from himoe.core.recordings import Annotations, Recording, Signal
 from himoe.prepare.asynchrony import Asynchrony, SensorTiming
 from himoe.prepare.windowset import Windows
 from himoe.scoring.asynchrony import BY, ON_TIME, condition_rows, not_converged
@@ -21,6 +21,7 @@ from himoe.training.asynchrony import (
     fit_and_test,
     live_predictions,
     masked,
+    person_rows,
     read_study,
     rows_of,
 )
@@ -124,6 +125,25 @@ def test_lags_drawn_in_training_change_a_network_and_its_ending_is_told(conditio
     assert 1 <= row["best"] <= row["epochs"] <= 12
 
 
+def test_lags_by_person_are_of_those_people() -> None:
+    """Skin conductance follows the rating 1 s late in a and 4 s in b; who is never met gets the other's lag."""
+    rng, made = np.random.default_rng(6), []
+    time_s = np.arange(0, 60, 1 / 8)
+    for person, late_s in (("a", 1.0), ("b", 4.0)):
+        for trial in range(5):
+            waves = [(rng.uniform(0.02, 0.08), rng.uniform(0, 6)) for _ in range(3)]
+            course = [sum(np.sin(2 * np.pi * hz * t + phase) for hz, phase in waves) for t in (time_s, time_s - late_s)]
+            signal = (5 + course[1] + 0.1 * rng.normal(size=len(time_s))).astype(np.float32)
+            eda = Signal(signal[None], 8.0, ("EDA",), "uS")
+            made.append(Recording(person, str(trial), str(trial), 60.0, {"EDA": eda}, {},
+                                  annotations=Annotations(time_s, {"valence": 5 + course[0]})))
+    rows = person_rows(Conditions(made, FORM, 3), 8.0).set_index("person")
+    assert rows["own_s"].tolist() == pytest.approx([1.0, 4.0], abs=0.7)
+    assert rows["others_s"].tolist() == rows["own_s"].tolist()[::-1]
+    assert rows["everybody_s"].nunique() == 1
+    assert rows["own_s"].min() < rows["everybody_s"].iloc[0] < rows["own_s"].max()
+
+
 def test_who_had_not_converged_is_named() -> None:
     rows = [("a", "x", 0.0), ("a", "x", 0.05), ("a", "y", 0.0), ("a", "y", 0.03), ("b", "x", 0.019)]
     endings = pd.DataFrame(rows, columns=["method", "trained", "gain"])
@@ -159,6 +179,7 @@ def test_a_study_is_read_or_refused() -> None:
             ({"late": ["Later"]}, "late: found no condition 'Later'"), ({"trained": {}}, "no condition 'On time'"),
             ({"shown": "Late"}, "shown.*no condition 'Late'"), ({"missing": [0.4]}, "missing.*0 among them"),
             ({"groups": 1}, "groups"), ({"tested": {"Late": {"EDA": {"lag": 2}}}}, "unknown key 'lag'"),
+            ({"methods": {"m": {"method": "himoe", "asynchrony": {"lag": 2}}}}, "m.asynchrony.*unknown key 'lag'"),
             ({"methods": {"m": {"method": "himoe", "model": {"signal_encoder": "cnn"}}}}, "m.model.*features alone")):
         with pytest.raises(InputError, match=message):
             read_study({**STUDY, **change}, "p", ("EEG", "EDA"))

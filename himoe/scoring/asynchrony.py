@@ -56,8 +56,8 @@ def condition_rows(predictions: pd.DataFrame, on_time: str, draws: int = 1000, l
 def not_converged(endings: pd.DataFrame) -> list[tuple[str, str, int, int]]:
     """(method, condition trained under, models still improving, models) where networks had not converged.
 
-    *endings* has a row per model (:func:`himoe.scoring.convergence.ending`) with ``method`` and ``trained``; the
-    rule is that of the main tables: more than ``STILL_IMPROVING`` gained in the last quarter, in the mean of the models.
+    *endings* has a row per model (:func:`himoe.scoring.convergence.ending`) with ``method`` and ``trained``. The rule
+    is that of the main tables: more than ``STILL_IMPROVING`` gained in the last quarter, in the mean of the models.
     """
     found = []
     for (method, trained), own in endings.groupby(["method", "trained"], sort=False):

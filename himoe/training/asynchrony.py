@@ -15,7 +15,7 @@ import pandas as pd
 from annotated_types import Ge
 
 from himoe.core.errors import bad_input
-from himoe.core.params import RunParams
+from himoe.core.params import AsynchronyParams, RunParams
 from himoe.core.parsing import checked, parse
 from himoe.core.recordings import Recording, expand_modalities
 from himoe.models.methods.himoe import HiMoE
@@ -101,6 +101,7 @@ def read_study(values: Mapping[str, Any], where: str, modalities: Sequence[str])
         if 0.0 not in values_asked:
             raise bad_input(f"{where}: {key}", values_asked, "0 among them: all else is compared with it", "add it")
     for name, asked in methods.items():
+        parse(AsynchronyParams, asked.asynchrony, where, f"methods.{name}.asynchrony")
         run = RunParams("deap", "trial", asked.method, tuple(modalities))
         if set(read_as_features(run, replace(MODEL, **asked.model))) != set(modalities):
             raise bad_input(f"{where}: methods.{name}.model", asked.model, "front ends that read features of windows",
