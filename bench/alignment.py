@@ -26,7 +26,7 @@ from himoe.prepare.features import feature_names
 from himoe.prepare.threads import one_thread
 from himoe.training.adam import Adam
 
-WINDOWS = (64, 128, 256, 512, 1024)
+WINDOWS = (64, 96, 128, 256, 512, 1024)
 STEPS = 8  # windows of a sequence
 
 

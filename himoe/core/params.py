@@ -210,7 +210,7 @@ class AlignmentParams:
     weight: NotNegative = 0.1
     temperature: Positive = 0.5
     max_lag_s: NotNegative = 0.0
-    max_rows: Annotated[int, Ge(2)] = 128
+    max_rows: Annotated[int, Ge(2)] = 64
 
 
 @checked

@@ -16,7 +16,7 @@ from himoe.core.errors import bad_input
 SAFE_EXPONENT = 80.0  # exp(-80) is still a normal float32
 PACE = 20.0  # the lags' logits move this many times faster than other weights: they have far to go
 SPREAD = 0.6  # steps; about the narrowest bell whose mean still lies where it is put, also between two windows
-MAX_ROWS = 128  # samples that take part in the loss of one batch: its cost grows with their square
+MAX_ROWS = 64  # samples that take part in the loss of one batch: its cost grows with their square
 
 
 def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float,
