@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from test_training import assert_same
-from toysets import encode_tensors, make_config, make_data, make_store, poisoned, rows_of
+from toysets import encode_tensors, make_config, make_data, make_store, poisoned, rows_of, with_face
 
 from himoe.core.errors import InputError
 from himoe.core.params import RunConfig
@@ -20,6 +20,7 @@ from himoe.models.methods import build_method, method_class, method_names
 from himoe.models.noise import Noise, step_keys
 from himoe.prepare.masks import training_mask
 from himoe.training import fit as training
+from himoe.training import stacked
 from himoe.training.fit import derive_seed, fit_task, fit_tasks
 from himoe.training.rundata import FoldTask, RunData, make_spec
 
@@ -136,6 +137,28 @@ def test_models_fitted_as_one_are_what_they_are_alone(method: str) -> None:
         predicted = [encode_tensors(config, data, task, fitted.tensors).predict(data.present)
                      for fitted in (together, alone)]
         np.testing.assert_allclose(*predicted, rtol=0, atol=0.01)
+
+
+def test_encoders_with_statistics_of_a_batch_are_fitted_as_one_where_asked(monkeypatch: pytest.MonkeyPatch,
+                                                                           steps: list[str]) -> None:
+    """EEGNet, a network on windows and FACE with gaps, each model with its own fold, masks, rate and end."""
+    config = make_config(epochs=9, patience=1, missing="matched", ema=0.5, model={"dropout": 0.3, "features": 8},
+                         search={"learning_rate": (0.02, 0.1)})
+    config = replace(config, run=replace(config.run, modalities=("EEG", "EDA", "FACE")))
+    data = make_data(config, with_face(make_store(3, 7, 4), hidden=(0, 5, 6)))
+    tasks = [FoldTask(0, 0, 0.2), FoldTask(1, 5, 0.4), FoldTask(1, 0, 0.0)]
+    alone = [fit_task(config, data, task) for task in tasks]
+    one_by_one = len(steps)
+    monkeypatch.setattr(stacked, "COUNTED_ON", ("cpu",))
+    together = fit_tasks(config, data, tasks)
+    assert len(steps) - one_by_one < one_by_one / 3  # both rates of all three
+    for task, one, other in zip(tasks, together, alone, strict=True):
+        np.testing.assert_allclose(one.history.astype(float), other.history.astype(float), rtol=1e-3)
+        np.testing.assert_allclose(one.search.astype(float), other.search.astype(float), rtol=1e-3)
+        predicted = [encode_tensors(config, data, task, fit.tensors).predict(data.present) for fit in (one, other)]
+        np.testing.assert_allclose(*predicted, rtol=0, atol=0.01)
+    assert len({len(fitted.history) for fitted in alone}) > 1
+    assert {fitted.search["chosen"].tolist().index(True) for fitted in alone} == {0, 1}
 
 
 def test_a_model_that_diverges_leaves_its_neighbours_alone() -> None:

@@ -90,9 +90,9 @@ def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], told:
         if not method_class(config.run.method).gradient:
             found = [_fit_closed(material) for material in materials]
         else:
-            # Encoders with statistics over a batch cannot be run as one, nor maps for different numbers of people.
+            # Maps for different numbers of people cannot be run as one.
             alike = not config.model.person_map or len({material.spec.people for material in materials}) == 1
-            together = alike and can_stack(materials[0].build())
+            together = alike and can_stack(materials[0].build(), device)
             groups = [materials] if together else [[material] for material in materials]
             found = [each for group in groups for each in _fit_group(group, told)]
     return [FitResult({k: v.detach().cpu().contiguous() for k, v in weights.items()}
@@ -219,7 +219,7 @@ def _fit_group(materials: Sequence[Material], told: str = "") -> list[Found]:
     training, n = materials[0].config.training, len(materials)
     searched = training.search.learning_rate if len(training.search.learning_rate) > 1 else ()
     rates = searched or (training.learning_rate,)
-    tries = [list(rates)] if can_stack(materials[0].build()) else [[rate] for rate in rates]
+    tries = [list(rates)] if can_stack(materials[0].build(), materials[0].device) else [[rate] for rate in rates]
     fits = [Fit([*materials] * len(part), np.repeat(part, n).tolist()) for part in tries]
     if searched:
         for fit in fits:

@@ -92,7 +92,8 @@ def train_run(config: RunConfig, data: RunData, out: Path, kept: Path, inputs: M
     """
     tasks = run_tasks(config, data.folds)
     method = build_method(config.run.method, make_spec(config, data))
-    groups = task_groups(tasks, config.training.models_at_once if can_stack(method) else 1)
+    together = can_stack(method, choose_device(config.training.device))
+    groups = task_groups(tasks, config.training.models_at_once if together else 1)
     places = {task: kept / f"{task.name}-{task_key(config, group, inputs)}" for group in groups for task in group}
     waiting = [(group, [places[task] for task in group]) for group in groups
                if not all(whole(places[task]) for task in group)]

@@ -17,11 +17,19 @@ from himoe.models.batches import Batch, combine
 from himoe.models.methods.base import Method
 from himoe.models.noise import noise_keys, step_keys
 
+COUNTED_ON = ("cuda",)
 
-def can_stack(method: Method) -> bool:
-    """Whether models of this method can be one: networks without an encoder that draws statistics from a batch."""
+
+def can_stack(method: Method, device: torch.device) -> bool:
+    """Whether models of this method are fitted as one on *device*: networks whose encoders all allow it.
+
+    An encoder allows it everywhere where each window's code is its own, and on ``COUNTED_ON`` where it draws
+    statistics from the windows that are present.
+    """
     encoders = getattr(method, "encoders", None)
-    return encoders is not None and all(getattr(encoder, "rowwise", False) for encoder in encoders.encoders.values())
+    kinds = ("rowwise", "counted") if device.type in COUNTED_ON else ("rowwise",)
+    return encoders is not None and all(any(getattr(encoder, kind, False) for kind in kinds)
+                                        for encoder in encoders.encoders.values())
 
 
 def stack_batches(batches: Sequence[Batch], at_least: int = 0) -> Batch:
@@ -53,9 +61,11 @@ class Stacked:
         parameters, self.buffers = stack_module_state(list(methods))  # type: ignore[arg-type]
         self.parameters = {name: value.detach().requires_grad_() for name, value in parameters.items()}
         self.template = copy.deepcopy(methods[0])
-        self.together = can_stack(methods[0])
-        self.sources = list(noise_keys(self.template))
         device = next(iter(self.parameters.values())).device
+        self.together = can_stack(methods[0], device)
+        if self.together:
+            self.template.encoders.one_shape = True  # type: ignore[union-attr]
+        self.sources = list(noise_keys(self.template))
         self.seeds = torch.tensor([seed & 0x7FFFFFFF for seed in seeds], dtype=torch.int32, device=device)
         self.kept = set(self.template.state_dict())
 

@@ -22,6 +22,7 @@ from himoe.models.encoders.braindecode import BraindecodeEncoder
 from himoe.models.encoders.eegnet import EEGNet
 from himoe.models.encoders.face import FaceEncoder
 from himoe.models.encoders.features import FeatureEncoder
+from himoe.models.encoders.packing import pack, unpack
 from himoe.models.encoders.power import PowerNet
 from himoe.models.encoders.sequence import SequenceContext
 from himoe.models.encoders.small import MIN_CNN_SAMPLES, SmallCNN, WindowMLP
@@ -71,16 +72,23 @@ def build_encoder(modality: str, shape: ModalityShape, model: ModelParams) -> nn
     return SmallCNN(shape, model) if shape.samples >= MIN_CNN_SAMPLES else WindowMLP(shape, model)
 
 
-def encode_present(encoder: nn.Module, x: Tensor, present: Tensor, features: int) -> Tensor:
+def encode_present(encoder: nn.Module, x: Tensor, present: Tensor, features: int, one_shape: bool = False) -> Tensor:
     """Encode present windows only: ``x`` (B, T, C, W), ``present`` (B, T) bool → (B, T, F), 0 where absent.
 
     Absent windows never enter the encoder, so whatever they hold (NaN included) changes neither values,
     gradients nor batch statistics.
+
+    No shape depends on ``present`` where an encoder is ``rowwise`` (each window's code is its own), or with
+    *one_shape* where it is ``counted``: it takes all B·T windows, those that are there first, and their ``count``,
+    so that its statistics are of them alone. The answer is the same to rounding.
     """
     if getattr(encoder, "rowwise", False):  # one fixed shape, so that many models can run as one
         codes = encoder(torch.where(present[..., None, None], x, 0.0).flatten(0, 1)).unflatten(0, x.shape[:2])
         return torch.where(present[..., None], codes, 0.0)
     windows = x.flatten(0, 1)
+    if one_shape:
+        there = present.flatten()
+        return unpack(encoder(pack(windows, there), there.sum()), there).unflatten(0, x.shape[:2])
     rows = present.flatten().nonzero().squeeze(1)
     codes = x.new_zeros(windows.shape[0], features)
     if len(rows) > 0:
@@ -99,8 +107,11 @@ class ModalityEncoders(nn.Module):
 
     ``model.code_norm`` puts a layer norm without parameters on every code (Ba et al. 2016, arXiv:1607.06450), so
     that a window with a burst cannot throw what follows. ``model.context`` lets
-    each modality's codes know their neighbours in time (:meth:`masked`).
+    each modality's codes know their neighbours in time (:meth:`masked`). With ``one_shape``, which says how and not
+    what, no shape depends on what is present: see :func:`encode_present`.
     """
+
+    one_shape = False
 
     def __init__(self, shapes: Mapping[str, ModalityShape], model: ModelParams) -> None:
         super().__init__()
@@ -127,7 +138,8 @@ class ModalityEncoders(nn.Module):
             if x.shape[2:] != (shape.channels, shape.samples):
                 raise bad_input(f"batch.x[{name!r}]", f"windows of {tuple(x.shape[2:])}",
                                 f"({shape.channels}, {shape.samples})", "build the method from the data's own shapes")
-            codes.append(encode_present(self.encoders[name], x, batch.present[..., index], self.features))
+            codes.append(encode_present(self.encoders[name], x, batch.present[..., index], self.features,
+                                        self.one_shape))
         codes_BTMF = torch.stack(codes, 2)
         return functional.layer_norm(codes_BTMF, (self.features,)) if self.code_norm else codes_BTMF
 

@@ -1,9 +1,15 @@
-"""Batch normalisation that bears a batch of one."""
+"""Batch normalisation that bears a batch of one, and rows that do not count.
+
+Legend: n (N) rows, S signals, W samples per row.
+"""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+
+MOMENTUM = 0.1  # of running statistics: nn.BatchNorm1d's own
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -13,8 +19,41 @@ class BatchNorm(nn.BatchNorm1d):
     as in evaluation mode and leaves the running statistics as they are. Its gradient still flows.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, signals: int) -> None:
+        super().__init__(signals, momentum=MOMENTUM)
+
+    def forward(self, input: Tensor, count: Tensor | None = None) -> Tensor:
+        """With ``count`` (), in training, the statistics are of the first so many rows: those that are there."""
+        if self.training and count is not None:
+            return self._of_first(input, count)
         if self.training and input.shape[0] < 2:
             return functional.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
                                          False, 0.0, self.eps)
         return super().forward(input)
+
+    def _of_first(self, x: Tensor, count: Tensor) -> Tensor:
+        """The same written out, without a choice that the numbers decide: many models can run it as one."""
+        shape = (1, -1, *[1] * (x.dim() - 2))
+        there_N, several = (torch.arange(len(x), device=x.device) < count).to(x.dtype), count >= 2
+        values = count.to(x.dtype) * x[0, 0].numel()
+        mean = there_N @ _over_samples(x) / values.clamp(min=1)
+        centred = x - mean.view(shape)
+        spread = there_N @ _over_samples(centred.square())
+        with torch.no_grad():
+            share = MOMENTUM * several
+            self.running_mean.add_(share * (mean - self.running_mean))
+            self.running_var.add_(share * (spread / (values - 1).clamp(min=1) - self.running_var))
+            self.num_batches_tracked.add_(several)
+        variance = torch.where(several, spread / values.clamp(min=1), self.running_var)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        shift = self.bias + torch.where(several, 0.0, mean - self.running_mean) * scale
+        return torch.addcmul(shift.view(shape), centred, scale.view(shape))
+
+
+def _over_samples(x: Tensor) -> Tensor:
+    """The sum over samples where there are any: (n, S) or (n, S, W) → (n, S)."""
+    return x.sum(2) if x.dim() == 3 else x

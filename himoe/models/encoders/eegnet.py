@@ -40,29 +40,53 @@ def fast_length(n_samples: int) -> int:
 
 
 class _SpectralFilter(torch.autograd.Function):
-    """Correlation as a product of spectra, with its gradient (the plain graph costs a third more)."""
+    """Correlation as a product of spectra, with its gradient (the plain graph costs a third more).
+
+    Axes in front are models, each with its own filters. The spectra are outputs only because ``setup_context``, which
+    models that run as one need, sees nothing else.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, taps: Tensor) -> Tensor:
-        n_samples, n_taps = x.shape[-1], taps.shape[-1]
-        ctx.n_samples, ctx.n_taps, ctx.before = n_samples, n_taps, (n_taps - 1) // 2
-        # Long enough that what wraps round falls outside the samples kept.
-        ctx.length = fast_length(max(n_samples, n_taps) + n_taps - 1 - ctx.before)
-        kernel = torch.roll(functional.pad(taps, (0, ctx.length - n_taps)), -ctx.before, -1)
-        spectrum_x = torch.fft.rfft(x, n=ctx.length)
-        spectrum_taps = torch.fft.rfft(kernel)[:, None]
-        ctx.save_for_backward(spectrum_x, spectrum_taps)
-        return torch.fft.irfft(spectrum_x * spectrum_taps.conj(), n=ctx.length)[..., :n_samples]
+    def forward(x: Tensor, taps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        before, length = _room(x, taps)
+        kernel = torch.roll(functional.pad(taps, (0, length - taps.shape[-1])), -before, -1)
+        spectrum_x = torch.fft.rfft(x, n=length)
+        spectrum_taps = torch.fft.rfft(kernel)[..., None, :, None, :]
+        y = torch.fft.irfft(spectrum_x * spectrum_taps.conj(), n=length)[..., :x.shape[-1]]
+        return y, spectrum_x, spectrum_taps
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        x, taps = inputs
+        ctx.n_samples, ctx.n_taps = x.shape[-1], taps.shape[-1]
+        ctx.before, ctx.length = _room(x, taps)
+        ctx.save_for_backward(*output[1:])
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor, Tensor]:
         spectrum_x, spectrum_taps = ctx.saved_tensors
         spectrum = torch.fft.rfft(grad, n=ctx.length)
-        product = (spectrum.conj() * spectrum_x).sum((0, 2))
-        grad_taps = torch.roll(torch.fft.irfft(product, n=ctx.length), ctx.before, -1)[:, :ctx.n_taps]
+        product = (spectrum.conj() * spectrum_x).sum((-4, -2))
+        grad_taps = torch.roll(torch.fft.irfft(product, n=ctx.length), ctx.before, -1)[..., :ctx.n_taps]
         grad_x = torch.fft.irfft(spectrum.mul_(spectrum_taps), n=ctx.length)[..., :ctx.n_samples]
         return grad_x, grad_taps
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, int | None], x: Tensor,
+             taps: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        first = [each.movedim(axis, 0) if axis is not None else each.expand(info.batch_size, *each.shape)
+                 for each, axis in zip((x, taps), in_dims, strict=True)]
+        return _SpectralFilter.apply(*first), (0, 0, 0)
+
+
+def _room(x: Tensor, taps: Tensor) -> tuple[int, int]:
+    """Taps before the middle one, and a length at which what wraps round falls outside the samples kept."""
+    n_samples, n_taps = x.shape[-1], taps.shape[-1]
+    before = (n_taps - 1) // 2
+    return before, fast_length(max(n_samples, n_taps) + n_taps - 1 - before)
 
 
 def filter_same(x: Tensor, taps: Tensor) -> Tensor:
@@ -71,7 +95,7 @@ def filter_same(x: Tensor, taps: Tensor) -> Tensor:
     ``x`` (n, G, D, W), ``taps`` (G, K) → (n, G, D, W). Done as a product of spectra long enough that
     nothing wraps round: the convolution itself up to rounding, several times faster.
     """
-    return _SpectralFilter.apply(x, taps)
+    return _SpectralFilter.apply(x, taps)[0]
 
 
 class EEGNet(nn.Module):
@@ -84,6 +108,8 @@ class EEGNet(nn.Module):
     average pool 8, dropout; linear. A window shorter than 32 samples gets pools no longer than what is left,
     and a filter is never longer than the window.
     """
+
+    counted = True
 
     def __init__(self, shape: ModalityShape, model: ModelParams) -> None:
         super().__init__()
@@ -103,13 +129,13 @@ class EEGNet(nn.Module):
         for weight in (self.spatial, self.temporal):
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Windows (n, C, W) → features (n, F)."""
+    def forward(self, x: Tensor, count: Tensor | None = None) -> Tensor:
+        """Windows (n, C, W) → features (n, F); ``count``: see :func:`himoe.models.encoders.encode_present`."""
         mixed = torch.bmm(self.spatial.expand(len(x), -1, -1), x)
         grouped = mixed.unflatten(1, (self.temporal.shape[0], -1))
         filtered = filter_same(grouped, self.temporal).flatten(1, 2)
-        hidden = functional.avg_pool1d(elu(self.norm(filtered)), self.first_pool)
+        hidden = functional.avg_pool1d(elu(self.norm(filtered, count)), self.first_pool)
         padded = functional.pad(self.dropout(hidden), ((SEPARABLE_TAPS - 1) // 2, SEPARABLE_TAPS // 2))
         hidden = self.pointwise(self.depthwise(padded))
-        hidden = functional.avg_pool1d(elu(self.second_norm(hidden)), self.second_pool)
+        hidden = functional.avg_pool1d(elu(self.second_norm(hidden, count)), self.second_pool)
         return self.linear(self.dropout(hidden).flatten(1))

@@ -15,6 +15,7 @@ from himoe.models.batches import ModalityShape
 from himoe.models.encoders.action_units import AU_NAMES, LEARNED, adjacency
 from himoe.models.encoders.activation import elu
 from himoe.models.encoders.batchnorm import BatchNorm
+from himoe.models.encoders.packing import pack, unpack
 from himoe.models.noise import Dropout
 
 
@@ -67,6 +68,8 @@ class FaceEncoder(nn.Module):
     not a measurement, and with a learned graph they say nothing.
     """
 
+    counted = True
+
     def __init__(self, shape: ModalityShape, model: ModelParams) -> None:
         super().__init__()
         n_units, self.units = len(AU_NAMES), model.face_units
@@ -79,10 +82,10 @@ class FaceEncoder(nn.Module):
         self.readout_bias = nn.Parameter(torch.zeros(n_units))
         self.linear = nn.Linear(n_units * (self.units + 1), model.features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Windows (n, C, W) → features (n, F)."""
+    def forward(self, x: Tensor, count: Tensor | None = None) -> Tensor:
+        """Windows (n, C, W) → features (n, F); ``count``: see :func:`himoe.models.encoders.encode_present`."""
         known = known_frames(x)
-        nodes_RAU, active_RA = self._frames(x, known)
+        nodes_RAU, active_RA = self._frames(x, known, count)
         gated = (active_RA[..., None] * nodes_RAU).flatten(1)
         pooled = mean_over_frames(torch.cat([gated, active_RA], 1), known)
         return self.linear(self.dropout(pooled))
@@ -96,9 +99,18 @@ class FaceEncoder(nn.Module):
         known = known_frames(x)
         return mean_over_frames(self._frames(x, known)[1], known)
 
-    def _frames(self, x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the known frames: the units' features after the graph (R, A, U), and activations (R, A)."""
-        embedded = elu(self._normalise(self.heads(x.transpose(1, 2)[known]), len(x)))
+    def _frames(self, x: Tensor, known: Tensor, count: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Of the known frames: the units' features after the graph (R, A, U), and activations (R, A).
+
+        With ``count`` R = n·W: the known ones are first.
+        """
+        frames = x.transpose(1, 2)
+        if count is None:
+            embedded = self._normalise(self.heads(frames[known]), len(x))
+        else:
+            packed = pack(frames.flatten(0, 1), known.flatten())
+            embedded = self.norm(self.heads(packed), torch.where(count < 2, 0, known.sum()))
+        embedded = elu(embedded)
         nodes_RAU = self.dropout(embedded).unflatten(1, (-1, self.units))
         nodes_RAU = elu(self.graph(propagation(self.adjacency()) @ nodes_RAU))
         return nodes_RAU, torch.sigmoid((nodes_RAU * self.readout).sum(-1) + self.readout_bias)
@@ -118,8 +130,13 @@ def known_frames(x: Tensor) -> Tensor:
 
 
 def mean_over_frames(values: Tensor, known: Tensor) -> Tensor:
-    """Mean of ``values`` (R, S), one row a known frame, over each window's ``known`` (n, W) frames: (n, S); 0 of none.
+    """Mean of ``values`` (R, S) over each window's ``known`` (n, W) frames: (n, S); 0 of none.
+
+    ``values`` has one row for each known frame, or is packed: one row for each frame, the known ones first.
     """
-    frames = values.new_zeros(*known.shape, values.shape[1])
-    frames[known] = values
+    if len(values) == known.numel():
+        frames = unpack(values, known.flatten()).unflatten(0, known.shape)
+    else:
+        frames = values.new_zeros(*known.shape, values.shape[1])
+        frames[known] = values
     return frames.sum(1) / known.sum(1, keepdim=True).clamp(min=1)

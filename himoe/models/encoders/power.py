@@ -28,6 +28,8 @@ class PowerNet(nn.Module):
     (arXiv 2104.01233). The G temporal filters start as Hann-windowed cosines, log-spaced from 4 Hz to 0.45 of the rate.
     """
 
+    counted = True
+
     def __init__(self, shape: ModalityShape, model: ModelParams) -> None:
         super().__init__()
         n_taps = max(1, min(round(model.eeg_kernel_s * shape.sfreq_hz), shape.samples))
@@ -39,12 +41,12 @@ class PowerNet(nn.Module):
         self.dropout = Dropout(model.dropout)
         self.linear = nn.Linear(n_signals, model.features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Windows (n, C, W) → features (n, F)."""
+    def forward(self, x: Tensor, count: Tensor | None = None) -> Tensor:
+        """Windows (n, C, W) → features (n, F); ``count``: see :func:`himoe.models.encoders.encode_present`."""
         mixed = torch.bmm(self.spatial.expand(len(x), -1, -1), x)
         filtered = filter_same(mixed.unflatten(1, (self.temporal.shape[0], -1)), self.temporal).flatten(1, 2)
         power = torch.log(filtered.square().mean(-1) + FLOOR)
-        return self.linear(self.dropout(self.norm(power)))
+        return self.linear(self.dropout(self.norm(power, count)))
 
 
 def filter_bank(filters: int, taps: int, sfreq_hz: float) -> Tensor:

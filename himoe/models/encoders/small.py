@@ -42,6 +42,8 @@ class SmallCNN(nn.Module):
     carries what a filter finds, the log variance how strong and how fast it swings.
     """
 
+    counted = True
+
     def __init__(self, shape: ModalityShape, model: ModelParams) -> None:
         super().__init__()
         stride = max(1, shape.samples // 64)
@@ -54,16 +56,18 @@ class SmallCNN(nn.Module):
         self.dropout = Dropout(model.dropout)
         self.linear = nn.Linear(first + 2 * second + 3 * shape.channels, model.features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Windows (n, C, W) → features (n, F)."""
-        first = elu(self.first_norm(self.first(x)))
-        second = elu(self.second_norm(self.second(first)))
+    def forward(self, x: Tensor, count: Tensor | None = None) -> Tensor:
+        """Windows (n, C, W) → features (n, F); ``count``: see :func:`himoe.models.encoders.encode_present`."""
+        first = elu(self.first_norm(self.first(x), count))
+        second = elu(self.second_norm(self.second(first), count))
         pooled = [_log_variance(first), second.mean(-1), _log_variance(second)]
         return self.linear(torch.cat([self.dropout(torch.cat(pooled, 1)), window_statistics(x)], 1))
 
 
 class WindowMLP(nn.Module):
     """Two-layer network on the flattened window and its statistics: (n, C, W) → (n, F)."""
+
+    counted = True
 
     def __init__(self, shape: ModalityShape, model: ModelParams) -> None:
         super().__init__()
@@ -73,10 +77,10 @@ class WindowMLP(nn.Module):
         self.dropout = Dropout(model.dropout)
         self.linear = nn.Linear(MLP_HIDDEN + n_statistics, model.features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Windows (n, C, W) → features (n, F)."""
+    def forward(self, x: Tensor, count: Tensor | None = None) -> Tensor:
+        """Windows (n, C, W) → features (n, F); ``count``: see :func:`himoe.models.encoders.encode_present`."""
         statistics = window_statistics(x)
-        hidden = elu(self.norm(self.hidden(torch.cat([x.flatten(1), statistics], 1))))
+        hidden = elu(self.norm(self.hidden(torch.cat([x.flatten(1), statistics], 1)), count))
         return self.linear(torch.cat([self.dropout(hidden), statistics], 1))
 
 
