@@ -14,7 +14,7 @@ HKU956_PATH = $(or $(HKU956),$(HIMOE_HKU956_PATH))
 WESAD_PATH = $(or $(WESAD),$(HIMOE_WESAD_PATH))
 WITHOUT_CLIPS = $(and $(WESAD_PATH),$(if $(CEAP360VR_PATH)$(HKU956_PATH),,alone))
 
-.PHONY: help install repro report demo extended cohorts personal asynchrony real test test-quick test-nightly docs site bench lint lock-check clean
+.PHONY: help install repro report demo extended cohorts personal asynchrony real test test-quick test-nightly docs site bench cost lint lock-check clean
 
 help:                     ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -64,6 +64,9 @@ site: $(DOCS)             ## README, docs and the library's reference as a site 
 
 bench: $(STAMP)           ## what people and trials cost in seconds, memory and disk, into bench/size.md (long)
 	python -m bench.size
+
+cost: $(STAMP)            ## what networks take on this machine, into bench/cost.csv; make repro before and after
+	python -m bench.cost
 
 lint: $(DEV)              ## style and types
 	ruff check .

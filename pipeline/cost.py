@@ -1,13 +1,13 @@
-"""Stage ``cost``: parameters, multiply-adds and measured seconds per window of every method on every modality set.
+"""Stage ``cost``: parameters and multiply-adds of every method on every modality set.
 
-Where EEG front ends are compared (variants ``front_*``), seconds per training step as well.
+They are the same at every run, on every machine. What networks take is measured on request: ``python -m bench.cost``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -16,45 +16,57 @@ from himoe.core.params import TrainingParams, parse
 from himoe.core.progress import progress
 from himoe.models.batches import Task
 from himoe.models.methods import build_method
-from himoe.models.methods.base import Spec, count_parameters
+from himoe.models.methods.base import Method, Spec, count_parameters
 from himoe.prepare.windows import folder_meta
 from himoe.scoring.results import COST_COLUMNS
-from himoe.training.costs import multiply_adds, random_batch, seconds_per_step, seconds_per_window
+from himoe.training.costs import multiply_adds, random_batch
 from himoe.training.rundata import read_as_features
 from pipeline.runs import read_method
 from pipeline.stage import PARAMS, main
 
 SEQUENCES = 32
 FRONT = "front_"
+Key = tuple[str, str, str, str]  # method, modality set, data set, variant
+
+
+class Built(NamedTuple):
+    """A method as a run has it, untrained; the encoder of its EEG, if it is a network with EEG."""
+
+    network: Method
+    spec: Spec
+    training: TrainingParams
+    eeg_encoder: str | None
 
 
 def cost(windows: str, features: str, settings: str, out: str) -> None:
-    """Measure the runs in *settings* as :func:`chosen_runs` says; write *out*."""
-    files = {path.stem: read_json(path) for path in sorted(Path(settings).glob("*.json"))}
+    """Count the runs in *settings* as :func:`chosen_runs` says; write *out*."""
+    rows = [(*key[:3], *counts(built), key[3], built.eeg_encoder)
+            for key, built in built_methods(Path(windows), Path(features), Path(settings))]
+    frame = pd.DataFrame(rows, columns=list(COST_COLUMNS)).astype({"parameters": "Int64", "multiply_adds": "Int64"})
+    write_text(Path(out), frame.to_csv(index=False, lineterminator="\n"))
+
+
+def counts(built: Built) -> tuple[int | None, int | None]:
+    """Parameters, and multiply-adds of a window; None for methods fitted in closed form."""
+    batch = random_batch(built.spec, SEQUENCES, built.training.sequence_length)
+    return count_parameters(built.network), multiply_adds(built.network, batch)
+
+
+def built_methods(windows: Path, features: Path, settings: Path) -> Iterator[tuple[Key, Built]]:
+    """One method after another, as :func:`chosen_runs` chooses among the runs in *settings*."""
+    files = {path.stem: read_json(path) for path in sorted(settings.glob("*.json"))}
     chosen = chosen_runs({name: file["run"] for name, file in files.items()})
-    fronts = {key[:3] for key in chosen if key[3]}
-    rows = []
     for key, (name, _) in progress(chosen.items(), "cost", "method", len(chosen)):
-        method, modality_set, data_set, variant = key
-        folder = Path(windows) / data_set
-        run, model, alignment = read_method(name, files[name], folder)
+        method, data_set = key[0], key[2]
+        run, model, alignment = read_method(name, files[name], windows / data_set)
         training = parse(TrainingParams, files[name]["training"], PARAMS, "training")
-        meta, made = folder_meta(folder), folder_meta(Path(features) / data_set)
+        meta, made = folder_meta(windows / data_set), folder_meta(features / data_set)
         as_features = read_as_features(run, model)
         spec = Spec({m: (made if m in as_features else meta).shape(m) for m in run.modalities},
                     Task(run.task, meta.dimensions, meta.scale, meta.thresholds), model, alignment, meta.step_s)
         network = build_method(method, spec)
-        batch = random_batch(spec, SEQUENCES, training.sequence_length)
-        seconds = seconds_per_window(network, batch) if network.gradient else None
-        training_batch = random_batch(spec, training.batch_sequences, training.sequence_length)
-        step = seconds_per_step(network, training_batch) if key[:3] in fronts and network.gradient else None
-        rows.append((method, modality_set, data_set, count_parameters(network), multiply_adds(network, batch), seconds,
-                     variant, model.eeg_encoder if network.gradient and "EEG" in run.modalities else None, step))
-    frame = pd.DataFrame(rows, columns=list(COST_COLUMNS)).astype({"parameters": "Int64", "multiply_adds": "Int64"})
-    write_text(Path(out), frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
-
-
-Key = tuple[str, str, str, str]  # method, modality set, data set, variant
+        yield key, Built(network, spec, training,
+                         model.eeg_encoder if network.gradient and "EEG" in run.modalities else None)
 
 
 def chosen_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[Key, tuple[str, Mapping[str, Any]]]:

@@ -11,9 +11,9 @@ from pipeline.reports import Evaluated, load_evaluated
 from pipeline.stage import jobs, main
 
 
-def figures(runs: str, scores: str, metrics: str, out: str) -> None:
-    """Draw every figure that has runs, from the folders *runs*, *scores* and *metrics*, into *out*."""
-    found = load_evaluated("figures", Path(runs), Path(scores), Path(metrics))
+def figures(runs: str, scores: str, metrics: str, seconds: str, out: str) -> None:
+    """Draw every figure that has runs, from *runs*, *scores*, *metrics* and *seconds*, into *out*."""
+    found = load_evaluated("figures", Path(runs), Path(scores), Path(metrics), Path(seconds))
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
         list(map_forked(_draw, (found, folder), list(FIGURES), jobs()))

@@ -20,6 +20,7 @@ from pipeline.overlay import look_up, read_study
 
 CODE = "code/"  # what the stage `code` writes; git does not keep it, so it is computed anew
 COMMITTED = ("metrics/", "reports/")  # outputs that git keeps
+MEASURED = "bench/"  # what git keeps and no stage writes
 
 
 def lock_problems(lists: Mapping[str, str], folder: Path, names: list[str] | None = None, root: Path | None = None,
@@ -42,6 +43,8 @@ def lock_problems(lists: Mapping[str, str], folder: Path, names: list[str] | Non
         problems += [f"{name}: {problem}" for problem in _code_problems(name, stage, digests, code or {})]
         problems += [f"{name}: {dep['path']} is not what its stage wrote" for dep in stage.get("deps", [])
                      if dep["path"] in made and dep.get("md5") != made[dep["path"]]]
+        problems += [f"{name}: {dep['path']} changed since it ran" for dep in stage.get("deps", [])
+                     if dep["path"].startswith(MEASURED) and dep.get("md5") != dvc_md5((root or folder) / dep["path"])]
         for key, value in stage.get("params", {}).get("params.yaml", {}).items():
             if look_up(params, key) != value:
                 problems.append(f"{name}: parameter {key} changed since it ran")

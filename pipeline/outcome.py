@@ -15,7 +15,7 @@ WIDTH = 110
 
 def outcome() -> None:
     """Print the report's first sentence, the best scores behind it and the places of the results."""
-    found = load_evaluated("report", Path("runs"), Path("scores"), Path("metrics"))
+    found = load_evaluated("report", Path("runs"), Path("scores"), Path("metrics"), Path("bench/cost.csv"))
     results = found.results
     print(textwrap.fill(sentence(results, found.comparisons, found.settings), WIDTH))
     runs = [run for run in main_runs(results, found.settings).values() if run.metrics.get("ccc") is not None]

@@ -18,7 +18,7 @@ def readme(check: str = "") -> None:
     """Replace the block between README's markers; with ``--check`` raise InputError where it is not up to date."""
     if check not in ("", "--check"):
         raise InputError(f"{check}: expected --check or nothing.")
-    found = load_evaluated("report", Path("runs"), Path("scores"), Path("metrics"))
+    found = load_evaluated("report", Path("runs"), Path("scores"), Path("metrics"), Path("bench/cost.csv"))
     claims = build_table("claims", found.results, found.comparisons, found.cost, found.settings)
     text = require_file(README).read_text(encoding="utf-8")
     made = replace_block(text, readme_block(found.results, found.comparisons, claims, found.settings))

@@ -23,11 +23,11 @@ class Evaluated:
     settings: ReportParams
 
 
-def load_evaluated(stage: str, runs: Path, scores: Path, metrics: Path) -> Evaluated:
-    """Read the folders *runs*, *scores* and *metrics*: the runs are those that the evaluate stage wrote last."""
+def load_evaluated(stage: str, runs: Path, scores: Path, metrics: Path, seconds: Path) -> Evaluated:
+    """Read the folders *runs*, *scores*, *metrics* and the file *seconds*: the evaluate stage's last runs."""
     settings = parse(ReportParams, stage_params(stage)["report"], PARAMS, "report")
     names = sorted(path.stem for path in (metrics / "runs").glob("*.json"))
     if not names:
         raise InputError(f"{metrics / 'runs'}: found no run, expected one file per run; run the evaluate stage.")
     results = load_results(names, runs, scores, metrics)
-    return Evaluated(results, load_comparisons(metrics), load_cost(metrics), settings)
+    return Evaluated(results, load_comparisons(metrics), load_cost(metrics, seconds), settings)

@@ -27,6 +27,7 @@ from pipeline.stage import SCRATCH, main
 from pipeline.warm import REPRO
 
 STUDIES = SCRATCH / "studies"  # the working copies
+MEASURED = Path("bench/cost.csv")  # what tables, figures and the report read of seconds; no stage writes it
 DVC_CONFIG = """[core]
     no_scm = true
     analytics = false
@@ -133,11 +134,13 @@ def link(source: str, copy: str) -> None:
 
 
 def copy_code(root: Path, work: Path) -> None:
-    """Copy the project's code, and the description of its stages, over what an earlier version left."""
+    """Copy the code, the description of its stages and what was measured, over what an earlier version left."""
     for package in ("himoe", "pipeline"):
         shutil.rmtree(work / package, ignore_errors=True)
         shutil.copytree(root / package, work / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(root / "dvc.yaml", work / "dvc.yaml")
+    (work / MEASURED).parent.mkdir(exist_ok=True)
+    shutil.copyfile(root / MEASURED, work / MEASURED)
 
 
 def reproduce(work: Path, stages: Sequence[str], problem: str) -> None:

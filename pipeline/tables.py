@@ -10,9 +10,9 @@ from pipeline.reports import load_evaluated
 from pipeline.stage import main
 
 
-def tables(runs: str, scores: str, metrics: str, out: str) -> None:
-    """Build every table that has runs, from the folders *runs*, *scores* and *metrics*, into *out*."""
-    found = load_evaluated("tables", Path(runs), Path(scores), Path(metrics))
+def tables(runs: str, scores: str, metrics: str, seconds: str, out: str) -> None:
+    """Build every table that has runs, from *runs*, *scores*, *metrics* and *seconds*, into *out*."""
+    found = load_evaluated("tables", Path(runs), Path(scores), Path(metrics), Path(seconds))
     with atomic_path(Path(out)) as folder:
         folder.mkdir(parents=True)
         write_text(folder / "how_to_read.md", how_to_read())

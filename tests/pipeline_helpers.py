@@ -59,11 +59,13 @@ def write_params(project: Path, params: Mapping[str, Any]) -> None:
 
 
 def copy_code(project: Path) -> None:
-    """Copy dvc.yaml, himoe and pipeline, as a clone would have them."""
+    """Copy dvc.yaml, himoe, pipeline and what was measured, as a clone would have them."""
     ignore = shutil.ignore_patterns("__pycache__")
     for name in ("himoe", "pipeline"):
         shutil.copytree(ROOT / name, project / name, ignore=ignore)
     shutil.copy(ROOT / "dvc.yaml", project / "dvc.yaml")
+    (project / "bench").mkdir()
+    shutil.copy(ROOT / "bench" / "cost.csv", project / "bench" / "cost.csv")
 
 
 def workbench(project: Path, change: Callable[[dict[str, Any]], object] | None = None) -> Path:
@@ -71,7 +73,7 @@ def workbench(project: Path, change: Callable[[dict[str, Any]], object] | None =
     project.mkdir(parents=True, exist_ok=True)
     (project / ".dvc").mkdir()
     (project / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
-    for name in ("himoe", "pipeline", "dvc.yaml"):
+    for name in ("himoe", "pipeline", "bench", "dvc.yaml"):
         (project / name).symlink_to(ROOT / name)
     params = tiny_params()
     if change is not None:

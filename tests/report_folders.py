@@ -18,7 +18,16 @@ import pandas as pd
 
 from himoe.core.params import BootstrapParams, ReportParams
 from himoe.scoring.metrics import METRICS, task_metrics
-from himoe.scoring.results import COST_COLUMNS, SCORED, RunResult, load_comparisons, load_cost, load_results
+from himoe.scoring.results import (
+    COST_COLUMNS,
+    MEASURED,
+    NETWORK,
+    SCORED,
+    RunResult,
+    load_comparisons,
+    load_cost,
+    load_results,
+)
 from himoe.scoring.statistics import compare
 from himoe.scoring.summary import run_metrics
 
@@ -120,11 +129,13 @@ def write_reports(tmp_path: Path) -> Reports:
 
 
 def finish_reports(folder: Path, names: list[str]) -> Reports:
-    """Write comparisons.csv and cost.csv of the runs that stand in *folder*, and read everything back."""
+    """Write comparisons.csv, cost.csv and seconds.csv of the runs that stand in *folder*, and read everything back."""
     results = load_results(names, folder / "runs", folder / "scores", folder / "metrics")
     compare(results, BOOTSTRAP).to_csv(folder / "metrics" / "comparisons.csv", index=False)
-    make_cost(results).to_csv(folder / "metrics" / "cost.csv", index=False)
-    return results, load_comparisons(folder / "metrics"), load_cost(folder / "metrics")
+    cost, seconds = make_cost(results), folder / "seconds.csv"
+    cost.to_csv(folder / "metrics" / "cost.csv", index=False)
+    make_seconds(cost).to_csv(seconds, index=False)
+    return results, load_comparisons(folder / "metrics"), load_cost(folder / "metrics", seconds)
 
 
 def report_runs() -> dict[str, dict[str, Any]]:
@@ -389,17 +400,24 @@ def make_facts(dataset: str, used: tuple[str, ...]) -> dict[str, Any]:
 
 
 def make_cost(results: dict[str, RunResult]) -> pd.DataFrame:
-    """cost.csv: one row a method, modality set, data set and front end; seconds are made up from the multiply-adds."""
-    fronts = {_cost_key(run)[:3] for run in results.values() if run.metrics["variant"].startswith("front_")}
+    """cost.csv: one row per method, modality set, data set and front end."""
     found: dict[tuple[str, ...], tuple[Any, ...]] = {}
     for result in results.values():
         m, key = result.metrics, _cost_key(result)
         adds = None if m["parameters"] is None else 37 * m["parameters"]
         if m["variant"] == "" or m["variant"].startswith("front_"):
-            step = 0.01 * (1 + len(found)) if adds and key[:3] in fronts else None
-            found.setdefault(key, (*key[:3], m["parameters"], adds, 1e-4 + (adds or 0) * 1e-10, key[3],
-                                   m["eeg_encoder"], step))
+            found.setdefault(key, (*key[:3], m["parameters"], adds, key[3], m["eeg_encoder"]))
     return pd.DataFrame(list(found.values()), columns=list(COST_COLUMNS))
+
+
+def make_seconds(cost: pd.DataFrame) -> pd.DataFrame:
+    """bench/cost.csv: seconds of the networks in *cost*, made up; per step where front ends are compared."""
+    networks = cost[cost["multiply_adds"].notna()]
+    places = networks[["method", "modality_set", "set"]].apply(tuple, axis=1)
+    compared = places.isin(places[networks["variant"] != ""])
+    steps = pd.Series(0.01 * np.arange(1, 1 + len(networks)), networks.index)
+    return networks.assign(seconds_per_window=1e-4 + networks["multiply_adds"] * 1e-10, date="2031-02-03",
+                           seconds_per_step=steps.where(compared), machine="Abacus 9")[[*NETWORK, *MEASURED]]
 
 
 def _cost_key(run: RunResult) -> tuple[str, ...]:

@@ -9,12 +9,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from himoe.core.params import AlignmentParams, ModelParams, TrainingParams, parse
+from himoe.core.yaml_files import read_yaml
 from himoe.models.alignment import nt_xent
+from himoe.models.batches import ModalityShape, Task
+from himoe.models.methods import build_method
+from himoe.models.methods.base import Spec
+from himoe.scoring.results import load_seconds
 
 pytestmark = pytest.mark.nightly
 ROOT = Path(__file__).resolve().parents[1]
@@ -160,3 +167,28 @@ def test_the_papers_hours_are_models_times_epochs_times_windows_over_speed() -> 
     assert (schedule.models, schedule.epochs) == (10 * 5 * 9, 75)
     assert schedule.windows == pytest.approx(32 * 40 * 29 * 0.9 * 0.9, abs=1)
     assert paper.hours(paper.Schedule(2, 3, 5, 7).seen, windows_per_s=0.5) == pytest.approx(60 / 3600)
+
+
+def test_measured_networks_take_the_place_of_their_old_rows_and_others_stay(tmp_path: Path) -> None:
+    cost, costs = bench("cost"), importlib.import_module("pipeline.cost")
+    task = Task("regression", ("valence", "arousal"), (1.0, 9.0), (5.0,))
+    spec = Spec({"EDA": ModalityShape(1, 16, 4.0)}, task, ModelParams(features=7), AlignmentParams())
+    training = parse(TrainingParams, read_yaml(ROOT / "params.yaml")["profiles"]["embedded"]["training"], "params.yaml")
+
+    def built(method: str, variant: str = "") -> tuple[Any, Any]:
+        return (method, "EDA", "deap", variant), costs.Built(build_method(method, spec), spec, training, None)
+
+    path = tmp_path / "cost.csv"
+    rows = list(cost.measure([built("late_fusion"), built("late_fusion", "front_eegnet"), built("himoe"),
+                              built("mean")]))  # which is no network
+    assert [(row["method"], row["variant"]) for row in rows] == [
+        ("late_fusion", ""), ("late_fusion", "front_eegnet"), ("himoe", "")]
+    assert all(row[key] > 0 for row in rows for key in ("seconds_per_window", "seconds_per_step", "multiply_adds"))
+    cost.added(rows, path).to_csv(path, index=False)
+    assert load_seconds(path)["seconds_per_window"].tolist() == [
+        pytest.approx(rows[k]["seconds_per_window"]) for k in (2, 0, 1)]
+    again = cost.added([rows[1] | {"seconds_per_step": 7.0},
+                        rows[0] | {"seconds_per_step": 5.0, "parameters": 3}], path)
+    kept = [pytest.approx(rows[k]["seconds_per_step"]) for k in (2, 0)]
+    assert again["seconds_per_step"].tolist() == [kept[0], 5.0, kept[1], 7.0]
+    assert again["parameters"].tolist()[1:3] == [3, rows[0]["parameters"]]

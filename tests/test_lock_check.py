@@ -27,7 +27,8 @@ def make_lock() -> dict[str, Any]:
                                          {"path": "data/windows", "md5": "2.dir"}],
                     "params": {"params.yaml": {"seed": 3, "runs.a": {"method": "mean"}, "training.rate": 0.001}},
                     "outs": [{"path": "runs/a", "md5": "3.dir"}]},
-        "tables": {"cmd": "x", "deps": [{"path": "code/tables.txt", "md5": md5(LISTS["tables"])}],
+        "tables": {"cmd": "x", "deps": [{"path": "code/tables.txt", "md5": md5(LISTS["tables"])},
+                                        {"path": "bench/cost.csv", "md5": md5("3,4,5\n")}],
                    "outs": [{"path": "reports/table.csv", "md5": md5("1,2\n")}]},
     }
 
@@ -40,6 +41,8 @@ def folder(tmp_path: Path) -> Path:
                                           encoding="utf-8")
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "table.csv").write_text("1,2\n", encoding="utf-8")
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "cost.csv").write_text("3,4,5\n", encoding="utf-8")
     return tmp_path
 
 
@@ -71,6 +74,17 @@ def test_a_stage_that_ran_without_a_code_list_is_found(folder: Path) -> None:
     lock["tables"]["deps"] = [{"path": "pipeline/tables.py", "md5": md5("")}]
     write_lock(folder, lock)
     assert lock_problems(LISTS, folder, NAMES) == ["tables: no code list among its dependencies"]
+
+
+def test_what_was_measured_anew_is_found_by_the_stages_that_read_it(folder: Path, tmp_path: Path) -> None:
+    study = tmp_path / "reports" / "study"  # has the project's measurements
+    study.mkdir()
+    for name in ("dvc.lock", "params.yaml"):
+        (study / name).write_bytes((folder / name).read_bytes())
+    assert lock_problems(LISTS, study, root=folder) == []
+    (folder / "bench" / "cost.csv").write_text("3,4,6\n", encoding="utf-8")
+    for place in (folder, study):
+        assert lock_problems(LISTS, place, root=folder) == ["tables: bench/cost.csv changed since it ran"]
 
 
 @pytest.mark.parametrize(("old", "new", "key"), [

@@ -200,7 +200,8 @@ def test_a_set_that_cannot_be_simulated_is_refused(tmp_path: Path, name: str, wo
 @pytest.mark.parametrize("script", list(REPORTS))
 def test_a_report_of_nothing_or_of_a_run_that_is_gone_is_refused(tmp_path: Path, script: str) -> None:
     project = workbench(tmp_path / "project")
-    command, out = (script, "runs", "scores", "metrics", *REPORTS[script]), project / REPORTS[script][0]
+    out = project / REPORTS[script][0]
+    command = (script, "runs", "scores", "metrics", "bench/cost.csv", *REPORTS[script])
     refused(call(project, *command), ("metrics/runs", "no run", "evaluate"), out)
     write_json(project / "metrics" / "runs" / "deap-mean.json", {"run": "deap-mean"})  # of a run that was there
     refused(call(project, *command), ("runs/deap-mean/run.json", "dvc repro train@deap-mean"), out)

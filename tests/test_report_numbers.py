@@ -260,7 +260,7 @@ def test_readme_repeats_the_metrics() -> None:
     if BEGIN not in text or not all((ROOT / "runs" / name / "run.json").is_file() for name in names):
         pytest.skip("no runs here: run make repro or dvc pull")
     results = load_results(names, ROOT / "runs", ROOT / "scores", ROOT / "metrics")
-    comparisons, cost = load_comparisons(ROOT / "metrics"), load_cost(ROOT / "metrics")
+    comparisons, cost = load_comparisons(ROOT / "metrics"), load_cost(ROOT / "metrics", ROOT / "bench" / "cost.csv")
     settings = parse(ReportParams, read_yaml(ROOT / "params.yaml")["report"], "report")
     claims = build_table("claims", results, comparisons, cost, settings)
     assert replace_block(text, readme_block(results, comparisons, claims, settings)) == text, (

@@ -13,12 +13,14 @@ from report_folders import MASK_SEEDS, RATES, finish_reports, write_run
 
 from himoe.core.errors import InputError
 from himoe.scoring.results import (
+    COST_COLUMNS,
     PARTS,
     RunResult,
     figure_protocol,
     load_comparisons,
     load_cost,
     load_results,
+    measured_on,
     provenance,
     select,
     sweep_curve,
@@ -174,9 +176,35 @@ def test_comparisons_and_cost_are_read_back(tmp_path: Path) -> None:
     (tmp_path / "metrics" / "comparisons.csv").write_text("family\n")
     with pytest.raises(InputError, match=r"comparisons\.csv: found no column reference, run"):
         load_comparisons(tmp_path / "metrics")
+    seconds = tmp_path / "seconds.csv"
     (tmp_path / "metrics" / "cost.csv").unlink()
     with pytest.raises(InputError, match=r"cost\.csv: found no file"):
-        load_cost(tmp_path / "metrics")
+        load_cost(tmp_path / "metrics", seconds)
+
+
+def test_seconds_go_to_the_network_that_was_measured(tmp_path: Path) -> None:
+    """A network is found by its counts too: one that has changed since has no seconds, and nothing is said of it."""
+    write_run(tmp_path, "a")
+    write_run(tmp_path, "b", method="mean")
+    write_run(tmp_path, "c", method="bilstm")
+    _, _, cost = finish_reports(tmp_path, ["a", "b", "c"])
+    assert cost["seconds_per_window"].isna().tolist() == [False, True, False]
+    assert measured_on(cost) == "measured on Abacus 9, 2031-02-03"
+    path = tmp_path / "seconds.csv"
+    seconds = pd.read_csv(path)
+    seconds.assign(multiply_adds=seconds["multiply_adds"] + [0, 1]).to_csv(path, index=False)
+    changed = load_cost(tmp_path / "metrics", path)
+    assert changed["seconds_per_window"].isna().tolist() == [False, True, True]
+    seconds.iloc[:0].to_csv(path, index=False)
+    unmeasured = load_cost(tmp_path / "metrics", path)
+    assert measured_on(unmeasured) == ""
+    pd.testing.assert_frame_equal(unmeasured[list(COST_COLUMNS)], cost[list(COST_COLUMNS)])
+    pd.concat([seconds, seconds.iloc[:1].assign(date="2031-02-04")]).to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"seconds\.csv: found two lines of himoe"):
+        load_cost(tmp_path / "metrics", path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"seconds\.csv: found no file.*make cost"):
+        load_cost(tmp_path / "metrics", path)
 
 
 def test_sweep_curve_is_a_slow_loop(tmp_path: Path) -> None:

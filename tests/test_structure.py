@@ -242,7 +242,7 @@ def stage_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.nightly
 def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any, tmp_path: Path) -> None:
     windows, features, folds = "data/windows/deap", "data/features/deap", "data/folds/deap"
-    shared = "settings/runs"
+    shared, measured = "settings/runs", "bench/cost.csv"
     table, page = f"{folds}/trial.csv", ("reports/index.html", "reports/README.md", "reports/figures")
     steps: dict[str, tuple[str, ...]] = {
         "plan": ("settings/protocols", "settings/filters", "settings/lines.json"),
@@ -262,9 +262,9 @@ def test_a_stage_reads_the_parameters_it_declares_and_no_others(stage_reads: Any
         "evaluate": ("runs", "settings/lines.json", "scores", "metrics/runs", "metrics/comparisons.csv"),
         "cost": ("data/windows", "data/features", shared, "metrics/cost.csv"),
         "quality": ("data/signals", "data/windows", "metrics/quality.csv", "reports/quality.html", "reports/quality"),
-        "tables": ("runs", "scores", "metrics", "reports/tables"),
-        "figures": ("runs", "scores", "metrics", "reports/figures"),
-        "report": ("runs", "scores", "metrics", *page),
+        "tables": ("runs", "scores", "metrics", measured, "reports/tables"),
+        "figures": ("runs", "scores", "metrics", measured, "reports/figures"),
+        "report": ("runs", "scores", "metrics", measured, *page),
     }
     assert {stage.partition("@")[0] for stage in steps} == set(STAGES) - {"code"}
     write_store(tmp_path / windows, make_store())  # small and known, in place of what the window stage wrote

@@ -113,7 +113,7 @@ def project(tmp_path: Path) -> Path:
     root = tmp_path / "project"
     (root / "data" / "raw" / "deap" / "inner").mkdir(parents=True)
     (root / "data" / "raw" / "deap" / "inner" / "s01.bdf").write_bytes(b"raw")
-    for name in ("himoe", "pipeline", "dvc.yaml", ".dvcignore"):
+    for name in ("himoe", "pipeline", "bench", "dvc.yaml", ".dvcignore"):
         (root / name).symlink_to(ROOT / name)
     params = tiny_params()
     recorded = {"profile": params["profile"], "simulate": params["simulate"], "sets.deap": params["sets"]["deap"]}
@@ -132,7 +132,7 @@ def test_a_working_copy_has_this_code_other_parameters_and_the_shared_cache(
     study.prepare(project, work, params)
     assert code_lists(work) == code_lists(ROOT)
     assert not (work / "himoe" / "gone.py").exists()
-    for name in ("dvc.yaml", ".dvcignore"):
+    for name in ("dvc.yaml", ".dvcignore", "bench/cost.csv"):
         assert (work / name).read_bytes() == (ROOT / name).read_bytes()
     assert read_yaml(work / "params.yaml") == params
     assert list(read_yaml(work / "params.yaml")["runs"]) == list(params["runs"])

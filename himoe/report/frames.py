@@ -18,7 +18,7 @@ from himoe.core.params import ReportParams
 from himoe.core.recordings import DIMENSIONS
 from himoe.report import chosen
 from himoe.report.chosen import OWN_METHOD, Results, family
-from himoe.scoring.results import COST_COLUMNS, RunResult, plain_cost, sweep_curve
+from himoe.scoring.results import COST_COLUMNS, COUNTS, MEASURED, RunResult, plain_cost, sweep_curve
 
 MEASURES = {"regression": {"CCC": "ccc", "within-trial CCC": "ccc_within"}, "classification": {"accuracy": "accuracy"}}
 KINDS = {"validation loss": "validation_loss", "training loss": "train_loss"}
@@ -225,18 +225,19 @@ def training_frame(results: Results, settings: ReportParams) -> pd.DataFrame:
 
 
 def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> pd.DataFrame:
-    """CCC and costs of the main comparison, one row per method that was timed or counted.
+    """CCC and costs of the main comparison, one row per method that has a row in *cost*.
 
-    Columns: names, ccc, parameters, multiply_adds, seconds_per_window (NaN = unknown or not counted).
+    Columns: names, ccc, parameters, multiply_adds, seconds_per_window (NaN = not a network, or not measured).
 
     Raises
     ------
     InputError
         If *cost* lacks a column.
     """
-    absent = [column for column in COST_COLUMNS if column not in cost]
+    numbers = [*COUNTS, "seconds_per_window"]
+    absent = [column for column in (*COST_COLUMNS, *MEASURED) if column not in cost]
     if absent:
-        raise bad_input("cost.csv", f"no column {', '.join(absent)}", ", ".join(COST_COLUMNS),
+        raise bad_input("cost.csv", f"no column {', '.join(absent)}", ", ".join((*COST_COLUMNS, *MEASURED)),
                         "run the stage cost again")
     rows: list[dict[str, Any]] = []
     cost = plain_cost(cost)
@@ -244,9 +245,9 @@ def cost_frame(results: Results, cost: pd.DataFrame, settings: ReportParams) -> 
         same = [cost[key] == run.metrics[key] for key in ("method", "set", "modality_set")]
         found = cost[np.logical_and.reduce(same)]
         if len(found):
-            rows.append({**_names(run), "ccc": run.metrics.get("ccc"), **found.iloc[0][list(COST_COLUMNS[3:6])]})
-    numbers = ["ccc", *COST_COLUMNS[3:6]]
-    return pd.DataFrame(rows, columns=[*NAMES, *numbers]).astype(dict.fromkeys(numbers, float))
+            rows.append({**_names(run), "ccc": run.metrics.get("ccc"), **found.iloc[0][numbers]})
+    frame = pd.DataFrame(rows, columns=[*NAMES, "ccc", *numbers])
+    return frame.astype(dict.fromkeys(["ccc", *numbers], float))
 
 
 def leak_frame(results: Results, settings: ReportParams) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from himoe.report.encodings import (
     y_axis,
 )
 from himoe.report.looks import LINE_WIDTH, scales
-from himoe.scoring.results import provenance
+from himoe.scoring.results import measured_on, provenance
 
 COSTS = {"multiply_adds": "multiply-adds per window", "parameters": "parameters",
          "seconds_per_window": "microseconds per window (one CPU thread)"}
@@ -151,10 +151,12 @@ def cost(material: Material) -> Block | None:
     ties = base.mark_rule(color="#808080", x2Offset=alt.expr(f"{right} ? -11 : 11")).encode(
         x=alt.X("cost:Q"), x2="cost", y=score, y2="place")
     spec = finish(alt.layer(ties, points, names), "cost", "CCC against cost by method", pickers, True)
-    caption = ("Multiply-adds and parameters are counted, times are measured on one CPU thread and differ between "
-               f"machines. Closed-form methods have no multiply-adds. Data: {material.figure_data}.")
+    measured = measured_on(material.cost)
+    caption = (f"Multiply-adds and parameters are counted{f', times {measured}' if measured else ''}. "
+               f"Closed-form methods have no multiply-adds. Data: {material.figure_data}.")
     return Block("cost", "Cost against CCC", caption, (spec,), frame.drop(columns=["method", "place"]), pickers,
-                 legend(frame, frame.groupby("method")["ccc"].first()), True, ("metrics/cost.csv",))
+                 legend(frame, frame.groupby("method")["ccc"].first()), True,
+                 ("metrics/cost.csv", *(["bench/cost.csv"] if measured else [])))
 
 
 def leaks(material: Material) -> Block | None:

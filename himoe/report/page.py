@@ -50,7 +50,7 @@ def build_page(results: Results, comparisons: pd.DataFrame, tables: Mapping[str,
     results : {run: RunResult}
         From ``himoe.scoring.results.load_results``.
     comparisons, cost : DataFrame
-        ``metrics/comparisons.csv`` and ``metrics/cost.csv``.
+        From ``himoe.scoring.results.load_comparisons`` and ``load_cost``.
     tables : {name: Table}
         In the order to print them.
     settings : ReportParams

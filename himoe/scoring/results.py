@@ -41,8 +41,11 @@ SCORED = ("sweep", "combinations")
 # power: of the swap test, to see a difference of ``effect``.
 COMPARISON_COLUMNS = ("family", "reference", "run", "metric", "missing_rate", "people", "trials", "seeds", "difference",
                       "low", "high", "p", "p_holm", "p_person", "p_corrected", "effect", "power", "verdict")
-COST_COLUMNS = ("method", "modality_set", "set", "parameters", "multiply_adds", "seconds_per_window", "variant",
-                "eeg_encoder", "seconds_per_step")
+COST_COLUMNS = ("method", "modality_set", "set", "parameters", "multiply_adds", "variant", "eeg_encoder")
+COUNTS = ("parameters", "multiply_adds")
+# What seconds belong to: a network that has changed since they were measured has other counts.
+NETWORK = ("method", "modality_set", "set", "variant", *COUNTS)
+MEASURED = ("seconds_per_window", "seconds_per_step", "machine", "date")
 
 # What the front ends are called in print (model.eeg_encoder, model.signal_encoder).
 EEG_LABELS = {"eegnet": "EEGNet", "power": "log power of learned filters", "bands": "log band powers"}
@@ -186,14 +189,49 @@ def load_comparisons(metrics_dir: Path) -> pd.DataFrame:
                        "the comparisons")
 
 
-def load_cost(metrics_dir: Path) -> pd.DataFrame:
-    """``cost.csv``: what a forward pass takes, columns ``COST_COLUMNS``.
+def load_cost(metrics_dir: Path, seconds: Path) -> pd.DataFrame:
+    """``cost.csv`` with what the file *seconds* (``bench/cost.csv``) says of the same networks.
 
+    Columns ``COST_COLUMNS`` (counted) and ``MEASURED`` (NaN where no network with these counts was measured).
     ``variant`` is empty but for EEG front ends that are compared (``front_*``); seconds per step stand in their rows
     and in those of the runs they vary.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or lacks a column, or measures a network twice.
     """
-    frame = _read_table(Path(metrics_dir) / "cost.csv", COST_COLUMNS, "make it with `dvc repro cost`", "the cost")
-    return frame.assign(variant=frame["variant"].fillna("").astype(str))
+    path = Path(metrics_dir) / "cost.csv"
+    counted = _networks(_read_table(path, COST_COLUMNS, "make it with `dvc repro cost`", "the cost"))
+    return counted.merge(load_seconds(seconds)[[*NETWORK, *MEASURED]], how="left", on=list(NETWORK))
+
+
+def load_seconds(path: Path) -> pd.DataFrame:
+    """``bench/cost.csv``: what was measured of networks, where and when, columns ``NETWORK`` and ``MEASURED``.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, lacks a column, or measures a network twice.
+    """
+    todo = "take the committed file (`git checkout`), or measure with `make cost`"
+    frame = _networks(_read_table(Path(path), (*NETWORK, *MEASURED), todo, "measured seconds"))
+    twice = frame[frame.duplicated(list(NETWORK))]
+    if len(twice):
+        raise bad_input(path, f"two lines of {', '.join(map(str, twice.iloc[0][list(NETWORK)]))}", "one per network",
+                        "remove one")
+    return frame
+
+
+def measured_on(cost: pd.DataFrame) -> str:
+    """Where and when the seconds in *cost* were measured; empty where it has none."""
+    timed = cost.loc[cost["seconds_per_window"].notna(), ["machine", "date"]].drop_duplicates()
+    return "; ".join(f"measured on {machine}, {date}" for machine, date in timed.itertuples(index=False))
+
+
+def _networks(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the types that rows of one network are found by."""
+    return frame.assign(variant=frame["variant"].fillna("").astype(str)).astype(dict.fromkeys(COUNTS, float))
 
 
 def plain_cost(cost: pd.DataFrame) -> pd.DataFrame:

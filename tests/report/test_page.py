@@ -184,7 +184,8 @@ def test_the_stage_writes_both_files_with_versions_and_digests(made: Any, tmp_pa
     finish_reports(tmp_path, ["deap-himoe", "deap-late_fusion"])
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "figure3.png").write_bytes(b"")
-    paths = [str(tmp_path / name) for name in ("runs", "scores", "metrics", "index.html", "README.md", "figures")]
+    paths = [str(tmp_path / name) for name in ("runs", "scores", "metrics", "seconds.csv", "index.html", "README.md",
+                                               "figures")]
     stage.report(*paths)
     page, readme = ((tmp_path / name).read_text(encoding="utf-8") for name in ("index.html", "README.md"))
     assert sha256(tmp_path / "runs" / "deap-himoe" / "predictions.parquet") in page

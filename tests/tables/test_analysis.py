@@ -115,12 +115,19 @@ def test_cost_stands_beside_ccc(table: Build, reports: Reports) -> None:
     row = next(row for row in made.rows if row[:3] == ("DEAP", "IANet (2024) †", "EEG+EOG+EMG+EDA"))
     metrics = results["deap4-ianet"].metrics
     assert row[3:5] == (metrics["parameters"], 37 * metrics["parameters"])
+    assert row[5] == pytest.approx(1e2 + 37e-4 * metrics["parameters"])  # µs
+    assert any("measured on Abacus 9, 2031-02-03" in note for note in made.notes)
     assert row[7].mean == metrics["ccc"]  # type: ignore[union-attr]
     floor = next(row for row in made.rows if row[:3] == ("DEAP", "Training mean (floor)", "EEG+PPS"))
     assert floor[3:5] == (None, None)
     assert row[8].mean == ATTAINABLE["deap"]["ccc"]  # type: ignore[union-attr]
     only_classes = next(row for row in made.rows if row[1] == "Husformer (2022) †" and row[2] == "EEG+EOG+EMG+EDA")
     assert only_classes[6:] == (None, None, None)
+    counted = build_table("cost", results, reports[1], cost.assign(seconds_per_window=np.nan), SETTINGS)
+    assert counted is not None
+    assert counted.columns == made.columns[:5] + made.columns[6:]
+    assert counted.rows[0] == made.rows[0][:5] + made.rows[0][6:]
+    assert not any("µs" in note for note in counted.notes)
 
 
 def test_nothing_to_show_is_no_table(tmp_path: Path) -> None:

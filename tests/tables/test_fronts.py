@@ -38,6 +38,12 @@ def test_front_ends_stand_side_by_side_with_their_cost(reports: Reports) -> None
     assert row["Seconds per step"] == cost.loc[place & (cost["variant"] == ""), "seconds_per_step"].item()
     row = cells(made, Method="TACOFormer (2023) †", EEG_front_end="EEGNet")
     assert row["Seconds per step"] == cost.loc[place & (cost["variant"] != ""), "seconds_per_step"].item()
+    assert any("measured on Abacus 9, 2031-02-03" in note for note in made.notes)
+    counted = build_table("front_ends", results, comparisons, cost.assign(seconds_per_step=np.nan), SETTINGS)
+    assert counted is not None
+    assert (*counted.columns, "Seconds per step") == made.columns
+    assert counted.rows[0] == made.rows[0][:-1]
+    assert not any("Seconds" in note for note in counted.notes)
     [name] = [name for name, run in results.items() if run.metrics["variant"].startswith("front_")
               and run.metrics["method"] == "himoe"]
     other = replace(results[name], metrics={**results[name].metrics, "eeg_encoder": "braindecode:EEGNeX"})

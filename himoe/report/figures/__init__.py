@@ -60,7 +60,7 @@ def draw(name: str, results: Mapping[str, RunResult], settings: ReportParams, co
     settings : ReportParams
         The set whose runs are shown, and the two methods beside Hi-MoE in some figures.
     cost : DataFrame
-        ``metrics/cost.csv``: method, modality_set, set, parameters, multiply_adds, seconds_per_window.
+        From ``himoe.scoring.results.load_cost``: what was counted, and what was measured.
 
     Raises
     ------

@@ -17,52 +17,53 @@ from himoe.report.chosen import ceiling, main_runs
 from himoe.report.figures.direct import name_points
 from himoe.report.figures.style import PAGE_IN, marker_style, title, value_grid
 from himoe.report.palette import look
-from himoe.scoring.results import RunResult, provenance
+from himoe.scoring.results import RunResult, measured_on, provenance
 
-HEIGHT_IN, PANEL_IN = 3.5, (2.95, 2.5)
+HEIGHT_IN, PANEL_IN, BETWEEN_IN = 3.5, (2.95, 2.5), 0.3
+COUNTED = ("multiply_adds", "Multiply-adds per window, one forward pass")
+TIMED = ("microseconds", "µs per window (one CPU thread)")
 
 
 def cost_against_score(results: Mapping[str, RunResult], settings: ReportParams, cost: pd.DataFrame) -> Figure | None:
     """CCC of each method on the largest modality set against its cost, named beside its point.
 
-    Methods without multiply-adds (fitted in closed form) stand in the panel of seconds alone.
+    Methods without multiply-adds (fitted in closed form) are not shown. The panel of seconds stands where any network
+    was measured.
     """
     runs = main_runs(results, settings)
     points = frames.cost_frame(results, cost, settings)
-    if points.empty:
-        return None
-    figure = Figure(figsize=(PAGE_IN, HEIGHT_IN))
     known = points[points["multiply_adds"] > 0]
-    timed = points[points["seconds_per_window"] > 0]
-    timed = timed.assign(microseconds=timed["seconds_per_window"] * 1e6)
-    for k, (part, column, label) in enumerate((
-            (known, "multiply_adds", "Multiply-adds per window, one forward pass"),
-            (timed, "microseconds", "µs per window (one CPU thread, as measured)"))):
-        ax = figure.add_axes(((0.55 + k * (PANEL_IN[0] + 0.3)) / PAGE_IN, 0.45 / HEIGHT_IN, PANEL_IN[0] / PAGE_IN,
-                              PANEL_IN[1] / HEIGHT_IN))
+    if known.empty:
+        return None
+    known = known.assign(microseconds=known["seconds_per_window"] * 1e6)
+    panels = [COUNTED, *([TIMED] if known["microseconds"].any() else [])]
+    size = PANEL_IN if len(panels) > 1 else (2 * PANEL_IN[0] + BETWEEN_IN, PANEL_IN[1])
+    figure = Figure(figsize=(PAGE_IN, HEIGHT_IN))
+    span = (float(known["ccc"].min()), float(known["ccc"].max()))
+    margin = 0.08 * max(span[1] - span[0], 0.05)
+    for k, (column, label) in enumerate(panels):
+        ax = figure.add_axes(((0.55 + k * (size[0] + BETWEEN_IN)) / PAGE_IN, 0.45 / HEIGHT_IN, size[0] / PAGE_IN,
+                              size[1] / HEIGHT_IN))
+        part = known[known[column] > 0]
         _panel(ax, part, column, label)
-    left, right = figure.axes
-    span = pd.concat([known["ccc"], timed["ccc"]])
-    margin = 0.08 * max(float(span.max() - span.min()), 0.05)
-    for ax, part, column in ((left, known, "multiply_adds"), (right, timed, "microseconds")):
-        ax.set_ylim(span.min() - margin, span.max() + margin)
-        name_points(ax, [(float(row[column]), float(row["ccc"]), _short(row)) for row in part.to_dict("records")],
-                    PANEL_IN)
-    left.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    right.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    left.set_ylabel("CCC, mean over dimensions")
-    right.tick_params(labelleft=False)
+        ax.set_ylim(span[0] - margin, span[1] + margin)
+        name_points(ax, [(float(row[column]), float(row["ccc"]), _short(row)) for row in part.to_dict("records")], size)
+        ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        ax.tick_params(labelleft=k == 0)
+    figure.axes[0].set_ylabel("CCC, mean over dimensions")
     first = next(iter(runs.values()))
+    measured = measured_on(cost) if len(panels) > 1 else ""
     title(figure, f"CCC against computing cost, {first.metrics['modality_set']}",
-          "; ".join([provenance(runs.values()), "in brackets: parameters", *_remarks(points, runs)]))
+          "; ".join([provenance(runs.values()), "in brackets: parameters", *_remarks(points, runs)]),
+          *([f"Seconds: {measured}"] if measured else []))
     return figure
 
 
 def _remarks(points: pd.DataFrame, runs: Mapping[str, RunResult]) -> list[str]:
     """Who stands in one panel alone or in none, and how far off the ceiling is (on the axis it would hide all else)."""
-    timed, counted = points["seconds_per_window"] > 0, points["multiply_adds"] > 0
-    texts = {"without a count of multiply-adds, on the right only": int((timed & ~counted).sum()),
-             "neither counted nor timed, not shown": int((~timed & ~counted).sum())}
+    counted, timed = points["multiply_adds"] > 0, points["seconds_per_window"] > 0
+    texts = {"not measured, on the left only": int((counted & ~timed).sum()) if timed.any() else 0,
+             "not counted (no networks), not shown": int((~counted).sum())}
     remarks = [f"{text}: {count}" for text, count in texts.items() if count]
     attainable = ceiling(runs.values())
     return [*remarks, *([f"attainable: {attainable:.2f}"] if attainable is not None else [])]

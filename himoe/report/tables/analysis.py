@@ -24,7 +24,7 @@ from himoe.report.tables.rows import (
 from himoe.report.tables.scores import of_several_modalities
 from himoe.report.tables.table import Cell, Ours, Table
 from himoe.scoring.metrics import class_count
-from himoe.scoring.results import RunResult, figure_protocol, plain_cost, provenance, select
+from himoe.scoring.results import RunResult, figure_protocol, measured_on, plain_cost, provenance, select
 from himoe.scoring.statistics import calibration_error, calibration_line
 
 _FACE_COST = ("FACE: what turns a video's frames into features is not counted; it runs once, in a stage of its own "
@@ -119,10 +119,11 @@ def search(inputs: Inputs) -> Table | None:
 
 
 def cost(inputs: Inputs) -> Table | None:
-    """Parameters, multiply-adds and time of a window, beside CCC."""
+    """Parameters and multiply-adds of a window, beside CCC; its time where that was measured."""
     rows = plain_cost(inputs.cost)
     if rows.empty:
         return None
+    measured = measured_on(rows)
     lines: list[tuple[Cell, ...]] = []
     shown: list[RunResult] = []
     for row in rows.itertuples(index=False):
@@ -132,15 +133,16 @@ def cost(inputs: Inputs) -> Table | None:
         shown += found[:1]
         lines.append((set_label(str(row.set)), run_label(found[0]) if found else method_name(str(row.method)),
                       str(row.modality_set), _count(row.parameters), _count(row.multiply_adds),
-                      _microseconds(row.seconds_per_window), found[0].data if found else None,
+                      *([_microseconds(row.seconds_per_window)] if measured else []), found[0].data if found else None,
                       ours(found[0], "ccc") if found else None, attainable(found[:1], "ccc")))
     source = f": CCC on {provenance(shown)}" if shown else ""
     return Table("cost", f"Compute cost{source}",
-                 ("Set", "Method", "Modalities", "Parameters", "Multiply-adds per window", "µs per window",
-                  "Our data", METRIC_LABELS["ccc"], "Attainable CCC"), tuple(lines),
-                 ("µs (millionths of a second): one forward pass measured on one CPU thread; they differ between "
-                  "machines, all other numbers do not. — = not counted (no network), or no regression run with whole "
-                  "trials held out.",
+                 ("Set", "Method", "Modalities", "Parameters", "Multiply-adds per window",
+                  *(["µs per window"] if measured else []), "Our data", METRIC_LABELS["ccc"], "Attainable CCC"),
+                 tuple(lines),
+                 ((f"µs (millionths of a second): one forward pass on one CPU thread, {measured}; they differ between "
+                   "machines, all other numbers do not. " if measured else "")
+                  + "— = not counted (no network), not measured, or no regression run with whole trials held out.",
                   *([_FACE_COST] if rows["modality_set"].str.contains("FACE").any() else []), front_note(shown)))
 
 

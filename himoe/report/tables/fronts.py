@@ -20,7 +20,7 @@ from himoe.report.tables.rows import (
     set_label,
 )
 from himoe.report.tables.table import Cell, Ours, Table
-from himoe.scoring.results import EEG_LABELS, SIGNAL_LABELS, RunResult, provenance, select
+from himoe.scoring.results import EEG_LABELS, SIGNAL_LABELS, RunResult, measured_on, provenance, select
 
 FRONT = "front_"  # variants of a run that change the EEG front end alone
 FLOORS = ("features_ridge", "features_gbdt")  # what a modality's network is held against
@@ -40,8 +40,10 @@ def front_ends(inputs: Inputs) -> Table | None:
     if not varied:
         return None
     shown = [metric for metric in _SCORES if any(metric in run.metrics for run in runs)]
+    timed = any(seconds_per_step(inputs.cost, run) for run in runs)
+    measured = measured_on(inputs.cost[inputs.cost["seconds_per_step"].notna()]) if timed else ""
     columns = ("Set", "Method", "Modalities", "Our data", "EEG front end", *(METRIC_LABELS[m] for m in shown),
-               "Parameters", "Seconds per step")
+               "Parameters", *(["Seconds per step"] if timed else []))
     lines: list[tuple[Cell, ...]] = []
     order = list(dict.fromkeys([*EEG_LABELS, *(run.metrics["eeg_encoder"] for run in runs)]))
     for place in dict.fromkeys(_place(run) for run in runs):
@@ -51,12 +53,13 @@ def front_ends(inputs: Inputs) -> Table | None:
             scores = (ours(run, metric) if metric in run.metrics else None for metric in shown)
             lines.append((set_label(run.metrics["set"]), name, run.metrics["modality_set"], run.data,
                           eeg_label(run.metrics["eeg_encoder"]), *scores, run.metrics.get("parameters"),
-                          seconds_per_step(inputs.cost, run)))
+                          *([seconds_per_step(inputs.cost, run)] if timed else [])))
     for dataset in dict.fromkeys(run.metrics["set"] for run in runs):
         lines += attainable_rows(columns, by_modalities([run for run in runs if run.metrics["set"] == dataset]))
     return Table("front_ends", f"EEG front ends: {provenance(runs)}", columns, tuple(lines),
-                 ("Other signals, training and folds are the same in all rows of a data set. Seconds per step: one "
-                  "forward and backward pass of a training batch on one CPU thread, as measured.",))
+                 ("Other signals, training and folds are the same in all rows of a data set.",
+                  *([f"Seconds per step: one forward and backward pass of a training batch on one CPU thread, "
+                     f"{measured}."] if timed else [])))
 
 
 def seconds_per_step(cost: pd.DataFrame, run: RunResult) -> float | None:
