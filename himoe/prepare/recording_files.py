@@ -101,7 +101,7 @@ def read_recordings(folder: Path, subject: str) -> list[Recording]:
     """Read one subject's trials back, in the order they were written; InputError if a file is damaged."""
     trials = open_table(folder / "trials" / f"{subject}.parquet", "a table of trials", REMAKE).read().to_pandas()
     file = open_table(folder / "signals" / f"{subject}.parquet", "a table of signals", REMAKE)
-    if is_long(file.path.stat().st_size):
+    if is_long(4 * _values(file)):
         return list(_long_recordings(trials, file))
     table = file.read()
     signals: dict[str, dict[str, list[tuple[str, float, str, np.ndarray]]]] = {}
@@ -110,6 +110,12 @@ def read_recordings(folder: Path, subject: str) -> list[Recording]:
         entry = (row["channel"], row["sfreq_hz"], row["unit"], samples.values.to_numpy(zero_copy_only=False))
         signals.setdefault(row["trial"], {}).setdefault(row["modality"], []).append(entry)
     return [_recording(row, signals.get(row["trial"], {})) for row in trials.to_dict("records")]
+
+
+def _values(file: SealedFile) -> int:
+    """Samples of all channels; the file's size does not tell, values that come again are written once."""
+    about, column = file.file.metadata, SIGNAL_SCHEMA.get_field_index("samples")
+    return sum(int(about.row_group(group).column(column).num_values) for group in range(about.num_row_groups))
 
 
 def _long_recordings(trials: pd.DataFrame, file: SealedFile) -> Iterator[Recording]:

@@ -170,9 +170,9 @@ def window_table(
                 windows = _modality_windows(recording, modality, meta, part_s, timing, where)
                 shares.append(completeness(windows))
                 arrays[modality][first + begin:first + begin + len(part_s)] = windows
+                if modality in recording.signals:
+                    let_go(recording.signals[modality].data)
             columns[f"completeness_{modality}"] = np.concatenate(shares)
-            if modality in recording.signals:
-                let_go(recording.signals[modality].data)
             if timing is not None:
                 columns[f"{STAMP}{modality}"] = timing.stamp_s
         first += len(starts_s)
