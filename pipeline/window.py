@@ -14,6 +14,7 @@ from himoe.core.progress import progress
 from himoe.core.workers import map_written
 from himoe.prepare.recording_files import read_description, read_recordings
 from himoe.prepare.unrated import UNRATED, rated_rows
+from himoe.prepare.window_arrays import taken
 from himoe.prepare.windows import ShardMeta, samples_of, window_starts, window_table, write_shard
 from pipeline.stage import PARAMS, jobs, main, stage_params
 
@@ -84,7 +85,7 @@ def _subject(shared: tuple[Path, ShardMeta, WindowParams], folder: Path,
             write_shard(place / f"{subject}.parquet", index, arrays, meta)
         elif rows.any():
             write_shard(place / f"{subject}.parquet", index[rows].reset_index(drop=True),
-                        {modality: array[rows] for modality, array in arrays.items()}, meta)
+                        {modality: taken(array, rows) for modality, array in arrays.items()}, meta)
     return subject, short
 
 

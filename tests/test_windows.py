@@ -15,10 +15,10 @@ from himoe.core.errors import InputError
 from himoe.core.params import WindowParams
 from himoe.core.recordings import Annotations, Recording, Signal
 from himoe.core.sealed import write_table
+from himoe.prepare.labels import continuous_label
 from himoe.prepare.windows import (
     WindowStore,
     completeness,
-    continuous_label,
     cut_windows,
     folder_meta,
     read_meta,

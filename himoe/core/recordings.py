@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from himoe.core.errors import InputError, bad_input
+from himoe.core.long_arrays import gap, let_go
 
 MODALITIES = (
     "EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "ECG", "FACE", "HEAD", "GAZE", "LUM", "HR", "IBI", "ACC",
@@ -67,14 +68,20 @@ class Signal:
     def cut(self, start_s: float, duration_s: float) -> Signal:
         """The samples from *start_s* (session clock) on, ``start_s`` reset to 0.
 
-        Samples before the first or after the last one are NaN.
+        Samples before the first or after the last one are NaN. What lies on disk (:mod:`himoe.core.long_arrays`) is
+        not copied where the cut is inside it.
         """
         n_samples = round(duration_s * self.sfreq_hz)
         first = round((start_s - self.start_s) * self.sfreq_hz)
-        data = np.full((self.data.shape[0], n_samples), np.nan, dtype=np.float32)
         low, high = max(first, 0), min(first + n_samples, self.data.shape[1])
-        if high > low:
-            data[:, low - first:high - first] = self.data[:, low:high]
+        if isinstance(self.data, np.memmap) and high - low == n_samples:
+            return Signal(self.data[:, low:high], self.sfreq_hz, self.ch_names, self.unit, 0.0)
+        data = gap(self.data.shape[0], n_samples)
+        for begin in range(low, high, 2**20):
+            end = min(begin + 2**20, high)
+            data[:, begin - first:end - first] = self.data[:, begin:end]
+            let_go(data)
+            let_go(self.data)
         return Signal(data, self.sfreq_hz, self.ch_names, self.unit, 0.0)
 
 

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from himoe.core.files import require_file
 
 SEAL = b"himoe001"
 DIGEST = 16  # bytes
+LARGE_BYTES = 256 * 2**20
 TAIL = 8  # bytes: the footer's length, PAR1
 
 
@@ -78,7 +80,9 @@ def open_table(path: Path, what: str, todo: str) -> SealedFile:
         If the file is missing, is no Parquet file, carries no seal, or its footer was changed.
     """
     with damage_named(path, what, todo):
-        source = pa.memory_map(str(require_file(path)))
+        # Pages of a map count as memory once touched; a large file is read piece by piece.
+        large = require_file(path).stat().st_size > LARGE_BYTES
+        source = pa.OSFile(str(path)) if large else pa.memory_map(str(path))
         start = source.size() - TAIL - _footer_length(source) - DIGEST - len(SEAL)
         source.seek(max(start, 0))
         seal, rest = source.read(len(SEAL) + DIGEST), source.read()
@@ -104,6 +108,15 @@ def write_table(table: pa.Table, path: Path, **options: Any) -> None:
     seal(path)
 
 
+def write_tables(tables: Iterator[pa.Table], path: Path, row_group_size: int, **options: Any) -> None:
+    """Write tables of one schema as one sealed file; all but the last are whole row groups."""
+    first = next(tables)
+    with pq.ParquetWriter(path, first.schema, write_page_checksum=True, **options) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table, row_group_size=row_group_size)
+    seal(path)
+
+
 def seal(path: Path) -> None:
     """Put the digest of the footer in front of it, in a file whose pages have checksums."""
     with pa.memory_map(str(path)) as source:
@@ -115,7 +128,7 @@ def seal(path: Path) -> None:
         stream.write(SEAL + _digest(rest) + rest)
 
 
-def _footer_length(source: pa.MemoryMappedFile) -> int:
+def _footer_length(source: pa.NativeFile) -> int:
     source.seek(max(0, source.size() - TAIL))
     tail = source.read(TAIL)
     if tail[4:] != b"PAR1":

@@ -19,7 +19,8 @@ from himoe.core.tables import CSV, require_table_place
 from himoe.live.engine import Estimate, Update
 from himoe.live.sensor import SensorLine
 from himoe.models.batches import Task, label_matrix
-from himoe.prepare.windows import ID_COLUMNS, continuous_label
+from himoe.prepare.labels import continuous_label
+from himoe.prepare.windows import ID_COLUMNS
 from himoe.scoring.frames import probability_column
 
 BATCH = 256  # rows of a Parquet file that are written at once

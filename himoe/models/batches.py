@@ -14,7 +14,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from himoe.prepare.windows import ModalityShape, WindowArray, WindowStore
+from himoe.prepare.window_arrays import WindowArray
+from himoe.prepare.windows import ModalityShape, WindowStore
 
 __all__ = ["SEQUENCES", "Assembler", "Batch", "ModalityShape", "Normaliser", "Task", "WindowStore", "chunks",
            "codes", "label_matrix", "make_sequences", "shuffle_between_trials", "step_times_s"]

@@ -22,8 +22,10 @@ import pandas as pd
 
 from himoe.core.parsing import checked
 from himoe.prepare.features import feature_names, window_features
+from himoe.prepare.window_arrays import CUT_ROWS, WindowArray
 from himoe.prepare.windows import PERSON_UNIT, ModalityShape, ShardMeta, read_shard, write_shard
 
+WHOLE_BYTES = 64 * 2**20  # windows whose features are computed at once
 SMALLEST_SD = 1e-6  # of a feature that does not vary: its deviations stay 0
 
 
@@ -47,8 +49,12 @@ def _entry(meta: ShardMeta, modality: str) -> Mapping[str, Any]:
     return {"channels": list(names), "samples": 1, "sfreq_hz": 1 / meta.length_s}
 
 
-def feature_array(modality: str, windows: np.ndarray, shape: ModalityShape, there: np.ndarray) -> np.ndarray:
+def feature_array(modality: str, windows: WindowArray, shape: ModalityShape, there: np.ndarray) -> np.ndarray:
     """Features (n, P, 1) of windows (n, C, W); NaN throughout where nothing is *there* (n,) bool."""
+    if windows.nbytes > WHOLE_BYTES and len(windows) > CUT_ROWS:  # in parts: their spectra take several times as much
+        return np.concatenate([feature_array(modality, windows[first:first + CUT_ROWS], shape,
+                                             there[first:first + CUT_ROWS])
+                               for first in range(0, max(len(windows), 1), CUT_ROWS)])
     values, names = window_features(modality, windows[there], shape.sfreq_hz, shape.ch_names)
     array = np.full((len(windows), len(names), 1), np.nan, np.float32)
     array[there, :, 0] = values

@@ -12,6 +12,7 @@ import pandas as pd
 
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import require_folder
+from himoe.core.long_arrays import is_long, on_disk
 from himoe.core.params import FilterParams, WindowParams, parse
 from himoe.core.progress import count_text, note, progress
 from himoe.core.recordings import Recording, Session
@@ -22,6 +23,7 @@ from himoe.datasets.folder import DESCRIPTION, folder_dataset
 from himoe.prepare.asynchrony import Asynchrony
 from himoe.prepare.filters import fitting_filter, usual_filters
 from himoe.prepare.signals import preprocess_session
+from himoe.prepare.window_arrays import WindowArray, stacked
 from himoe.prepare.windows import read_meta, window_starts, write_shard
 from himoe.prepare.windowset import Windows
 from himoe.simulate.request import TRUTH_FILE
@@ -148,8 +150,7 @@ def make_windows(data: Data, length_s: float = 4.0, step_s: float = 2.0, *,
             if path is None:
                 parts.append(part)
             else:
-                arrays = {m: np.asarray(array) for m, array in part.arrays.items()}
-                write_shard(path, part.index, arrays, part.meta)
+                write_shard(path, part.index, part.arrays, part.meta)
                 cached.append(subject)
     if cached and cache is not None:
         windows = Windows.read(cache, modalities)  # of others, too, whom an earlier call has asked for
@@ -189,8 +190,8 @@ def _person(data: Data, subject: str, params: WindowParams, filters: Mapping[str
     cleaned = clean_recordings(data.sessions(subject), params.step_s, filters, modalities, used)
     if begin_s:
         cleaned = (later(one, begin_s) for one in cleaned)
-    recordings = [one for one in cleaned
-                  if len(window_starts(one.duration_s, params, f"subject {subject} trial {one.trial}"))]
+    recordings = list(kept_on_disk(one for one in cleaned if len(window_starts(
+        one.duration_s, params, f"subject {subject} trial {one.trial}"))))
     if not recordings:
         return None
     form = data.dataset
@@ -200,6 +201,15 @@ def _person(data: Data, subject: str, params: WindowParams, filters: Mapping[str
                                       name=form.name, provenance=about | ({"begin_s": begin_s} if begin_s else {}),
                                       asynchrony=asynchrony)
     return replace(windows, index=windows.index.assign(start_s=windows.index["start_s"] + begin_s))
+
+
+def kept_on_disk(recordings: Iterable[Recording]) -> Iterator[Recording]:
+    """Trials of one person; once those before fill ``LONG_BYTES`` of memory, signals go to disk."""
+    held = 0
+    for one in recordings:
+        held += sum(signal.data.nbytes for signal in one.signals.values() if not isinstance(signal.data, np.memmap))
+        yield replace(one, signals={m: replace(signal, data=on_disk(signal.data)) for m, signal in one.signals.items()}
+                      ) if is_long(held) else one
 
 
 def later(recording: Recording, begin_s: float) -> Recording:
@@ -252,6 +262,8 @@ def join(parts: Sequence[Windows]) -> Windows:
     InputError
         If a modality differs in channels, rate or unit, or the windows differ in length, step or dimensions.
     """
+    if len(parts) == 1:
+        return parts[0]
     first = parts[0].meta
     entries: dict[str, Mapping[str, Any]] = {}
     for part in parts:
@@ -269,7 +281,7 @@ def join(parts: Sequence[Windows]) -> Windows:
     meta = replace(first, modalities=dict(sorted(entries.items())))
     frames = [part.index.assign(**{f"completeness_{m}": np.float32(0) for m in entries if m not in part.arrays})
               for part in parts]
-    arrays = {m: np.concatenate([_array(part, m, meta) for part in parts]) for m in meta.modalities}
+    arrays = {m: stacked([_array(part, m, meta) for part in parts]) for m in meta.modalities}
     return Windows(pd.concat(frames, ignore_index=True), arrays, meta)
 
 
@@ -278,8 +290,8 @@ def _form(entry: Mapping[str, Any]) -> str:
     return f"{names} at {entry['sfreq_hz']:g} Hz in {entry['unit'] or 'no unit'}"
 
 
-def _array(part: Windows, modality: str, meta: Any) -> np.ndarray:
+def _array(part: Windows, modality: str, meta: Any) -> WindowArray:
     if modality in part.arrays and part.meta.modalities[modality] == meta.modalities[modality]:
-        return np.asarray(part.arrays[modality])
+        return part.arrays[modality]
     shape = meta.shape(modality)
     return np.full((len(part), shape.channels, shape.samples), np.nan, np.float32)

@@ -8,7 +8,7 @@ Legend: C channels, N samples, F frequencies.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from himoe.core.errors import bad_input
 from himoe.core.files import read_json, write_json, write_text
+from himoe.core.long_arrays import let_go
 from himoe.core.recordings import Recording, Session, Signal
 from himoe.datasets.gaps import FLAT_MIN_S, mark_flat
 from himoe.prepare.quality_examples import example, significant
@@ -65,7 +66,7 @@ def raw_quality(signal: Signal, lines_hz: Sequence[float] = MAINS_HZ, eeg: bool 
     found: dict[str, Any] = {"samples": data.size, "channels": channels, "sfreq_hz": signal.sfreq_hz}
     if data.size == 0:
         return found | dict.fromkeys(SHARES) | {"line_noise_db": {f"{line:g}": None for line in lines_hz}}
-    missing = np.array([_missing(row) for row in data])
+    missing = np.array([_one(_missing, row) for row in data])
     parts = [data[:, where] for where in stretches(n_samples, signal.sfreq_hz)]
     flat = flat_channels(np.concatenate(parts, axis=1), signal.sfreq_hz)
     clipped = clipped_shares(data) >= CLIP_SHARE
@@ -119,7 +120,14 @@ def clipped_shares(data: np.ndarray) -> np.ndarray:
     ``CLIP_FACTOR`` times as many samples as the nearest other value: coarse steps alone are not clipping
     (a parabola's top step lasts at most 2.4 times as long as the step below). A constant channel is flat, not clipped.
     """
-    return np.array([_clipped(row) for row in data])
+    return np.array([_one(_clipped, row) for row in data])
+
+
+def _one(count: Callable[[np.ndarray], float], row: np.ndarray) -> float:
+    """*count* of one channel (N,); its memory is given back if it is on disk."""
+    found = count(row)
+    let_go(row)
+    return found
 
 
 def _clipped(row: np.ndarray) -> float:

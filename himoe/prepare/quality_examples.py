@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from himoe.core.recordings import Signal
+from himoe.prepare.pieces import LONG_S
 from himoe.prepare.signals import fill_gaps
 
 DIGITS = 4  # significant
@@ -20,6 +21,7 @@ LINE_POINTS = 600
 SPECTRUM_POINTS = 200
 SEGMENT_S = 20.0  # longest segment of a spectrum: 0.05 Hz
 MAX_LINES = 3
+HOUR_S = 3600.0
 # Front to back; the first that a cap has stands for its region.
 EEG_PLACES = (("FP1", "AF3", "FZ"), ("CZ", "C3", "FC5"), ("PZ", "P3", "P7"), ("OZ", "O1"))
 
@@ -32,7 +34,8 @@ def example(before: Signal, after: Signal | None, start_s: float, length_s: floa
     before, after : Signal
         The trial, (C, N) each at its own rate, starting at 0; *after* is None where nothing was kept.
     start_s, length_s : float
-        The stretch to show as lines, in seconds from the trial's start. Spectra come from the whole trial.
+        The stretch to show as lines, in seconds from the trial's start. Spectra come from the whole trial, of
+        one above ``LONG_S`` from the hour in its middle.
 
     Returns
     -------
@@ -66,13 +69,21 @@ def _side(signal: Signal, names: Sequence[str], start_s: float, length_s: float)
         known = values[np.isfinite(values)]
         offset = float(np.median(known)) if known.size else None
         picked = extremes(values, LINE_POINTS)
-        frequencies, power = spectrum(signal.data[row], signal.sfreq_hz, min(length_s, SEGMENT_S))
+        frequencies, power = spectrum(_middle(signal, row), signal.sfreq_hz, min(length_s, SEGMENT_S))
         channels.append({
             "name": name, "offset": significant(offset),
             "time_s": significant(start_s + picked / signal.sfreq_hz),
             "values": significant(values[picked] - (offset or 0.0)),
             "frequency_hz": significant(frequencies), "power_db": significant(power)})
     return {"sfreq_hz": significant(signal.sfreq_hz), "unit": signal.unit, "channels": channels}
+
+
+def _middle(signal: Signal, row: int) -> np.ndarray:
+    """A channel (N,), or of many hours the one in the middle."""
+    if signal.duration_s <= LONG_S:
+        return signal.data[row]
+    first = round((signal.duration_s - HOUR_S) / 2 * signal.sfreq_hz)
+    return signal.data[row, first:first + round(HOUR_S * signal.sfreq_hz)]
 
 
 def extremes(values: np.ndarray, points: int) -> np.ndarray:

@@ -7,7 +7,9 @@ ratings, annotations).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ import pyarrow.parquet as pq
 from himoe.core.checksums import checked, write_sums
 from himoe.core.errors import InputError
 from himoe.core.files import atomic_path, read_json, write_json
+from himoe.core.long_arrays import is_long, let_go, room
 from himoe.core.recordings import DIMENSIONS, Annotations, Recording, Signal
-from himoe.core.sealed import open_table, seal, write_table
+from himoe.core.sealed import SealedFile, open_table, seal, write_table
 
 REMAKE = "remove the set's folder and run the preprocess stage again"
 SHOWN = 8  # channel names in a message
@@ -45,7 +48,8 @@ def write_recordings(folder: Path, subject: str, recordings: Iterable[Recording]
                 trials.append(_trial_row(recording))
                 for modality, signal in recording.signals.items():
                     _agree(modalities, modality, signal, f"subject {subject} trial {recording.trial}")
-                writer.write_table(_signal_rows(recording))
+                for rows in _signal_rows(recording):
+                    writer.write_table(rows)
         if not trials:
             raise InputError(f"subject {subject}: found no trial, expected at least one; leave the subject out.")
         seal(signal_path)
@@ -80,26 +84,56 @@ def _trial_row(recording: Recording) -> dict[str, Any]:
     return row
 
 
-def _signal_rows(recording: Recording) -> pa.Table:
-    columns: dict[str, list[Any]] = {name: [] for name in SIGNAL_SCHEMA.names}
-    for modality, signal in recording.signals.items():
-        for channel, samples in zip(signal.ch_names, signal.data, strict=True):
-            for name, value in zip(SIGNAL_SCHEMA.names, (recording.subject, recording.trial, modality, channel,
-                                                         signal.sfreq_hz, signal.unit, samples), strict=True):
-                columns[name].append(value)
-    return pa.table(columns, schema=SIGNAL_SCHEMA)
+def _signal_rows(recording: Recording) -> Iterator[pa.Table]:
+    """A trial's rows: one table, or of a long trial one per channel, so that memory holds one channel."""
+    rows = ((recording.subject, recording.trial, modality, channel, signal.sfreq_hz, signal.unit, samples)
+            for modality, signal in recording.signals.items()
+            for channel, samples in zip(signal.ch_names, signal.data, strict=True))
+    at_once = 1 if is_long(sum(signal.data.nbytes for signal in recording.signals.values())) else None
+    while part := list(islice(rows, at_once)):
+        yield pa.table(dict(zip(SIGNAL_SCHEMA.names, map(list, zip(*part, strict=True)), strict=True)),
+                       schema=SIGNAL_SCHEMA)
+        for row in part:
+            let_go(row[-1])
 
 
 def read_recordings(folder: Path, subject: str) -> list[Recording]:
     """Read one subject's trials back, in the order they were written; InputError if a file is damaged."""
     trials = open_table(folder / "trials" / f"{subject}.parquet", "a table of trials", REMAKE).read().to_pandas()
-    table = open_table(folder / "signals" / f"{subject}.parquet", "a table of signals", REMAKE).read()
+    file = open_table(folder / "signals" / f"{subject}.parquet", "a table of signals", REMAKE)
+    if is_long(4 * _values(file)):
+        return list(_long_recordings(trials, file))
+    table = file.read()
     signals: dict[str, dict[str, list[tuple[str, float, str, np.ndarray]]]] = {}
     names = table.drop_columns(["samples"]).to_pylist()
     for row, samples in zip(names, table.column("samples"), strict=True):
         entry = (row["channel"], row["sfreq_hz"], row["unit"], samples.values.to_numpy(zero_copy_only=False))
         signals.setdefault(row["trial"], {}).setdefault(row["modality"], []).append(entry)
     return [_recording(row, signals.get(row["trial"], {})) for row in trials.to_dict("records")]
+
+
+def _values(file: SealedFile) -> int:
+    """Samples of all channels; the file's size does not tell, values that come again are written once."""
+    about, column = file.file.metadata, SIGNAL_SCHEMA.get_field_index("samples")
+    return sum(int(about.row_group(group).column(column).num_values) for group in range(about.num_row_groups))
+
+
+def _long_recordings(trials: pd.DataFrame, file: SealedFile) -> Iterator[Recording]:
+    """Trials whose samples stay on disk; they are read channel by channel."""
+    names = file.read([name for name in SIGNAL_SCHEMA.names if name != "samples"]).to_pandas()
+    groups = list(names.groupby(["trial", "modality"], sort=False))
+    kept: dict[str, dict[str, Signal]] = {}
+    samples = (batch.column(0)[0].values.to_numpy(zero_copy_only=False) for batch in file.batches(["samples"], 1))
+    for (trial, modality), rows in groups:
+        first = next(samples)
+        data = room((len(rows), len(first)))
+        for channel, values in enumerate(chain([first], islice(samples, len(rows) - 1))):
+            data[channel] = values
+            let_go(data)
+        kept.setdefault(trial, {})[modality] = Signal(data, float(rows["sfreq_hz"].iloc[0]), tuple(rows["channel"]),
+                                                      str(rows["unit"].iloc[0]))
+    for row in trials.to_dict("records"):
+        yield replace(_recording(row, {}), signals=kept.get(row["trial"], {}))
 
 
 def _recording(row: Mapping[Any, Any], channels: dict[str, list[tuple[str, float, str, np.ndarray]]]) -> Recording:

@@ -7,16 +7,17 @@ the recording is continuous. Legend: C channels, N samples.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from himoe.core.errors import bad_input
+from himoe.core.long_arrays import columns, let_go, room
 from himoe.core.params import FilterParams
 from himoe.core.recordings import Recording, Session, Signal
+from himoe.prepare.pieces import LONG_S, Ratio, filter_in_pieces, lost_share, nearest, settling
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ def preprocess_session(session: Session, filters: Mapping[str, FilterParams],
     EEG: band-pass (MNE, zero-phase FIR), resample, bad channels interpolated by spherical splines
     (Perrin et al. 1989, doi 10.1016/0013-4694(89)90180-6), common average reference. Other modalities:
     zero-phase Butterworth of order 2, polyphase resampling. Gaps (NaN) stay gaps. Fewer than ``MIN_REFERENCE``
-    electrodes keep the reference they were recorded with.
+    electrodes keep the reference they were recorded with. A recording of more than ``LONG_S`` is worked through in
+    stretches (:mod:`himoe.prepare.pieces`), and what it becomes is kept on disk as long as it is in use.
 
     Raises
     ------
@@ -111,6 +113,8 @@ def check_band(signal: Signal, spec: FilterParams, where: str) -> None:
 
 def clean_signal(signal: Signal, spec: FilterParams) -> Signal:
     """Band-pass and resample one modality; NaN gaps are bridged for filtering and put back."""
+    if signal.duration_s > LONG_S:
+        return _clean_long(signal, spec)
     gaps = np.isnan(signal.data)
     if gaps.all():
         return _resampled_gaps(signal, spec)
@@ -122,6 +126,8 @@ def clean_eeg(signal: Signal, spec: FilterParams) -> Signal:
     """Band-pass, resample, interpolate bad channels, common average reference (C, N) → (C, N')."""
     import mne
 
+    if signal.duration_s > LONG_S:
+        return _clean_long_eeg(signal, spec)
     gaps = np.isnan(signal.data)
     if gaps.all():
         return _resampled_gaps(signal, spec)
@@ -152,11 +158,15 @@ def repair_eeg(
     All samples are lost where too few good channels are left to interpolate from and to reference to.
     """
     bad = bad_channels(data, lost, unit)
-    all_lost = lost.mean(axis=0) > MAX_BAD_SHARE
+    all_lost = lost_share(lost) > MAX_BAD_SHARE
     if bad.mean() > MAX_BAD_SHARE or (bad.any() and np.count_nonzero(~bad) < MIN_REFERENCE):
         return data, np.ones(data.shape[1], dtype=bool)
-    if bad.any():
-        data = interpolate_channels(data, bad, ch_names, sfreq_hz)
+    if not bad.any():
+        return data, all_lost
+    if data.shape[1] / sfreq_hz <= LONG_S:
+        return interpolate_channels(data, bad, ch_names, sfreq_hz), all_lost
+    for where in columns(data):
+        data[:, where] = interpolate_channels(data[:, where], bad, ch_names, sfreq_hz)
     return data, all_lost
 
 
@@ -168,12 +178,10 @@ def bad_channels(data: np.ndarray, lost: np.ndarray, unit: str = "uV") -> np.nda
     Amplitude is the median over one-second-like blocks of the SD, compared on a log scale with the
     median over channels in units of 1.4826 × the median absolute deviation (at least ``MIN_SCALE``).
     """
-    dead = lost.mean(axis=0) > MAX_BAD_SHARE
-    if dead.any() and not dead.all():
-        data, lost = data[:, ~dead], lost[:, ~dead]
-    n_blocks = max(data.shape[1] // 128, 1)
-    usable = data[:, : n_blocks * (data.shape[1] // n_blocks)].reshape(data.shape[0], n_blocks, -1)
-    amplitude = np.median(usable.std(axis=2), axis=1)
+    dead = lost_share(lost) > MAX_BAD_SHARE
+    kept = ~dead if dead.any() and not dead.all() else slice(None)
+    amplitude = np.array([_amplitude(row[kept]) for row in data])
+    absent = np.array([row[kept].mean() for row in lost])
     floor = FLAT.get(unit, max(FLAT_SHARE * float(np.median(amplitude)), TINY))
     flat = amplitude < floor
     log_amplitude = np.log(np.maximum(amplitude, floor))
@@ -182,7 +190,15 @@ def bad_channels(data: np.ndarray, lost: np.ndarray, unit: str = "uV") -> np.nda
         return np.ones(data.shape[0], dtype=bool)
     centre = np.median(alive)
     scale = max(1.4826 * float(np.median(np.abs(alive - centre))), MIN_SCALE)
-    return flat | (np.abs(log_amplitude - centre) / scale > BAD_Z) | (lost.mean(axis=1) > 0.2)
+    return flat | (np.abs(log_amplitude - centre) / scale > BAD_Z) | (absent > 0.2)
+
+
+def _amplitude(row: np.ndarray) -> np.float32:
+    """Median over blocks of about a second of the SD of one channel (N,)."""
+    n_blocks = max(len(row) // 128, 1)
+    found: np.float32 = np.median(row[:n_blocks * (len(row) // n_blocks)].reshape(n_blocks, -1).std(axis=1))
+    let_go(row)
+    return found
 
 
 def interpolate_channels(
@@ -241,24 +257,86 @@ def fill_gaps(data: np.ndarray) -> np.ndarray:
 
 
 def _butterworth(data: np.ndarray, sfreq_hz: float, band_hz: tuple[float | None, ...]) -> np.ndarray:
-    from scipy.signal import butter, sosfiltfilt
+    from scipy.signal import sosfiltfilt
+
+    sos = _sections(sfreq_hz, band_hz)
+    if sos is None:
+        return data
+    # Padding by odd reflection over one period of the low edge keeps the edge transient out of the data.
+    pad = min(data.shape[1] - 1, _period(sfreq_hz, band_hz))
+    return sosfiltfilt(sos, data.astype(np.float64), axis=1, padlen=max(pad, 0)).astype(np.float32)
+
+
+def _sections(sfreq_hz: float, band_hz: tuple[float | None, ...]) -> np.ndarray | None:
+    """The Butterworth filter of a band as second-order sections; None where both sides are open."""
+    from scipy.signal import butter
 
     low, high = (None if edge == 0 else edge for edge in band_hz)
     if low is None and high is None:
-        return data
+        return None
     kind = "bandpass" if low and high else ("highpass" if low else "lowpass")
-    edges = [low, high] if low and high else (low or high)
-    sos = butter(2, edges, kind, fs=sfreq_hz, output="sos")
-    # Padding by odd reflection over one period of the low edge keeps the edge transient out of the data.
-    pad = min(data.shape[1] - 1, int(sfreq_hz / (low or high or 1.0)))
-    return sosfiltfilt(sos, data.astype(np.float64), axis=1, padlen=max(pad, 0)).astype(np.float32)
+    return butter(2, [low, high] if low and high else (low or high), kind, fs=sfreq_hz, output="sos")
+
+
+def _period(sfreq_hz: float, band_hz: tuple[float | None, ...]) -> int:
+    """Samples in one period of a band's lower edge."""
+    return int(sfreq_hz / (band_hz[0] or band_hz[1] or 1.0))
+
+
+def _clean_long(signal: Signal, spec: FilterParams) -> Signal:
+    """:func:`clean_signal`, stretch by stretch."""
+    sos = _sections(signal.sfreq_hz, spec.band_hz)
+    margin = 0 if sos is None else settling(sos) + _period(signal.sfreq_hz, spec.band_hz)
+    data, lost = _in_pieces(signal, spec, margin, lambda part: _butterworth(part, signal.sfreq_hz, spec.band_hz))
+    for where in columns(data):
+        data[:, where][lost[:, where]] = np.nan
+    return Signal(data, spec.sfreq_hz or signal.sfreq_hz, signal.ch_names, signal.unit, signal.start_s)
+
+
+def _clean_long_eeg(signal: Signal, spec: FilterParams) -> Signal:
+    """:func:`clean_eeg`, stretch by stretch."""
+    import mne
+
+    low, high = spec.band_hz
+    if low is None and high is None:
+        data, lost = _in_pieces(signal, spec, 0, lambda part: part)
+    else:
+        how: dict[str, Any] = {"fir_design": "firwin", "verbose": "error"}
+        margin = len(mne.filter.create_filter(None, signal.sfreq_hz, low, high, **how))
+        data, lost = _in_pieces(signal, spec, margin, lambda part: mne.filter.filter_data(
+            part, signal.sfreq_hz, low, high, **how))
+    target_hz = spec.sfreq_hz or signal.sfreq_hz
+    data, all_lost = repair_eeg(data, lost, signal.ch_names, target_hz, signal.unit)
+    for where in columns(data):
+        if len(data) >= MIN_REFERENCE:
+            data[:, where] -= data[:, where].mean(axis=0, keepdims=True)
+        data[:, where][:, all_lost[where]] = np.nan
+    return Signal(data, target_hz, signal.ch_names, signal.unit, signal.start_s)
+
+
+def _in_pieces(signal: Signal, spec: FilterParams, margin: int,
+               keep: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Samples (C, N') filtered by *keep* and resampled, and which are lost (C, N'), both on disk."""
+    channels, n_samples = signal.data.shape
+    target_hz = spec.sfreq_hz or signal.sfreq_hz
+    n_resampled = Ratio.of(signal.sfreq_hz, target_hz).length(n_samples)
+    data, lost = room((channels, n_resampled)), room((channels, n_resampled), np.bool_)
+    for first in range(0, channels, EEG_BLOCK):
+        block = signal.data[first:first + EEG_BLOCK]
+        for where, values in filter_in_pieces(block, signal.sfreq_hz, target_hz, keep, margin):
+            data[first:first + EEG_BLOCK, where] = values
+            there = nearest(n_samples, n_resampled, where)
+            lost[first:first + EEG_BLOCK, where] = np.isnan(block[:, there])
+            let_go(data)
+            let_go(lost)
+    return data, lost
 
 
 def _polyphase(data: np.ndarray, sfreq_hz: float, target_hz: float) -> np.ndarray:
     from scipy.signal import resample_poly
 
-    ratio = Fraction(target_hz).limit_denominator(10_000) / Fraction(sfreq_hz).limit_denominator(10_000)
-    return resample_poly(data, ratio.numerator, ratio.denominator, axis=1, padtype="line")
+    ratio = Ratio.of(sfreq_hz, target_hz)
+    return resample_poly(data, ratio.up, ratio.down, axis=1, padtype="line")
 
 
 def _resample(signal: Signal, target_hz: float | None, gaps: np.ndarray) -> Signal:
@@ -274,8 +352,7 @@ def _resample(signal: Signal, target_hz: float | None, gaps: np.ndarray) -> Sign
 
 def _resample_mask(mask: np.ndarray, n_samples: int) -> np.ndarray:
     """(C, N) → (C, n_samples): the mask at the nearest old sample."""
-    nearest = np.minimum((np.arange(n_samples) + 0.5) * mask.shape[1] / n_samples, mask.shape[1] - 1)
-    return mask[:, nearest.astype(np.int64)]
+    return mask[:, nearest(mask.shape[1], n_samples, slice(0, n_samples))]
 
 
 def _resampled_gaps(signal: Signal, spec: FilterParams) -> Signal:

@@ -22,18 +22,19 @@ import pyarrow as pa
 from himoe.core.disk_array import DiskArray
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import atomic_path, require_folder
+from himoe.core.long_arrays import is_long, let_go
 from himoe.core.params import WindowParams
-from himoe.core.recordings import Annotations, Recording
-from himoe.core.sealed import SealedFile, open_table, write_table
+from himoe.core.recordings import Recording
+from himoe.core.sealed import SealedFile, open_table, write_tables
 from himoe.prepare.asynchrony import Asynchrony, TrialTiming, trial_timing
+from himoe.prepare.labels import continuous_label
+from himoe.prepare.window_arrays import CUT_ROWS, WindowArray, room_for
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"himoe"
 SCAN_ROWS = 32  # windows copied at once when shards are read into memory
 ROW_GROUP = 32  # windows; measured: larger groups slow random access, smaller ones slow scans
 PERSON_UNIT = "SDs of the person"  # of features that are deviations from the person's own mean
-LABEL_GRID_HZ = 10.0  # continuous ratings are interpolated to this grid before averaging over a window
-WindowArray = np.ndarray | DiskArray
 STAMP = "stamp_s_"  # before a modality's name: when its window begins by the sensor's own clock, if not by the grid
 ID_COLUMNS = ("subject", "session", "trial", "stimulus", "window", "start_s")
 
@@ -106,10 +107,11 @@ def cut_windows(data: np.ndarray, sfreq_hz: float, starts_s: np.ndarray, length_
     """Windows (n, C, W) of a trial's signal (C, N); samples past its end are NaN."""
     width = samples_of(length_s, sfreq_hz, f"{where}: windows.length_s")
     firsts = [samples_of(float(start), sfreq_hz, f"{where}: windows.step_s") for start in starts_s]
-    short = firsts[-1] + width - data.shape[1]
+    data = data[:, firsts[0]:firsts[-1] + width]  # a stretch of a long trial: the rest is not touched
+    short = firsts[-1] + width - firsts[0] - data.shape[1]
     if short > 0:
         data = np.pad(data, ((0, 0), (0, short)), constant_values=np.nan)
-    return np.stack([data[:, first:first + width] for first in firsts])
+    return np.stack([data[:, first - firsts[0]:first - firsts[0] + width] for first in firsts])
 
 
 def cut_shifted(data: np.ndarray, sfreq_hz: float, starts_s: np.ndarray, timing: TrialTiming, width: int) -> np.ndarray:
@@ -133,31 +135,14 @@ def completeness(windows: np.ndarray) -> np.ndarray:
     return share
 
 
-def continuous_label(annotations: Annotations, dimension: str, starts_s: np.ndarray, length_s: float) -> np.ndarray:
-    """Mean rating (n,) over each window, from linear interpolation between time stamps.
-
-    A window in which no time stamp lies, or whose dimension was not annotated, gets NaN.
-    """
-    values = annotations.values.get(dimension)
-    if values is None or len(annotations.time_s) == 0:
-        return np.full(len(starts_s), np.nan)
-    known = np.isfinite(values)
-    if not known.any():
-        return np.full(len(starts_s), np.nan)
-    time_s, values = annotations.time_s[known], values[known]
-    grid = np.arange(0, length_s, 1 / LABEL_GRID_HZ) + 0.5 / LABEL_GRID_HZ
-    labels = np.interp(starts_s[:, None] + grid[None, :], time_s, values).mean(axis=1)
-    inside = np.searchsorted(time_s, starts_s + length_s) > np.searchsorted(time_s, starts_s)
-    return np.where(inside, labels, np.nan)
-
-
 def window_table(
     recordings: Sequence[Recording], meta: ShardMeta, params: WindowParams, asynchrony: Asynchrony | None = None
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+) -> tuple[pd.DataFrame, dict[str, WindowArray]]:
     """All windows of some trials: id, label and completeness columns, and (n, C, W) arrays by modality.
 
-    A trial shorter than a window gives none; InputError if that leaves nothing. With *asynchrony* there is a column
-    ``stamp_s_<modality>`` for each sensor: when its window begins by its own clock.
+    Arrays of more than ``LONG_BYTES`` in all stay on disk. A trial shorter than a window gives none; InputError if that
+    leaves nothing. With *asynchrony* there is a column ``stamp_s_<modality>`` for each sensor: when its window begins
+    by its own clock.
     """
     frames: list[pd.DataFrame] = []
     cuts = [(recording, where, window_starts(recording.duration_s, params, where)) for recording in recordings
@@ -178,11 +163,18 @@ def window_table(
             timing = None if asynchrony is None else trial_timing(
                 asynchrony.of(modality), modality, recording.subject, recording.trial, starts_s, params.step_s,
                 asynchrony.seed)
-            windows = _modality_windows(recording, modality, meta, starts_s, timing, where)
-            columns[f"completeness_{modality}"] = completeness(windows)
+            step = len(starts_s) if timing is not None else CUT_ROWS
+            shares = []
+            for begin in range(0, len(starts_s), step):
+                part_s = starts_s[begin:begin + step]
+                windows = _modality_windows(recording, modality, meta, part_s, timing, where)
+                shares.append(completeness(windows))
+                arrays[modality][first + begin:first + begin + len(part_s)] = windows
+                if modality in recording.signals:
+                    let_go(recording.signals[modality].data)
+            columns[f"completeness_{modality}"] = np.concatenate(shares)
             if timing is not None:
                 columns[f"{STAMP}{modality}"] = timing.stamp_s
-            arrays[modality][first:first + len(starts_s)] = windows
         first += len(starts_s)
         frames.append(pd.DataFrame(columns))
     if not frames:
@@ -191,10 +183,11 @@ def window_table(
     return pd.concat(frames, ignore_index=True), arrays
 
 
-def _room(n_windows: int, meta: ShardMeta) -> dict[str, np.ndarray]:
+def _room(n_windows: int, meta: ShardMeta) -> dict[str, WindowArray]:
     """Arrays (n, C, W) to be filled, by modality."""
     shapes = {m: meta.shape(m) for m in meta.modalities}
-    return {m: np.empty((n_windows, s.channels, s.samples), np.float32) for m, s in shapes.items()}
+    long = is_long(n_windows * sum(4 * s.channels * s.samples for s in shapes.values()))
+    return {m: room_for((n_windows, s.channels, s.samples), long) for m, s in shapes.items()}
 
 
 def _labels(recording: Recording, dimension: str, source: str, starts_s: np.ndarray, length_s: float) -> np.ndarray:
@@ -223,8 +216,22 @@ def _modality_windows(
     return windows
 
 
-def write_shard(path: Path, index: pd.DataFrame, arrays: Mapping[str, np.ndarray], meta: ShardMeta) -> None:
-    """Write one shard atomically; *index* (n rows) and *arrays* (n, C, W) as from :func:`window_table`."""
+def write_shard(path: Path, index: pd.DataFrame, arrays: Mapping[str, WindowArray], meta: ShardMeta) -> None:
+    """Write one shard atomically; *index* (n rows) and *arrays* (n, C, W) as from :func:`window_table`.
+
+    What is on disk is written in parts: memory holds ``CUT_ROWS`` windows at a time.
+    """
+    on_disk = any(isinstance(array, DiskArray) for array in arrays.values())
+    step = CUT_ROWS if on_disk else max(len(index), 1)
+    parts = (_shard_table(index.iloc[first:first + step], {m: array[first:first + step] for m, array in arrays.items()},
+                          meta) for first in range(0, max(len(index), 1), step))
+    with atomic_path(path) as temporary:
+        write_tables(parts, temporary, row_group_size=ROW_GROUP, write_batch_size=16, compression="none",
+                     use_dictionary=["subject", "session", "trial", "stimulus"], write_statistics=False,
+                     store_schema=True)
+
+
+def _shard_table(index: pd.DataFrame, arrays: Mapping[str, np.ndarray], meta: ShardMeta) -> pa.Table:
     table = pa.Table.from_pandas(index, preserve_index=False)
     for modality, windows in arrays.items():
         flat = np.ascontiguousarray(windows, dtype="<f4").reshape(len(windows), -1)
@@ -234,11 +241,7 @@ def write_shard(path: Path, index: pd.DataFrame, arrays: Mapping[str, np.ndarray
             validity = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes())
         column = pa.Array.from_buffers(pa.binary(flat.shape[1] * 4), len(flat), [validity, pa.py_buffer(flat)])
         table = table.append_column(modality, column)
-    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(meta)).encode()})
-    with atomic_path(path) as temporary:
-        write_table(table, temporary, row_group_size=ROW_GROUP, write_batch_size=16, compression="none",
-                    use_dictionary=["subject", "session", "trial", "stimulus"], write_statistics=False,
-                    store_schema=True)
+    return table.replace_schema_metadata({METADATA_KEY: json.dumps(asdict(meta)).encode()})
 
 
 def folder_meta(folder: Path) -> ShardMeta:

@@ -20,10 +20,10 @@ from himoe.prepare.asynchrony import Asynchrony
 from himoe.prepare.feature_shards import feature_array, feature_meta
 from himoe.prepare.folds import ROLES, make_folds, role_rows
 from himoe.prepare.unrated import rated_rows
+from himoe.prepare.window_arrays import WindowArray, taken
 from himoe.prepare.windows import (
     ID_COLUMNS,
     ShardMeta,
-    WindowArray,
     WindowStore,
     read_meta,
     shard_paths,
@@ -80,7 +80,7 @@ class Windows:
         if np.ndim(chosen) == 0:
             chosen = chosen[None]
         return replace(self, index=self.index.iloc[chosen].reset_index(drop=True),
-                       arrays={name: array[chosen] for name, array in self.arrays.items()},
+                       arrays={name: taken(array, chosen) for name, array in self.arrays.items()},
                        role=None if self.role is None else self.role[chosen],
                        _features={name: values[chosen] for name, values in self._features.items()})
 
@@ -132,8 +132,7 @@ class Windows:
         """Features (n, P, 1) of a modality's windows (:mod:`himoe.prepare.features`); computed once."""
         if modality not in self._features:
             there = self.index[f"completeness_{modality}"].to_numpy() > 0
-            self._features[modality] = feature_array(modality, np.asarray(self.arrays[modality][:]),
-                                                     self.meta.shape(modality), there)
+            self._features[modality] = feature_array(modality, self.arrays[modality], self.meta.shape(modality), there)
         return self._features[modality]
 
     def store(self, modalities: Sequence[str], as_features: Sequence[str]) -> WindowStore:
@@ -150,7 +149,7 @@ class Windows:
         for person in np.unique(self.groups):
             part = self[self.groups == person]
             write_shard(folder / f"{person}.parquet", part.index,
-                        {name: np.asarray(array) for name, array in part.arrays.items()}, self.meta)
+                        part.arrays, self.meta)
         return folder
 
     @classmethod

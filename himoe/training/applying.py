@@ -12,6 +12,7 @@ import numpy as np
 from himoe.core.errors import bad_input
 from himoe.models.batches import Assembler, Normaliser, label_matrix
 from himoe.prepare.feature_shards import feature_array, person_moments
+from himoe.prepare.window_arrays import WindowArray, picked
 from himoe.prepare.windows import ModalityShape, ShardMeta, WindowStore
 from himoe.prepare.windowset import Windows
 from himoe.training.description import Description, ModalityForm
@@ -68,7 +69,7 @@ def _present(form: Description, name: str, windows: Windows) -> np.ndarray:
     return windows.index[f"completeness_{name}"].to_numpy() >= form.min_completeness
 
 
-def _read(form: Description, name: str, entry: ModalityForm, windows: Windows) -> np.ndarray:
+def _read(form: Description, name: str, entry: ModalityForm, windows: Windows) -> WindowArray:
     """A modality's windows, or their features, as the model reads them; NaN where it is not there."""
     shape = form.shapes[name]
     if name not in windows.arrays:
@@ -79,13 +80,13 @@ def _read(form: Description, name: str, entry: ModalityForm, windows: Windows) -
         values = windows.features(name) if same else _features_of(name, entry, windows, order)
         return by_person(windows, values) if form.features_normalise == "person" else values
     array = windows.arrays[name]
-    return np.asarray(array[:])[:, order] if not same else array  # type: ignore[return-value]
+    return array if same else picked(array, order)
 
 
 def _features_of(name: str, entry: ModalityForm, windows: Windows, order: list[int]) -> np.ndarray:
     there = windows.index[f"completeness_{name}"].to_numpy() > 0
     shape = ModalityShape(len(entry.channels), entry.samples, entry.sfreq_hz, entry.channels)
-    return feature_array(name, np.asarray(windows.arrays[name][:])[:, order], shape, there)
+    return feature_array(name, picked(windows.arrays[name], order), shape, there)
 
 
 def channel_order(name: str, entry: ModalityForm, shape: ModalityShape, unit: str = "") -> list[int]:

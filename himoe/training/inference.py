@@ -23,6 +23,7 @@ from himoe.prepare.masks import drop
 from himoe.training.calibration import Calibration
 from himoe.training.rundata import FoldTask, RunData
 
+MANY = 40_000  # windows, about a day: memory is what is short then
 TRAIN_AGAIN = "train the run again"
 
 
@@ -100,17 +101,18 @@ class EncodedFold:
 
 @torch.no_grad()
 def encode_rows(method: Method, assembler: Assembler, rows: np.ndarray, length: int) -> EncodedFold:
-    """Encode *rows* of the assembler's store, in sequences of *length* windows."""
+    """Encode *rows* of the assembler's store, in sequences of *length* windows; of many rows fewer at a time."""
     torch.set_num_threads(1)  # the same numbers on any number of cores
     batches, places = [], []
     inside: dict[str, list[np.ndarray]] = {}
-    for part in chunks(make_sequences(assembler.store.index, rows, length), SEQUENCES):
+    at_once = SEQUENCES if len(rows) <= MANY else SEQUENCES // 8  # the filters' outputs are many times their input
+    for part in chunks(make_sequences(assembler.store.index, rows, length), at_once):
         batch = assembler.batch(part)
         code = method.encode(batch)
         for name, values in method.look_inside(batch).items():
             inside.setdefault(name, []).append(_windows(values, part))
-        # Codes carry all a method needs: the raw windows are let go.
-        batches.append((replace(batch, x={m: v[..., :0] for m, v in batch.x.items()}), code))
+        # Codes carry all a method needs: the raw windows are let go (a slice would hold them).
+        batches.append((replace(batch, x={m: v.new_empty((*v.shape[:-1], 0)) for m, v in batch.x.items()}), code))
         places.append(part)
     return EncodedFold(method, batches, places, {name: np.concatenate(parts) for name, parts in inside.items()})
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from himoe.core.params import RunConfig
 from himoe.models.methods import method_class
 from himoe.prepare.lags import LagScan, scan_lags
-from himoe.prepare.windows import WindowArray
+from himoe.prepare.window_arrays import WindowArray
 from himoe.training.rundata import RunData
 
 BLOCK = 512  # windows

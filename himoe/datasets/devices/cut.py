@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from himoe.core.errors import bad_input
+from himoe.core.long_arrays import gap, let_go
 from himoe.datasets.clock import Clock, read_clock
 from himoe.datasets.devices.contract import Stream
 from himoe.datasets.devices.units import unit_factor
@@ -20,6 +21,7 @@ from himoe.datasets.grid import check_times, on_grid
 RATE_SHARE = 0.02  # a measured rate may be that much off the one that was declared; a nominal one not at all
 NOMINAL_SHARE = 1e-3
 DRIFT_S, SAID_S = 0.1, 0.02  # samples of a trial may stray that far from even steps; from the second on it is said
+READ_SAMPLES = 2**18  # of each channel, read at once
 BREAK = 1.5  # a step so many times 1 / sfreq_hz is a gap
 
 
@@ -71,8 +73,8 @@ def cut_stream(where: str, stream: Stream, picks: Sequence[int], unit: str, cloc
     require_rate(where, stream, clock)
     scale = factors(where, stream, picks, unit)
     if stream.times_s is None:
-        data = _by_index(stream, picks, start_s, n_samples)
-        return Cut((data * scale).astype(np.float32), inside=_reaches(stream, start_s, n_samples))
+        data = _by_index(stream, picks, scale, start_s, n_samples)
+        return Cut(data, inside=_reaches(stream, start_s, n_samples))
     margin_s = max(0.0 if np.isinf(clock.max_gap_s) else clock.max_gap_s, 1 / clock.sfreq_hz)
     stamps_s = stream.times_s()
     end_s = start_s + n_samples / clock.sfreq_hz
@@ -99,14 +101,17 @@ def _reaches(stream: Stream, start_s: float, n_samples: int) -> bool:
                                  for begin_s, _, count in stream.stretches())
 
 
-def _by_index(stream: Stream, picks: Sequence[int], start_s: float, n_samples: int) -> np.ndarray:
+def _by_index(stream: Stream, picks: Sequence[int], scale: np.ndarray, start_s: float, n_samples: int) -> np.ndarray:
+    """Samples (C, N) float32 times *scale* (C, 1), read stretch by stretch: a file may hold a day."""
     assert stream.sfreq_hz is not None
-    data = np.full((len(picks), n_samples), np.nan)
+    data = gap(len(picks), n_samples)
     for begin_s, number, count in stream.stretches():
         first = round((start_s - begin_s) * stream.sfreq_hz)  # of the trial, from the first of the stretch
         low, high = max(first, 0), min(first + n_samples, count)
-        if high > low:
-            data[:, low - first:high - first] = stream.read(number + low, number + high, picks)
+        for begin in range(low, high, READ_SAMPLES):
+            end = min(begin + READ_SAMPLES, high)
+            data[:, begin - first:end - first] = stream.read(number + begin, number + end, picks) * scale
+            let_go(data)
     return data
 
 
