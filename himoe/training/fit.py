@@ -33,6 +33,7 @@ from himoe.training.drawing import drawn_lags_s, moved
 from himoe.training.lags import start_lags_s
 from himoe.training.learner import Learner
 from himoe.training.people import fit_normaliser, names_of, numbered, person_codes, with_strangers
+from himoe.training.room import free_bytes, in_room, models_that_fit
 from himoe.training.rundata import FoldTask, RunData, make_spec
 from himoe.training.stacked import Average, Stacked, can_stack, stack_batches
 
@@ -93,8 +94,8 @@ def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], told:
             # Maps for different numbers of people cannot be run as one.
             alike = not config.model.person_map or len({material.spec.people for material in materials}) == 1
             together = alike and can_stack(materials[0].build(), device)
-            groups = [materials] if together else [[material] for material in materials]
-            found = [each for group in groups for each in _fit_group(group, told)]
+            at_once = _at_once(materials) if together else 1
+            found = in_room(materials, at_once, partial(_fit_group, told=told))
     return [FitResult({k: v.detach().cpu().contiguous() for k, v in weights.items()}
                    | material.normaliser.tensors(), history, search)
             for material, (weights, history, search) in zip(materials, found, strict=True)]
@@ -187,6 +188,17 @@ def derive_seed(*parts: object) -> int:
 
 
 Found = tuple[dict[str, Tensor], pd.DataFrame, pd.DataFrame]  # weights, history, search
+
+
+def _at_once(materials: Sequence[Material]) -> int:
+    """How many of the models are fitted as one: all, or as many as the device has room for in each try of a search."""
+    first = materials[0]
+    free = free_bytes(first.device)
+    if free is None:
+        return len(materials)
+    batch = first.batch(first.sequences["train"][:first.config.training.batch_sequences]).to(first.device)
+    tries = max(1, len(first.config.training.search.learning_rate))
+    return min(len(materials), max(1, models_that_fit(first.build(), batch, free) // tries))
 
 
 def _fit_closed(material: Material) -> Found:
