@@ -3,8 +3,7 @@
 ``python -m bench.at_once`` prints milliseconds per step and model as JSON, then as a table. A model is late fusion of
 DEAP's signals at the embedded rates: EEG through EEGNet or learned log power, the other sensors through the small CNN,
 or the face's features, one frame per second; a step is 64 windows, a fifth of them absent: forward, backward,
-clipping, Adam and the running average. The default of
-``himoe.training.stacked.COUNTED_ON`` follows these numbers.
+clipping, Adam and the running average. ``himoe.training.stacked.COUNTED_ON`` follows these numbers.
 
 Legend: G models, B sequences, T time steps.
 """

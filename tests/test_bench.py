@@ -99,6 +99,15 @@ def test_eegnet_multiply_adds_by_hand() -> None:
     assert eegnet.matmul(size=8, passes=3)["gflop_per_s"] > 0
 
 
+def test_models_step_at_once_and_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = bench("at_once")
+    monkeypatch.setattr(at_once.stacked, "COUNTED_ON", ())  # put back afterwards
+    monkeypatch.setattr(at_once, "SEQUENCES", 2)
+    rows = at_once.measure(torch.device("cpu"), [1], [3], 1)
+    assert [row["front_end"] for row in rows] == ["eegnet", "power", "cnn", "face"]
+    assert all(row["alone"] > 0 and row["3"] > 0 for row in rows)
+
+
 def test_training_sides_agree_and_run() -> None:
     training = bench("training")
     assert training.check(sequences=3)["largest_difference"] < 1e-4

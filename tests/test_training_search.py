@@ -161,6 +161,20 @@ def test_encoders_with_statistics_of_a_batch_are_fitted_as_one_where_asked(monke
     assert {fitted.search["chosen"].tolist().index(True) for fitted in alone} == {0, 1}
 
 
+def test_encoders_and_device_decide_which_models_are_fitted_as_one() -> None:
+    def stackable(method: str = "himoe", foreign: bool = False, **model: str) -> list[bool]:
+        config = make_config(method, model=model)
+        built = build_method(method, make_spec(config, make_data(config, make_store())))
+        if foreign:  # an encoder that says nothing of itself, as braindecode's
+            built.encoders.encoders["EEG"] = torch.nn.Identity()
+        return [stacked.can_stack(built, torch.device(device)) for device in ("cpu", "cuda")]
+
+    assert stackable(eeg_encoder="bands", signal_encoder="features") == [True, True]
+    assert stackable(eeg_encoder="eegnet", signal_encoder="features") == [False, True]
+    assert stackable(eeg_encoder="eegnet", foreign=True) == [False, False]
+    assert stackable("mean") == [False, False]
+
+
 def test_a_model_that_diverges_leaves_its_neighbours_alone() -> None:
     config = make_config(model={"eeg_encoder": "bands", "signal_encoder": "features"}, missing="none")
     data = make_data(config, make_store())

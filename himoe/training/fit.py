@@ -73,7 +73,7 @@ def fit_task(config: RunConfig, data: RunData, task: FoldTask, told: str = "") -
 
 
 def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], told: str = "") -> list[FitResult]:
-    """Fit several models of a run, as one where their method allows it; alone, each would be the same to rounding.
+    """Fit several models of a run, as one where method and device allow it; alone, each would be the same to rounding.
 
     With *told* the progress over epochs is told under that name.
     """

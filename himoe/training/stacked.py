@@ -17,6 +17,11 @@ from himoe.models.batches import Batch, combine
 from himoe.models.methods.base import Method
 from himoe.models.noise import noise_keys, step_keys
 
+# Devices on which encoders that draw statistics from a batch run as one. Not on a CPU: signals of several models
+# outgrow its cache, and a fixed shape holds absent windows too. `python -m bench.at_once`, step per model over that of
+# one alone, 8 and 32 at once, on two cores beside other work. One thread: EEGNet 1.1 and 1.7, power 2.4 and 2.7, CNN
+# 0.54 and 0.42, FACE 0.59 and 0.69; two threads: 1.7 and 5.7, 4.4 and 4.5, 0.62 and 0.56, 0.92 and 1.6. CNN and FACE
+# gain, but not in groups of two, which a run of four folds has on two workers (one thread: 1.3 and 1.3).
 COUNTED_ON = ("cuda",)
 
 

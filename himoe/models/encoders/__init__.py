@@ -93,7 +93,7 @@ def encode_present(encoder: nn.Module, x: Tensor, present: Tensor, features: int
     codes = x.new_zeros(windows.shape[0], features)
     if len(rows) > 0:
         encoded = encoder(windows if len(rows) == len(windows) else windows[rows])
-        codes = codes.index_copy(0, rows, encoded)
+        codes = codes.index_copy(0, rows, encoded.to(codes.dtype))
     return codes.unflatten(0, x.shape[:2])
 
 

@@ -28,8 +28,10 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, input: Tensor, count: Tensor | None = None) -> Tensor:
         """With ``count`` (), in training, the statistics are of the first so many rows: those that are there."""
-        if self.training and count is not None:
-            return self._of_first(input, count)
+        if count is not None:  # statistics are never in half precision; torch sees to that only where it counts itself
+            input = input.to(self.running_mean.dtype)
+            if self.training:
+                return self._of_first(input, count)
         if self.training and input.shape[0] < 2:
             return functional.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
                                          False, 0.0, self.eps)
@@ -40,9 +42,9 @@ class BatchNorm(nn.BatchNorm1d):
         shape = (1, -1, *[1] * (x.dim() - 2))
         there_N, several = (torch.arange(len(x), device=x.device) < count).to(x.dtype), count >= 2
         values = count.to(x.dtype) * x[0, 0].numel()
-        mean = there_N @ _over_samples(x) / values.clamp(min=1)
+        mean = _total(x, there_N) / values.clamp(min=1)
         centred = x - mean.view(shape)
-        spread = there_N @ _over_samples(centred.square())
+        spread = _total(centred.square(), there_N)
         with torch.no_grad():
             share = MOMENTUM * several
             self.running_mean.add_(share * (mean - self.running_mean))
@@ -54,6 +56,6 @@ class BatchNorm(nn.BatchNorm1d):
         return torch.addcmul(shift.view(shape), centred, scale.view(shape))
 
 
-def _over_samples(x: Tensor) -> Tensor:
-    """The sum over samples where there are any: (n, S) or (n, S, W) → (n, S)."""
-    return x.sum(2) if x.dim() == 3 else x
+def _total(x: Tensor, there_N: Tensor) -> Tensor:
+    """The sum over rows and samples, each row weighted by *there_N*: (n, S) or (n, S, W) → (S,)."""
+    return ((x.sum(2) if x.dim() == 3 else x) * there_N[:, None]).sum(0)

@@ -95,7 +95,8 @@ def filter_same(x: Tensor, taps: Tensor) -> Tensor:
     ``x`` (n, G, D, W), ``taps`` (G, K) → (n, G, D, W). Done as a product of spectra long enough that
     nothing wraps round: the convolution itself up to rounding, several times faster.
     """
-    return _SpectralFilter.apply(x, taps)[0]
+    at_least = torch.promote_types(x.dtype, torch.float32)  # there is no Fourier transform of half precision
+    return _SpectralFilter.apply(x.to(at_least), taps)[0]
 
 
 class EEGNet(nn.Module):
