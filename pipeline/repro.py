@@ -18,7 +18,7 @@ from pipeline.forecast import Forecast, forecast
 from pipeline.mend import mend
 from pipeline.screen import Screen, open_screen
 from pipeline.seconds import note_seconds
-from pipeline.stage import SCRATCH
+from pipeline.stage import SCRATCH, disk_sentence
 from pipeline.warm import REPRO
 
 LOG = SCRATCH / "repro.log"
@@ -118,8 +118,11 @@ def _outcome(screen: Screen) -> None:
 
 def main() -> None:
     """Run it and end with its exit code."""
-    with open_screen(LOG) as screen:
-        code = repro(sys.argv[1:], screen)
+    try:
+        with open_screen(LOG) as screen:
+            code = repro(sys.argv[1:], screen)
+    except OSError as error:
+        raise SystemExit(f"error: {disk_sentence(error)}") from None
     raise SystemExit(code if code >= 0 else INTERRUPTED)
 
 

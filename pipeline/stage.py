@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from himoe.core.errors import InputError, bad_input
-from himoe.core.files import parts_in
+from himoe.core.files import PART, parts_in
 from himoe.core.yaml_files import read_yaml
 
 TODO = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room on the disk and run again")
@@ -101,10 +101,17 @@ def main(run: Callable[..., None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except OSError as error:
-        where = error.filename or "a file of this stage"
-        print(f"error: {where}: found {error.strerror or error}, expected a file that can be read or written; "
-              f"{TODO.get(error.errno or 0, 'check the disk and the permissions')}.", file=sys.stderr)
+        print(f"error: {disk_sentence(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def disk_sentence(error: OSError) -> str:
+    """What *error* says to a user, who knows outputs by their own names: never by that of an unfinished file."""
+    names = [Path(os.fsdecode(name)) for name in (error.filename2, error.filename) if isinstance(name, str | bytes)]
+    finished = [name for name in names if not PART.search(name.name)]
+    where = finished[0] if finished else names[0].parent if names else "a file of this stage"
+    return (f"{where}: found {error.strerror or error}, expected a file that can be read or written; "
+            f"{TODO.get(error.errno or 0, 'check the disk and the permissions')}.")
 
 
 def require_fitting(run: Callable[..., None], given: Sequence[str]) -> None:

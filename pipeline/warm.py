@@ -150,13 +150,19 @@ def _finish() -> None:
 def warm(command: Sequence[str]) -> int:
     """Run *command* and serve its stages; the command's exit code."""
     from himoe.core.files import part_path, parts_in  # here: each stage's process imports this module to ask
-    from pipeline.stage import PARTS
+    from pipeline.stage import PARTS, disk_sentence
 
     stamp, address = code_stamp(Path.cwd()), part_path(PARTS, "stages")
-    with parts_in(PARTS), socket.socket(socket.AF_UNIX) as listener:
+    with contextlib.ExitStack() as stack:
         try:
+            stack.enter_context(parts_in(PARTS))
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.bind(str(address))
             listener.listen()
+        except OSError as error:
+            print(f"error: {disk_sentence(error)}", file=sys.stderr)
+            return 1
+        try:
             process = subprocess.Popen(command, env={**os.environ, "HIMOE_WARM": str(address)})
             with contextlib.suppress(KeyboardInterrupt):  # the command has had it too, and ends by itself
                 serve(listener, process, stamp)

@@ -104,6 +104,11 @@ def test_a_message_is_never_as_long_as_what_was_found(found: str) -> None:
      "that can be read or written; make room on the disk and run again."),
     (PermissionError(errno.EACCES, "Permission denied", "data/x"), "data/x: found Permission denied, expected a file "
      "that can be read or written; check the disk and the permissions."),
+    (PermissionError(errno.EACCES, "Permission denied", ".himoe/parts/.x.host-7-0.part", None, "data/x"),  # a rename
+     "data/x: found Permission denied, expected a file that can be read or written; check the disk and the "
+     "permissions."),
+    (OSError(errno.ENOSPC, "No space left on device", ".himoe/parts/.x.host-7-0.part"), ".himoe/parts: found No space "
+     "left on device, expected a file that can be read or written; make room on the disk and run again."),
 ])
 def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
                                      error: OSError, message: str) -> None:
