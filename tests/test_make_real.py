@@ -53,9 +53,8 @@ def test_each_study_s_page_says_the_command_that_makes_it() -> None:
         "real": [COMMANDS[0]], "wesad": [COMMANDS[1]]}
 
 
-@pytest.mark.parametrize("study, command", [
-    pytest.param("real", COMMANDS[0], marks=pytest.mark.nightly),
-    pytest.param("wesad", COMMANDS[1], marks=pytest.mark.slow)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("study, command", zip(("real", "wesad"), COMMANDS, strict=True))
 def test_the_command_runs_in_a_fresh_clone_on_small_files_in_the_real_layouts(
         tmp_path: Path, study: str, command: str) -> None:
     project = new_clone(tmp_path / "project", "Makefile", "pyproject.toml", "reports/real", "reports/wesad")

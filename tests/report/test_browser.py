@@ -52,7 +52,7 @@ SCORES = ("return document.querySelector('#chart-scores .mark-symbol path').getA
           "+ document.querySelector('#chart-scores .mark-text').innerHTML")
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900), (1920, 1080)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900)])
 def test_it_opens_clean_and_everything_fits(opened: Opened, asked_for: Callable[[Any], list[str]], width: int,
                                             height: int) -> None:
     chrome = opened(width)
