@@ -14,7 +14,7 @@ HKU956_PATH = $(or $(HKU956),$(HIMOE_HKU956_PATH))
 WESAD_PATH = $(or $(WESAD),$(HIMOE_WESAD_PATH))
 WITHOUT_CLIPS = $(and $(WESAD_PATH),$(if $(CEAP360VR_PATH)$(HKU956_PATH),,alone))
 
-.PHONY: help install repro report demo extended cohorts personal asynchrony real test test-quick test-nightly docs site bench cost lint lock-check clean
+.PHONY: help install repro report demo extended cohorts personal asynchrony lags real test test-quick test-nightly docs site bench cost lint lock-check clean
 
 help:                     ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -38,6 +38,10 @@ personal: $(STAMP)        ## what adapting to one new person gains, on simulated
 
 asynchrony: $(STAMP)      ## sensors out of step: what it costs, and lags found, on simulated people, into reports/asynchrony
 	python -m pipeline.asynchrony reports/asynchrony
+
+lags: $(STAMP)            ## how late sensors of data sets answer: make lags CEAP360VR=folder WESAD=folder HKU956=folder
+	python -m pipeline.lags reports/asynchrony ceap360vr="$(CEAP360VR_PATH)" wesad="$(WESAD_PATH)" \
+	hku956="$(HKU956_PATH)" reference="$(REFERENCE)"
 
 cohorts: $(STAMP)         ## the main comparison on three simulated cohorts, into reports/cohorts
 	python -m pipeline.cohorts reports/cohorts

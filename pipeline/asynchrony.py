@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from himoe.core.files import read_json, write_text
+from himoe.core.files import write_text
 from himoe.core.progress import progress
 from himoe.core.recordings import Recording
 from himoe.core.workers import map_forked
@@ -22,7 +22,6 @@ from himoe.report.tables.asynchrony import readme
 from himoe.scoring.asynchrony import ON_TIME, condition_rows
 from himoe.scoring.paper import RECORDED
 from himoe.simulate.generate import SimulationParams
-from himoe.simulate.request import TRUTH_FILE
 from himoe.training.asynchrony import (
     STEP_S,
     CohortParams,
@@ -36,7 +35,8 @@ from himoe.training.asynchrony import (
     person_rows,
     read_study,
 )
-from pipeline.people import simulated_people
+from pipeline.lags import SET_LAGS
+from pipeline.people import simulated_people, true_lags
 from pipeline.stage import jobs, main
 from pipeline.study import STUDIES
 
@@ -55,7 +55,8 @@ def asynchrony(folder: str) -> None:
         write_text(target / f"{name}.csv", found[name].assign(data=label).to_csv(
             index=False, float_format="%.6g", lineterminator="\n"))
     draw_all(found, label, study.params.shown, target)
-    write_text(target / "README.md", readme(found, values, label))
+    beside = {"set_lags": pd.read_csv(target / SET_LAGS)} if (target / SET_LAGS).is_file() else {}
+    write_text(target / "README.md", readme(found | beside, values, label))
 
 
 def simulated(work: Path, cohort: CohortParams) -> tuple[list[Recording], dict[str, Any], pd.DataFrame]:
@@ -64,11 +65,7 @@ def simulated(work: Path, cohort: CohortParams) -> tuple[list[Recording], dict[s
     recordings = [one for subject in data.subjects for one in clean_recordings(data.sessions(subject), STEP_S)]
     form = {"dimensions": ("valence", "arousal"), "scale": data.dataset.scale, "thresholds": data.dataset.thresholds,
             "name": "deap", "provenance": data.provenance}
-    told = read_json(data.root / TRUTH_FILE)
-    reaction_s = float(told["reports"]["reaction_lag_s"])
-    truth = pd.DataFrame([{"person": f"s{person['participant']:02d}", "modality": modality, "lag_s": lag_s - reaction_s}
-                          for person in told["people"] for modality, lag_s in person["lags_s"].items()])
-    return recordings, form, truth
+    return recordings, form, true_lags(data.root)
 
 
 def measured(study: Study, recordings: list[Recording], form: dict[str, Any]) -> dict[str, pd.DataFrame]:

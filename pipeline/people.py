@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 import himoe
-from himoe.core.files import atomic_path, remove
+from himoe.core.files import atomic_path, read_json, remove
 from himoe.datasets import get_dataset
 from himoe.datasets.fetch import write_provenance
 from himoe.simulate.generate import SimulationParams, simulate_deap
+from himoe.simulate.request import TRUTH_FILE
 from pipeline.stage import jobs
 
 LAYOUT = {"layout": "dat"}
@@ -22,3 +25,11 @@ def simulated_people(work: Path, params: SimulationParams) -> himoe.Data:
         dataset = get_dataset("deap", raw)
         write_provenance(raw, dataset, "simulate", dataset.inspect(raw, LAYOUT))
     return himoe.load("deap", work / "raw", **LAYOUT)
+
+
+def true_lags(root: Path) -> pd.DataFrame:
+    """By how much each simulated person's sensors answer later than the ratings: ``person, modality, lag_s``."""
+    told = read_json(root / TRUTH_FILE)
+    reaction_s = float(told["reports"]["reaction_lag_s"])
+    return pd.DataFrame([{"person": f"s{person['participant']:02d}", "modality": modality, "lag_s": lag_s - reaction_s}
+                         for person in told["people"] for modality, lag_s in person["lags_s"].items()])

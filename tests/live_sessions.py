@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -42,9 +43,10 @@ def windows_of(session: Session) -> Windows:
                         trials=[trial])
 
 
-def make_model(task: str = "regression", thresholds: tuple[float, ...] = (5.0,), epochs: int = 2) -> himoe.Fitted:
-    """Hi-MoE of three people, four trials each, in sequences of six windows."""
+def make_model(task: str = "regression", thresholds: tuple[float, ...] = (5.0,), epochs: int = 2,
+               kind: str = "HiMoE", **options: Any) -> himoe.Fitted:
+    """A method's model of three people, four trials each, in sequences of six windows."""
     parts = [windows_of(make_session(f"p{p}", 10 * p + t, f"t{t}")) for p in range(3) for t in range(4)]
     windows = join(parts)
     windows = replace(windows, meta=replace(windows.meta, thresholds=thresholds))
-    return himoe.HiMoE(epochs=epochs, sequence_length=6, task=task).fit(windows).model_
+    return getattr(himoe, kind)(epochs=epochs, sequence_length=6, task=task, **options).fit(windows).model_

@@ -98,6 +98,7 @@ class Engine:
         self.clocked, self.judged, self.live = False, 0, {}
         self.known: dict[str, SensorInfo] = {}
         self.states: dict[str, tuple[str, bool]] = {}
+        self.heard_s: dict[str, float] = {}  # when each sensor sent last
         self.refused.clear()
         for modality, info in (self.sensors if sensors is None else sensors).items():
             self.add(modality, info)
@@ -140,6 +141,8 @@ class Engine:
         sensor.events.clear()
         if not clocked and sensor.end_s is not None:
             self.now_s = max(sensor.end_s, sensor.end_s if self.now_s is None else self.now_s)
+        if self.now_s is not None or now_s is not None:
+            self.heard_s[modality] = float(self.now_s if now_s is None else now_s)  # type: ignore[arg-type]
 
     def tick(self, tick: Tick) -> Iterator[Update]:
         """Take what has come and give what is due."""
@@ -191,8 +194,9 @@ class Engine:
         """Predict for the next window."""
         end_s = self._end_s()
         start_s = end_s - self.form.length_s
-        windows = {m: sensor.window(start_s) for m, sensor in self.live.items()}
-        found = self.predictor.step(windows)
+        off_s = {m: self._off_s(m, sensor, start_s) for m, sensor in self.live.items()}
+        windows = {m: sensor.window(start_s + off_s[m]) for m, sensor in self.live.items()}
+        found = self.predictor.step(windows, off_s)
         if found is not None and not np.isfinite(found[0]).all():
             found = None
             self._say("model", "no number for this window: left out")
@@ -200,16 +204,28 @@ class Engine:
             name: Estimate(float(value), float(low), float(high), tuple(map(float, chances)))
             for name, value, low, high, chances in zip(self.form.dimensions, *found, strict=True)}
         latency_s = time.perf_counter() - arrived
-        lines = self._lines(windows, end_s)
+        lines = self._lines(windows, end_s, off_s)
         events, self.events = tuple(self.events), []
         made = Update(self.part, self.number, start_s - (self.start_s or 0.0),
                       self.form.length_s, end_s, predicted, lines, events, latency_s)
         self.number += 1
         return made
 
-    def _lines(self, windows: Mapping[str, np.ndarray], end_s: float) -> list[SensorLine]:
+    def _off_s(self, modality: str, sensor: Sensor, start_s: float) -> float:
+        """By how much a sensor's window begins after the step, 0 or less.
+
+        A model that reads times gets the newest whole window of a sensor that still sends, however late that is, and is
+        told when it was; others get what is there of the window of now.
+        """
+        if not self.predictor.reads_times or sensor.ring.empty or sensor.reached(start_s + self.form.length_s):
+            return 0.0
+        newest_s = sensor.whole_s() - start_s
+        sends = modality in self.heard_s and (self.now_s or 0.0) - self.heard_s[modality] < SILENT_S
+        return min(newest_s, 0.0) if sends or newest_s > -self.form.length_s else 0.0
+
+    def _lines(self, windows: Mapping[str, np.ndarray], end_s: float, off_s: Mapping[str, float]) -> list[SensorLine]:
         """Every modality's line; a change of state is an event, too."""
-        lines = [self.live[m].line(windows[m], end_s, self._waits(), self.form.min_completeness)
+        lines = [self.live[m].line(windows[m], end_s, self._waits(), self.form.min_completeness, off_s[m])
                  if m in self.live else SensorLine(m, "absent", False, 0.0, np.inf, 0.0, "", self.refused.get(m, ""))
                  for m in self.form.modalities]
         for line in lines:

@@ -11,16 +11,19 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import torch
 
 from himoe.core.errors import bad_input
-from himoe.models.batches import Assembler, Normaliser
+from himoe.models.batches import Assembler, Batch, Normaliser, step_times_s
+from himoe.models.methods.base import Method
 from himoe.prepare.feature_shards import SMALLEST_SD, feature_array
-from himoe.prepare.windows import ModalityShape, ShardMeta, WindowStore
+from himoe.prepare.windows import STAMP, ModalityShape, ShardMeta, WindowStore
 from himoe.training.conformal import bounds
 from himoe.training.description import Description, ModalityForm
 from himoe.training.fitted import Fitted
 from himoe.training.stepping import predict_newest
 
+PROBE_STEPS = 3
 PRIOR_WINDOWS = 10  # a stranger's statistics start as everybody's, which weigh as much as so many windows
 
 
@@ -75,6 +78,7 @@ class Predictor:
         self.own = {m: Moments(np.zeros(v.shape[1]), np.zeros(v.shape[1])) for m, v in model.normaliser.mean.items()}
         for one in self.own.values():
             one.count[:] = 0
+        self.reads_times = reads_times(self.method)
         self.places = [k for k in range(self.form.trained_people, last) if k == person]
         self.clear()
         self.meta = ShardMeta("live", {}, {
@@ -84,9 +88,11 @@ class Predictor:
 
     def clear(self) -> None:
         """Forget the context, not the person: the next window is the first one of another trial."""
-        self.seen: deque[tuple[dict[str, np.ndarray], np.ndarray]] = deque(maxlen=self.form.sequence_length)
+        self.seen: deque[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]] = deque(
+            maxlen=self.form.sequence_length)
 
-    def step(self, windows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    def step(self, windows: Mapping[str, np.ndarray], off_s: Mapping[str, float] | None = None,
+             ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
         """Predict for the next window.
 
         Parameters
@@ -94,6 +100,8 @@ class Predictor:
         windows : {modality: array (C, W) float32}
             In the model's order of channels, rate and unit; NaN = not there. What is too incomplete for the model, and
             what is left out, is absent.
+        off_s : {modality: float}, optional
+            By how many seconds a window begins after the step, by its sensor's own clock; below 0: it is older.
 
         Returns
         -------
@@ -107,7 +115,7 @@ class Predictor:
         read = {m: self._read(m, form, windows[m] if here else None)
                 for (m, form), here in zip(self.form.modalities.items(), present, strict=True)}
         self._learn(read, present)
-        self.seen.append((read, present))
+        self.seen.append((read, present, np.array([(off_s or {}).get(m, 0.0) for m in self.form.modalities])))
         values, chances = self._predict()
         low, high = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
         absent = np.array([np.count_nonzero(~present)])
@@ -152,20 +160,42 @@ class Predictor:
         count = len(self.seen)
         arrays = {}
         for name, form in self.form.modalities.items():
-            values = np.stack([read[name] for read, _ in self.seen])
+            values = np.stack([read[name] for read, _, _ in self.seen])
             own = form.features and self.form.features_normalise == "person"
             arrays[name] = np.stack([self._deviation(name, one) for one in values]) if own else values
-        present = np.stack([here for _, here in self.seen])
+        present = np.stack([here for _, here, _ in self.seen])
         labels = np.full((count, len(self.form.dimensions)), np.nan)
         person = np.full(count, self.code, dtype=np.int64)
         stimulus = np.full(count, len(self.form.stimuli), dtype=np.int64)
-        assembler = Assembler(WindowStore(pd.DataFrame(), arrays, self.meta), self.scale, labels, present, person,
+        assembler = Assembler(WindowStore(self._times(), arrays, self.meta), self.scale, labels, present, person,
                               stimulus)
         newest, chances = predict_newest(self.method, assembler)
         values = newest[None]
         for place in self.places:
             values = self.form.calibrations[place - self.form.trained_people].apply(values, self.form.scale)
         return values[0], chances
+
+    def _times(self) -> pd.DataFrame:
+        """When the windows seen begin: on the grid of the steps, and by each sensor's own clock."""
+        start_s = np.arange(len(self.seen)) * self.form.step_s
+        off_s = np.stack([off for _, _, off in self.seen])
+        return pd.DataFrame({"start_s": start_s} | {
+            f"{STAMP}{m}": start_s + off_s[:, k] for k, m in enumerate(self.form.modalities)})
+
+
+@torch.no_grad()
+def reads_times(method: Method) -> bool:
+    """Whether the windows' own times (:attr:`Batch.times_s`) change what *method* answers; tried on noise."""
+    spec, noise = method.spec, torch.Generator().manual_seed(0)
+    x = {m: torch.randn(1, PROBE_STEPS, s.channels, s.samples, generator=noise) for m, s in spec.shapes.items()}
+    there = torch.ones(1, PROBE_STEPS, len(x), dtype=torch.bool)
+    person = torch.zeros(1, dtype=torch.int64)
+    late_s = (step_times_s(PROBE_STEPS, spec.step_s) - spec.step_s)[None, :, None].repeat(1, 1, len(x))
+    late_s[..., 1:] += spec.step_s  # the first sensor alone is a step late
+    plain, late = (Batch(x, there, torch.full((1, PROBE_STEPS, len(spec.task.dimensions)), torch.nan), there[..., 0],
+                         person, person, times_s) for times_s in (None, late_s))
+    codes = method.encode(plain)
+    return not torch.equal(method.decode(codes, plain).raw, method.decode(codes, late).raw)
 
 
 def person_code(form: Description, name: str | None, set_name: str | None = None) -> int | None:

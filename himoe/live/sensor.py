@@ -177,6 +177,10 @@ class Sensor:
         """Whether the window that ends at *end_s* is there to its end."""
         return not self.ring.empty and self.ring.next >= round(end_s * self.target_hz)
 
+    def whole_s(self) -> float:
+        """When the newest window that is there to its end starts."""
+        return (self.ring.next - self.form.samples) / self.target_hz
+
     def window(self, start_s: float) -> np.ndarray:
         """The window (C of the model, W) that starts at *start_s*; NaN where nothing is there."""
         first = round(start_s * self.target_hz)
@@ -197,13 +201,15 @@ class Sensor:
         first = int(seen.argmax()) if seen.any() else raw.shape[1]
         self.quality = quality_text(self.modality, raw[:, first:], self.rate_hz)
 
-    def line(self, window: np.ndarray, end_s: float, wait_s: float, min_completeness: float) -> SensorLine:
-        """What is to be said at the prediction for *window* (C, W), which ends at *end_s*."""
+    def line(self, window: np.ndarray, end_s: float, wait_s: float, min_completeness: float,
+             off_s: float = 0.0) -> SensorLine:
+        """What is to be said at the prediction for *window* (C, W), which ends *off_s* after *end_s*."""
         complete = float(np.isfinite(window).mean())
         late_s = np.inf if self.end_s is None else max(end_s - self.end_s, 0.0)
         state = "absent" if complete == 0 else "late" if late_s > wait_s and not self.reached(end_s) else "alive"
         return SensorLine(self.modality, state, complete >= min_completeness, complete, late_s, self.delay_s,
-                          self.quality, self._refused or self._unusable or self._clock_note() or self.spotter.note)
+                          self.quality, self._refused or self._unusable or self._clock_note() or self.spotter.note
+                          or (f"its window of {-off_s:.1f} s ago" if off_s else ""))
 
     def _clock_note(self) -> str:
         return f"its clock is moved by {self.grid.shift_s:+.2f} s" if self.grid.shift_s else ""

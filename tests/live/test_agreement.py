@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from live_sessions import CHANNELS, FILTERS, LENGTH_S, RATES_HZ, STEP_S, UNITS, make_model, make_session, windows_of
+from live_sessions import (
+    CHANNELS,
+    DURATION_S,
+    FILTERS,
+    LENGTH_S,
+    RATES_HZ,
+    STEP_S,
+    UNITS,
+    make_model,
+    make_session,
+    windows_of,
+)
 
 import himoe
 from himoe.commands.streaming import run as show_all
@@ -17,7 +29,9 @@ from himoe.core.recordings import Annotations, Recording, Session
 from himoe.live.engine import Update, stream
 from himoe.live.filters import causal_signal
 from himoe.live.outputs import prediction_texts, rows_of, table_file
-from himoe.live.sources import Replay
+from himoe.live.predictor import reads_times
+from himoe.live.sensor import SensorInfo
+from himoe.live.sources import Part, Replay, Tick
 from himoe.prepare.windowset import Windows
 from himoe.scoring.tables import read_predictions
 
@@ -27,12 +41,13 @@ def table(updates: list[Update]) -> np.ndarray:
     return np.array([[one.value for one in update.predicted.values()] for update in updates])
 
 
-def causal_windows(session: Session) -> Windows:
+def causal_windows(session: Session, asynchrony: himoe.Asynchrony | None = None) -> Windows:
     """The session's windows with the causal filters, made offline and in one piece."""
     trial = session.trials[0]
     signals = {m: causal_signal(m, s, FILTERS[m]) for m, s in session.signals.items()}
     recording = Recording(session.subject, trial.trial, trial.stimulus, trial.duration_s, signals, trial.ratings)
-    return Windows.from_recordings([recording], LENGTH_S, STEP_S, dimensions=("valence", "arousal"))
+    return Windows.from_recordings([recording], LENGTH_S, STEP_S, dimensions=("valence", "arousal"),
+                                   asynchrony=asynchrony)
 
 
 def without_a_future(model: himoe.Fitted, windows: Windows) -> np.ndarray:
@@ -53,6 +68,65 @@ def test_the_replay_gives_what_the_same_filters_give_offline(model: himoe.Fitted
     found, expected = table(updates), without_a_future(model, causal_windows(session))
     assert expected.std(axis=0).min() > 0.003  # they differ from window to window
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+class Delayed:
+    """The session as a clocked source; what EDA has measured up to one of *edges_s* comes *late_s* after it."""
+
+    label = "delayed"
+
+    def __init__(self, session: Session, edges_s: np.ndarray, late_s: float) -> None:
+        self.session, self.edges_s, self.late_s = session, edges_s, late_s
+
+    def sensors(self) -> dict[str, SensorInfo]:
+        return {m: SensorInfo(s.sfreq_hz, s.ch_names, s.unit) for m, s in self.session.signals.items()}
+
+    def parts(self) -> Iterator[Part]:
+        yield Part(self.ticks(), 0.0, subject="p1", set_name="own")
+
+    def ticks(self) -> Iterator[Tick]:
+        for now_s in np.arange(0.25, DURATION_S + 0.1, 0.25):
+            passed_s = self.edges_s[self.edges_s <= now_s - self.late_s + 1e-9]
+            until_s = {"EDA": float(passed_s[-1]) if len(passed_s) else 0.0}
+            chunks = []
+            for m, s in self.session.signals.items():
+                number = np.arange(self.sent.get(m, 0), round(until_s.get(m, now_s) * s.sfreq_hz))
+                self.sent[m] = number[-1] + 1 if len(number) else self.sent.get(m, 0)
+                chunks.append((m, number / s.sfreq_hz, s.data[:, number]))
+            yield Tick([chunk for chunk in chunks if len(chunk[1])], float(now_s))
+
+    @cached_property
+    def sent(self) -> dict[str, int]:
+        return {}
+
+
+@pytest.fixture(scope="module", params=[("MulT", {}), ("HiMoE", {"alignment": {"max_lag_s": 3.0}})],
+                ids=["mult", "lags"])
+def time_reader(request: pytest.FixtureRequest) -> himoe.Fitted:
+    """A model that reads the windows' own times."""
+    kind, options = request.param
+    return make_model(epochs=1, kind=kind, **options)
+
+
+@pytest.mark.parametrize(("timing", "edges_s", "late_s"), [
+    ({"arrives_s": 2.0}, np.arange(0, 23, 0.25), 2.0), ({"every_s": 3.0}, np.arange(1, 23, 3.0), 0.0)])
+def test_a_model_that_reads_times_gets_them_as_offline(time_reader: himoe.Fitted, timing: dict[str, float],
+                                                       edges_s: np.ndarray, late_s: float) -> None:
+    """A sensor whose samples arrive 2 s late, and one that sends every 3 s, when its own next window is whole."""
+    session = make_session("p1", 10, "t0")
+    windows = causal_windows(session, himoe.Asynchrony({"EDA": himoe.SensorTiming(**timing)}))
+    updates = list(stream(time_reader, Delayed(session, edges_s, late_s), wait_s=0.0))
+    off_s = (windows.index["stamp_s_EDA"] - windows.index["start_s"]).to_numpy()
+    assert set(np.round(off_s, 6)) == ({-2.0} if late_s else {0.0, -1.0, -2.0})
+    expected = without_a_future(time_reader, windows)
+    np.testing.assert_allclose(table(updates), expected, atol=1e-5)
+    unknown = windows.index.assign(stamp_s_EDA=windows.index["start_s"])
+    assert not late_s or np.abs(without_a_future(time_reader, replace(windows, index=unknown)) - expected).max() > 1e-4
+
+
+def test_only_models_that_read_times_get_older_windows(time_reader: himoe.Fitted, model: himoe.Fitted) -> None:
+    assert reads_times(time_reader.method)
+    assert not reads_times(model.method)
 
 
 def test_zero_phase_filters_and_the_future_change_little(model: himoe.Fitted) -> None:

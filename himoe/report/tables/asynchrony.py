@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from himoe.report.tables.render import to_markdown
+from himoe.report.tables.set_lags import set_lags_table
 from himoe.report.tables.table import Cell, Ours, Table
 from himoe.scoring.asynchrony import ON_TIME, not_converged
 from himoe.scoring.paper import METHOD_LABELS
@@ -76,7 +77,7 @@ FIGURES = {"figure_8": "Within-trial CCC against the lag of EEG", "figure_9": "L
 
 
 def tables_of(found: Mapping[str, pd.DataFrame], values: Mapping[str, Any], label: str) -> list[Table]:
-    """Tables 11 to 15."""
+    """Tables 11 to 15; under table 12 the lags of data sets, where they were looked for (``pipeline.lags``)."""
     scores = found["scores"]
     trained, tested = list(values["trained"]), list(values["tested"])
     at_test = scores[(scores["trained"] == ON_TIME) & (scores["missing"] == 0) & ~scores["live"]]
@@ -91,6 +92,7 @@ def tables_of(found: Mapping[str, pd.DataFrame], values: Mapping[str, Any], labe
         _by_condition("table_11_test", f"Table 11, out of step at test only, change of within-trial CCC: {label}",
                       at_test, late, "ccc_within", change=True),
         lag_table(found["scan"], found["truth"], found["people"], label),
+        *([set_lags_table(found["set_lags"])] if "set_lags" in found else []),
         _by_condition("table_13", f"Table 13. Late arrival and lost stretches at test, within-trial CCC: {label}",
                       at_test, [ON_TIME, *(name for name in tested if name not in late)], "ccc_within"),
         _grid(scores, values, label), _live(scores, label)]
