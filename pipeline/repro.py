@@ -24,6 +24,7 @@ from pipeline.warm import REPRO
 LOG = SCRATCH / "repro.log"
 RUNNING, OTHER = re.compile(r"Running stage '(.*)':"), re.compile(r"Stage '(.*)' ")
 KEPT = re.compile(r"\b[1-9]\d*( of \d+ \w+)? kept from before$")  # "0 kept from before" is a stage that began anew
+UNLINKED = re.compile(r"No possible cache link types for '(.*)'")  # DVC's words where it may not write
 INTERRUPTED = 130
 
 
@@ -59,7 +60,10 @@ class Watch:
 
     def reason(self) -> str:
         """Why it stopped, in one sentence: the stage's own, else its last line, else DVC's."""
-        return (self.error or (self.last if self.stage else "") or self.refusal or "no reason was given").rstrip(".")
+        found = UNLINKED.search(self.refusal)
+        refusal = found and f"{found[1]}: found no way to put files there, expected one; check disk and permissions"
+        return (self.error or (self.last if self.stage else "") or refusal or self.refusal
+                or "no reason was given").rstrip(".")
 
 
 def repro(stages: Sequence[str], screen: Screen) -> int:

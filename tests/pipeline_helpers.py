@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -113,6 +114,11 @@ def run_ok(project: Path, *command: str, **changes: str) -> str:
 def stage(project: Path, script: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run one stage's script directly, in two processes."""
     return run(project, sys.executable, "-m", f"pipeline.{script}", *arguments, **{"HIMOE_JOBS": "2", **changes})
+
+
+def stages_run(output: str) -> set[str]:
+    """Names of the stages that ``dvc repro`` says it runs."""
+    return set(re.findall(r"Running stage '([^']+)'", output))
 
 
 def new_project(project: Path, remote: Path) -> Path:

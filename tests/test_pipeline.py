@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import resource
+import shlex
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pipeline_harm import (
+    can_mount,
+    forget,
+    kill_in_training,
+    kill_somewhere,
+    on_small_disk,
+    unwritable,
+    without_privileges,
+)
 from pipeline_helpers import (
     STAGE_TIMEOUT_S,
     commit,
@@ -25,6 +29,7 @@ from pipeline_helpers import (
     new_project,
     run,
     run_ok,
+    stages_run,
     tiny_params,
     tiny_run,
     write_params,
@@ -32,8 +37,8 @@ from pipeline_helpers import (
 
 import himoe
 from himoe.core.checksums import SUMS, write_sums
-from himoe.core.files import read_json
-from himoe.core.yaml_files import read_yaml
+from himoe.core.files import read_json, remove
+from himoe.core.yaml_files import parse_yaml, read_yaml
 from himoe.models.encoders.action_units import AU_NAMES
 from himoe.prepare.windows import read_shard
 from pipeline.code import code_lists
@@ -46,12 +51,8 @@ MAIN = {"main_run"}
 TRAINED = {"train@deap-himoe", "train@deap-late_fusion", "train@deap-mean", "train@face-himoe"}
 REPORTED = {"evaluate", "cost", "tables", "figures", "report"}
 STAGES = PREPARED | MAIN | TRAINED | REPORTED
+ROOM_KIB = 3_000  # for simulated recordings that take seven times as much
 pytestmark = pytest.mark.slow
-
-
-def stages_run(output: str) -> set[str]:
-    """Names of the stages that ``dvc repro`` says it runs."""
-    return set(re.findall(r"Running stage '([^']+)'", output))
 
 
 def stale(project: Path) -> set[str]:
@@ -287,50 +288,43 @@ def test_whatever_is_killed_one_repro_more_gives_the_same_bytes(built: tuple[Pat
     assert len(set(met)) > 3, f"the kills met few stages: {met}"
 
 
-def kill_somewhere(project: Path, stages: int, after_s: float) -> str:
-    """Start ``make repro``'s command and kill its group so long after it began its n-th stage.
-
-    That stage's name; "" where it ended well with fewer.
-    """
-    process = subprocess.Popen(REPRO, cwd=project, env=dvc_environment(project), text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
-    begun, said = [], ""
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            begun, said = begun + sorted(stages_run(line)), said + line
-            if len(begun) >= stages:
-                break
-        else:
-            assert process.wait() == 0, said
-            return ""
-        time.sleep(after_s)
-    finally:
-        with suppress(ProcessLookupError):
-            while True:  # until the last of the group is gone: DVC takes no lock from one who is still there
-                os.killpg(process.pid, signal.SIGKILL)
-                process.poll()
-                time.sleep(0.05)
-    return str(begun[-1])
-
-
-def test_a_disk_without_room_ends_in_a_message_and_leaves_nothing_half(built: tuple[Path, bytes],
-                                                                       tmp_path: Path) -> None:
+@pytest.mark.skipif(not can_mount(), reason="no disk can be mounted here (unshare -rm; mount -t tmpfs)")
+def test_a_full_disk_ends_in_a_sentence_and_with_room_one_repro_gives_the_same_bytes(
+        built: tuple[Path, bytes], tmp_path: Path) -> None:
     project, _ = built
-    path = tmp_path / "full"
-    run_ok(project, "git", "clone", "-q", str(project), str(path))
-    room = 200_000  # bytes for any one file, less than a recording takes
-    command = [sys.executable, "-m", "pipeline.download", "deap", "data/raw/deap"]
-    done = subprocess.run(command, cwd=path, env=dvc_environment(path), text=True, capture_output=True,
-                          timeout=STAGE_TIMEOUT_S, check=False,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
-    assert done.returncode != 0
-    assert "File too large" in done.stderr
+    command = shlex.join([*REPRO, "download@deap"])
+    done = on_small_disk(tmp_path / "disk", f"""
+        git clone -q --shared {project} clone && cd clone
+        used=$(df -k --output=used . | tail -1)
+        mount -o remount,size=$((used + {ROOM_KIB}))k ..
+        {command} && exit 3
+        find .himoe/parts data/raw -type f | grep . && exit 4
+        mount -o remount,size=1g ..
+        {command} || exit 5
+        cmp dvc.lock {project}/dvc.lock && diff -r data/raw {project}/data/raw && git status --porcelain""", project)
+    assert done.returncode == 0, f"{done.returncode}\n{done.stdout}{done.stderr}"
+    assert "found No space left on device" in done.stderr
+    assert "make room on the disk and run again" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (path / "data" / "raw" / "deap").exists()
-    run_ok(path, "dvc", "repro", "download@deap")
-    for found in (path / "data" / "raw" / "deap").rglob("*"):
-        assert found.is_dir() or found.read_bytes() == (project / found.relative_to(path)).read_bytes()
+
+
+@pytest.mark.parametrize("folder, stage", [
+    ("reports", "tables"), (".himoe/parts", "split@deap"),
+    *(pytest.param(folder, "split@deap", marks=pytest.mark.nightly) for folder in ("data/folds", "."))])
+def test_what_may_not_be_written_is_named_and_then_one_repro_gives_the_same_bytes(
+        project: Path, built: tuple[Path, bytes], folder: str, stage: str) -> None:
+    forget(project, stage)
+    remove(project / {"tables": "reports/tables", "split@deap": "data/folds/deap"}[stage])
+    with unwritable(project / folder):
+        done = subprocess.run([*REPRO, stage], cwd=project, env=dvc_environment(project), text=True, check=False,
+                              capture_output=True, timeout=STAGE_TIMEOUT_S, preexec_fn=without_privileges)
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if re.search("Permission denied|cache link types", line)]
+    assert any(folder.lstrip(".") in line for line in said), done.stderr
+    assert "Traceback" not in done.stderr
+    run_ok(project, *REPRO, stage)
+    assert read_yaml(project / "dvc.lock") == parse_yaml(built[1].decode(), Path("dvc.lock"))
+    assert run_ok(project, "git", "status", "--porcelain", "reports") == ""
 
 
 def test_a_broken_shard_is_made_anew(project: Path, built: tuple[Path, bytes]) -> None:
@@ -341,31 +335,3 @@ def test_a_broken_shard_is_made_anew(project: Path, built: tuple[Path, bytes]) -
     run_ok(project, "dvc", "repro", "window@deap")
     assert shard.read_bytes() == good
     assert (project / "dvc.lock").read_bytes() == built[1]
-
-
-def forget(project: Path, name: str) -> None:
-    """Take one stage's entry out of dvc.lock (its first line, at two spaces, and all that stand deeper)."""
-    path = project / "dvc.lock"
-    text = path.read_text(encoding="utf-8")
-    shorter = re.sub(rf"^  {re.escape(name)}:\n(?:   .*\n)+", "", text, flags=re.M)
-    assert shorter != text
-    path.write_text(shorter, encoding="utf-8")
-
-
-def kill_in_training(project: Path) -> Path:
-    """Start ``dvc repro``; when the first model of deap-himoe is kept, kill the whole process group; its folder."""
-    folder = project / ".himoe" / "folds" / "deap-himoe"
-    command = ["dvc", "repro", "--allow-missing", "--single-item", "train@deap-himoe"]
-    process = subprocess.Popen(command, cwd=project, env=dvc_environment(project, HIMOE_JOBS="1"),
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        deadline = time.monotonic() + STAGE_TIMEOUT_S
-        while not list(folder.glob("fold-*")):
-            assert process.poll() is None, "dvc repro ended before it could be killed"
-            assert time.monotonic() < deadline, "no model was finished in time"
-            time.sleep(0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    (kept,) = folder.glob("fold-*")
-    return kept

@@ -109,3 +109,11 @@ def test_a_mistake_in_the_parameters_is_left_to_the_stages(run: Run, monkeypatch
     with open_screen(repro.LOG) as screen:
         assert repro.repro([], screen) == 255
     assert ": no.\n" in repro.LOG.read_text(encoding="utf-8")
+
+
+def test_a_folder_that_dvc_may_not_write_is_said_in_words() -> None:
+    watch = repro.Watch()
+    watch("Stage 'split@deap' is cached - skipping run, checking out outputs")
+    watch("ERROR: failed to reproduce 'split@deap': No possible cache link types for '/x/data/folds/deap'. See <y>")
+    assert watch.reason() == ("/x/data/folds/deap: found no way to put files there, expected one; "
+                              "check disk and permissions")
