@@ -81,7 +81,7 @@ def recording(trial: str, seconds: float) -> Recording:
 
 
 def test_long_trials_and_windows_are_those_of_short_ones(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+        tmp_path: Path, request: pytest.FixtureRequest) -> None:
     params, given = WindowParams(4.0, 2.0, "trial", 0.5), [recording("1", 60.0), recording("22", 2200.0)]
     index, arrays = window_table(given, META, params)
     write_shard(tmp_path / "short.parquet", index, arrays, META)
@@ -96,7 +96,8 @@ def test_long_trials_and_windows_are_those_of_short_ones(
     write_shard(tmp_path / "long.parquet", same, long, META)
     for name in ("short", "long"):
         found, read, meta = read_shard(tmp_path / f"{name}.parquet")
-        assert meta == META and len(found) == 29 + 1099
+        assert meta == META
+        assert len(found) == 29 + 1099
         pd.testing.assert_frame_equal(found, index)
         for modality, array in arrays.items():
             absent = index[f"completeness_{modality}"].to_numpy() == 0
@@ -112,7 +113,8 @@ def test_a_disk_array_takes_rows_and_channels_and_leaves_nothing_behind(
     view, rows = picked(array, [2, 0]), np.array([5, 1, 6])
     both = stacked([taken(view, rows), data[:2, [2, 0]]])
     del array
-    assert both.shape == (5, 2, 5) and len(list(tmp_path.iterdir())) == 2  # the view holds the file
+    assert both.shape == (5, 2, 5)
+    assert len(list(tmp_path.iterdir())) == 2  # the view holds the file
     np.testing.assert_array_equal(both[:], np.concatenate([data[rows], data[:2]])[:, [2, 0]])
     np.testing.assert_array_equal(view[rows], data[rows][:, [2, 0]])
     del view, both
@@ -136,4 +138,5 @@ def test_hours_of_recording_stay_below_a_gibibyte(tmp_path: Path, monkeypatch: p
     assert set(found) == {"preprocess", "window", "predict"}
     assert max(one["peak_mib"] for one in found.values()) < bench.LIMIT_MIB, found
     frame = pd.read_csv(tmp_path / "work" / "predictions.csv")
-    assert len(frame) == 5 * 1800 - 1 and frame["predicted"].notna().all()
+    assert len(frame) == 5 * 1800 - 1
+    assert frame["predicted"].notna().all()
