@@ -81,7 +81,7 @@ def recording(trial: str, seconds: float) -> Recording:
 
 
 def test_long_trials_and_windows_are_those_of_short_ones(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+        tmp_path: Path, request: pytest.FixtureRequest) -> None:
     params, given = WindowParams(4.0, 2.0, "trial", 0.5), [recording("1", 60.0), recording("22", 2200.0)]
     index, arrays = window_table(given, META, params)
     write_shard(tmp_path / "short.parquet", index, arrays, META)
@@ -114,7 +114,7 @@ def test_a_disk_array_takes_rows_and_channels_and_leaves_nothing_behind(
     both = stacked([taken(view, rows), data[:2, [2, 0]]])
     del array
     assert both.shape == (5, 2, 5)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 2  # the view holds the file
     np.testing.assert_array_equal(both[:], np.concatenate([data[rows], data[:2]])[:, [2, 0]])
     np.testing.assert_array_equal(view[rows], data[rows][:, [2, 0]])
     del view, both
