@@ -14,7 +14,7 @@ HKU956_PATH = $(or $(HKU956),$(HIMOE_HKU956_PATH))
 WESAD_PATH = $(or $(WESAD),$(HIMOE_WESAD_PATH))
 WITHOUT_CLIPS = $(and $(WESAD_PATH),$(if $(CEAP360VR_PATH)$(HKU956_PATH),,alone))
 
-.PHONY: help install repro report demo extended cohorts personal asynchrony lags real test test-quick test-nightly docs site bench cost lint lock-check clean
+.PHONY: help install repro report demo extended cohorts personal asynchrony lags real test test-quick test-seconds test-nightly docs site bench cost lint lock-check clean
 
 help:                     ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -54,8 +54,11 @@ real: $(STAMP)            ## the open real data: make real CEAP360VR=folder HKU9
 test: $(DEV)              ## the test suite
 	python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-test-quick: $(DEV)        ## the tests that are not marked slow, and the ten slowest of them
-	python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow and not nightly" --durations=10
+test-quick: $(DEV)        ## the tests that take less than half a second (by tests/seconds.txt), and the ten slowest
+	python -m pytest -n auto --maxprocesses 8 --dist loadfile --quick --durations=10
+
+test-seconds: $(DEV)      ## the test suite, and tests/seconds.txt from it (on a machine without other work)
+	python -m pytest -n auto --maxprocesses 8 --dist loadfile --record-seconds
 
 test-nightly: $(DEV)      ## what a release needs besides: the tests that `make test` leaves out
 	python -m pytest -n auto --maxprocesses 8 --dist loadfile -m nightly

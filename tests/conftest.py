@@ -10,6 +10,27 @@ from typing import Any
 
 import pytest
 import torch
+from quick import RECORD, Recorder, choose_quick
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of ``make test-quick`` and ``make test-seconds``."""
+    group = parser.getgroup("himoe")
+    group.addoption("--quick", action="store_true", help="leave out what takes long by tests/seconds.txt")
+    group.addoption("--record-seconds", action="store_true", help="write tests/seconds.txt anew from what runs")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The record is written by the process that hears of every test."""
+    if config.getoption("--record-seconds") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(RECORD))
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of what was collected only the quick part, if asked for."""
+    if config.getoption("--quick"):
+        choose_quick(config, items)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import tempfile
 import zlib
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from himoe.core.params import BootstrapParams, ReportParams
 from himoe.scoring.metrics import METRICS, task_metrics
@@ -115,27 +117,35 @@ Reports = tuple[dict[str, RunResult], pd.DataFrame, pd.DataFrame]
 
 @cache
 def shared_reports() -> tuple[Path, Reports]:
-    """``write_reports`` once for all tests of a process: its folder, and what is read back. Change copies only."""
-    folder = Path(tempfile.mkdtemp(prefix="reports-"))  # within pytest's own folder, see conftest
-    return folder, write_reports(folder)
+    """A small set of runs that covers every table and figure: its folder, and what is read back. Change copies only.
 
-
-def write_reports(tmp_path: Path) -> Reports:
-    """A small set of runs that covers every table and figure; gives (results, comparisons, cost) as read back."""
+    Written once for the tests of all processes: the first that asks writes, the others wait for it.
+    """
+    base = Path(tempfile.gettempdir()).parent  # pytest's own folder of this process, see conftest
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reports"
     runs = report_runs()
-    for name, attributes in runs.items():
-        write_run(tmp_path, name, **attributes)
-    return finish_reports(tmp_path, list(runs))
+    with FileLock(folder.with_suffix(".lock")):
+        if (folder / "seconds.csv").is_file():  # what is written last
+            return folder, (read_results(folder, list(runs)), load_comparisons(folder / "metrics"),
+                            load_cost(folder / "metrics", folder / "seconds.csv"))
+        for name, attributes in runs.items():
+            write_run(folder, name, **attributes)
+        return folder, finish_reports(folder, list(runs))
 
 
 def finish_reports(folder: Path, names: list[str]) -> Reports:
     """Write comparisons.csv, cost.csv and seconds.csv of the runs that stand in *folder*, and read everything back."""
-    results = load_results(names, folder / "runs", folder / "scores", folder / "metrics")
+    results = read_results(folder, names)
     compare(results, BOOTSTRAP).to_csv(folder / "metrics" / "comparisons.csv", index=False)
     cost, seconds = make_cost(results), folder / "seconds.csv"
     cost.to_csv(folder / "metrics" / "cost.csv", index=False)
     make_seconds(cost).to_csv(seconds, index=False)
     return results, load_comparisons(folder / "metrics"), load_cost(folder / "metrics", seconds)
+
+
+def read_results(folder: Path, names: list[str]) -> dict[str, RunResult]:
+    """The runs that stand in *folder*."""
+    return load_results(names, folder / "runs", folder / "scores", folder / "metrics")
 
 
 def report_runs() -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ from toysets import file_bytes, make_windows
 import himoe
 from himoe.cli import main, parser
 from himoe.cli.modelling import COMMANDS as MODEL_COMMANDS
+from himoe.commands import demo
 from himoe.commands.fitting import choose_protocol, estimator_of, fit_and_score, said_of_intervals
 from himoe.commands.picture import typical_trial
 from himoe.commands.validating import validation_share, with_roles
@@ -323,7 +324,26 @@ def test_the_python_of_the_page_runs_as_typed(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "ridge-model" / "README.md").is_file()
 
 
-@pytest.mark.slow
+def test_a_small_demo_leaves_recordings_predictions_a_picture_and_a_model(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(demo, "SIZE", replace(demo.SIZE, subjects=3, trials=2))
+    monkeypatch.setattr(demo, "estimator_of", lambda method: estimator_of("features_ridge"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    assert capsys.readouterr().out.startswith("DEAP (simulated): 3 people")
+    out = tmp_path / "himoe-demo"
+    assert (out / "predictions.png").read_bytes().startswith(b"\x89PNG")
+    assert himoe.load_model(out / "model").description.data["simulated"] is True
+    held_out = pd.read_csv(out / "predictions.csv")
+    assert len(set(held_out["subject"])) == 1
+    assert np.isfinite(held_out["predicted"]).all()
+    found = {path.name: file_bytes(path) for path in out.iterdir() if path.is_dir()}
+    assert main(["demo"]) == 2
+    assert "something that is there already" in capsys.readouterr().err
+    assert {path.name: file_bytes(path) for path in out.iterdir() if path.is_dir()} == found
+
+
+@pytest.mark.nightly
 def test_the_demo_draws_a_picture_outside_the_repository(tmp_path: Path) -> None:
     root = str(Path(himoe.__file__).parents[1])
     [typed] = of_the_page("test_the_demo_draws_a_picture_outside_the_repository").commands

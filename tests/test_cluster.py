@@ -26,6 +26,8 @@ from himoe.training import running
 from himoe.training.rundata import RunData, load_run_data
 from himoe.training.running import train_run
 
+pytestmark = pytest.mark.slow  # a scheduler and its workers are started
+
 pytest.importorskip("distributed")
 
 

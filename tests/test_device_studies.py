@@ -74,8 +74,8 @@ def write_films(root: Path, person: str, arousal: np.ndarray, rng: np.random.Gen
     (root / "dataset_description.json").write_text('{"Name": "Films", "BIDSVersion": "1.9.0"}')
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "write"), [("wrist", write_wrist), ("lab", write_lab), ("films", write_films)])
+@pytest.mark.parametrize(("name", "write"), [
+    ("wrist", write_wrist), pytest.param("lab", write_lab, marks=pytest.mark.quick), ("films", write_films)])
 def test_from_files_of_devices_to_a_table_of_predictions(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str,
         write: Callable[[Path, str, np.ndarray, np.random.Generator], None]) -> None:
