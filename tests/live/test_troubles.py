@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_sessions import CHANNELS, DURATION_S, RATES_HZ, UNITS, make_session
+from live_sessions import CHANNELS, DURATION_S, RATES_HZ, UNITS, make_model, make_session
 
 import himoe
 from himoe.core.errors import InputError
@@ -96,6 +96,24 @@ def test_a_sensor_in_trouble_stops_nothing(model: himoe.Fitted, name: str) -> No
         if update.end_s < TROUBLE_S[0]:
             assert update.predicted == sound.predicted
     assert (line(updates[-1]).state, line(updates[-1]).used) == ("alive", True)
+
+
+@pytest.fixture(scope="module")
+def time_reader() -> himoe.Fitted:
+    return make_model(epochs=1, kind="MulT")
+
+
+@pytest.mark.parametrize("name", ["dies and comes back", "twice the rate", "jumps ahead", "jumps back",
+                                  "another epoch"])
+def test_nor_where_the_model_reads_times(time_reader: himoe.Fitted, name: str) -> None:
+    """It meets older windows, and none that is older than what a sensor that still sends has last said."""
+    updates = list(stream(time_reader, Troubled(CHANGES[name][0])))
+    assert [update.window for update in updates] == list(range(19))
+    assert np.isfinite([one.value for update in updates for one in update.predicted.values()]).all()
+    assert (line(updates[-1]).state, line(updates[-1]).used) == ("alive", True)
+    if name == "dies and comes back":
+        inside = [update for update in updates if TROUBLE_S[0] + 4 < update.end_s <= TROUBLE_S[1]]
+        assert {(line(update).state, line(update).used) for update in inside} == {("absent", False)}
 
 
 @pytest.mark.parametrize("change", [nan, CHANGES["dies and comes back"][0], CHANGES["a quarter of the rate"][0],
