@@ -47,12 +47,7 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float,
     Tensor
         Scalar.
     """
-    present_NM, codes_NMF = present_BTM.flatten(0, 1), codes_BTMF.flatten(0, 1)
-    if len(present_NM) > max_rows:
-        # Random ones of those in which a pair is present; random numbers are below 1.
-        scores_N = draw(len(present_NM)) + (present_NM.sum(-1) >= 2)
-        rows = scores_N.topk(max_rows).indices
-        present_NM, codes_NMF = present_NM[rows], codes_NMF[rows]
+    present_NM, codes_NMF = _some_rows(present_BTM.flatten(0, 1), codes_BTMF.flatten(0, 1), draw, max_rows)
     unit_MNF = functional.normalize(codes_NMF.transpose(0, 1), dim=-1)
     if 2.0 / temperature > SAFE_EXPONENT:
         unit_MNF = unit_MNF.double()
@@ -77,6 +72,15 @@ def nt_xent(codes_BTMF: Tensor, present_BTM: Tensor, temperature: float,
     used_MM = (counts_MM >= 2) & ~torch.eye(n_modalities, dtype=torch.bool, device=counts_MM.device)
     loss = torch.where(used_MM, loss_MM, 0.0).sum() / used_MM.sum().clamp(min=1)
     return loss.to(codes_BTMF.dtype)
+
+
+def _some_rows(present_NM: Tensor, codes_NMF: Tensor, draw: Callable[[int], Tensor],
+               max_rows: int) -> tuple[Tensor, Tensor]:
+    """At most *max_rows* samples: random ones of those in which a pair is present; random numbers are below 1."""
+    if len(present_NM) <= max_rows:
+        return present_NM, codes_NMF
+    rows = (draw(len(present_NM)) + (present_NM.sum(-1) >= 2)).topk(max_rows).indices
+    return present_NM[rows], codes_NMF[rows]
 
 
 class LagAligner(nn.Module):

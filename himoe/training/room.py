@@ -26,10 +26,12 @@ Result = TypeVar("Result")
 def bytes_of_model(method: Method, batch: Batch) -> int:
     """Memory in bytes that one model takes in training, by a forward pass in training mode over *batch*."""
     kept: dict[int, int] = {}
+    own = {p.untyped_storage().data_ptr() for p in method.parameters()}
 
     def note(value: Tensor) -> Tensor:
         storage = value.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
         return value
 
     method.train()
@@ -43,7 +45,10 @@ def bytes_of_model(method: Method, batch: Batch) -> int:
 
 def free_bytes(device: torch.device) -> int | None:
     """What is free on *device*; None where it has no memory of its own."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    if device.type != "cuda":
+        return None
+    torch.cuda.empty_cache()  # what an earlier group of this process has left cached counts as taken otherwise
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def models_that_fit(method: Method, batch: Batch, free: int) -> int:
