@@ -24,7 +24,7 @@ def test_a_steps_memory_grows_with_its_batch_and_holds_the_weights() -> None:
     one = material.sequences["train"][:1]
     once, thrice = (bytes_of_model(method, material.batch(np.repeat(one, n, axis=0))) - weights for n in (2, 6))
     assert once > 0
-    assert 2.5 < thrice / once < 4.0  # in step with the batch, but for the contrastive loss, which grows with its square
+    assert 2.5 < thrice / once < 4.0  # in step with the batch; the contrastive loss grows with its square
 
 
 def test_models_are_fitted_in_parts_that_fit_and_each_is_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
