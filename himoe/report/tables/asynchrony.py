@@ -177,6 +177,11 @@ def sentences(scores: pd.DataFrame, scan: pd.DataFrame, truth: pd.DataFrame) -> 
                         f"{part['ccc_within_change']['himoe']:+.3f} for Hi-MoE and by "
                         f"{part['ccc_within_change']['himoe-lags']:+.3f} with lags from the scan; CCC of all "
                         f"windows by {part['ccc_change']['himoe']:+.3f} and {part['ccc_change']['himoe-lags']:+.3f}.")
+    gone = own[own["tested"] == "EEG absent for 6 s"].set_index("method")
+    if "himoe-lags" in gone.index:
+        said.append("EEG on time but absent for the first 6 s of each trial, which a lag of 6 s takes away for good: "
+                    f"{gone['ccc_within_change']['himoe-lags']:+.3f} within trials for Hi-MoE with lags. What the lag "
+                    "costs beyond that is the alignment's fault.")
     clear = [str(m) for m in dict.fromkeys(scan["modality"])
              if bool(scan[(scan["modality"] == m) & (scan["injected_s"] == 0)]["clear"].iloc[0])]
     near = {str(m): float(np.median(injection_errors(part))) for m, part in scan.groupby("modality", sort=False)}
