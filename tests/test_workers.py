@@ -18,7 +18,7 @@ LONG = """
 import os, time
 from himoe.core.workers import map_forked
 def work(shared, task):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # whole: two workers write at once
     time.sleep(600)
 list(map_forked(work, None, [1, 2, 3], 2))
 """
