@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 
 import pandas as pd
 
@@ -13,10 +12,9 @@ from himoe.core.errors import bad_input
 from himoe.core.progress import note
 from himoe.core.recordings import expand_modalities
 from himoe.core.tables import require_table_place, write_table
-from himoe.prepare.loading import Data, make_windows
-from himoe.prepare.windowset import Windows
+from himoe.prepare.loading import Data
 from himoe.training.applying import drop_modalities
-from himoe.training.every import predict_every
+from himoe.training.every import predict_every, sensors_for, windows_for
 from himoe.training.explaining import explain as explain_windows
 from himoe.training.fitted import CARD, Fitted, load_model
 
@@ -32,10 +30,8 @@ def predict(options: argparse.Namespace) -> None:
     data = open_data(options)
     names = sensors_for(model, data, without)
     note_on_known(model, data)
-    if options.every is not None:
-        frame = predict_every(model, data, options.every, [m for m in model.description.modalities if m not in names])
-    else:
-        frame = model.predict(windows_for(model, data, names))
+    frame = (model.predict(windows_for(model, data, names)) if options.every is None
+             else predict_every(model, data, options.every, without))
     _write(frame, options, data)
 
 
@@ -48,28 +44,6 @@ def explain(options: argparse.Namespace) -> None:
     _write(frame, options, data)
     if options.out is not None:
         print(f"\nmeans over windows; change: how far predictions move with the sensor\n{sensors_text(frame)}")
-
-
-def sensors_for(model: Fitted, data: Data, without: Sequence[str] = ()) -> list[str]:
-    """The model's sensors (but *without*) that the folder has.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    wanted = [name for name in model.description.modalities if name not in without]
-    names = [name for name in wanted if name in data.dataset.modalities]
-    if not names:
-        raise bad_input(data.root, f"the sensors {' '.join(data.dataset.modalities)}",
-                        f"one of the model's: {' '.join(wanted)}", "choose another model or folder")
-    return names
-
-
-def windows_for(model: Fitted, data: Data, names: Sequence[str]) -> Windows:
-    """The folder's windows of the sensors *names* as the model needs them: its rates, bands, length and step."""
-    form = model.description
-    return make_windows(data, form.length_s, form.step_s, filters=model.filters, modalities=names)
 
 
 def _write(frame: pd.DataFrame, options: argparse.Namespace, data: Data) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from himoe.core.errors import InputError, bad_input
 from himoe.prepare.loading import Data, make_windows
+from himoe.prepare.windowset import Windows
 from himoe.training.fitted import Fitted
 
 MS = 1000  # times are told to the millisecond
@@ -43,22 +44,42 @@ def predict_every(model: Fitted, data: Data, every_s: float, drop: Sequence[str]
     Raises
     ------
     InputError
-        If *every_s* is no whole number of milliseconds, or would take more than 100 grids.
+        If *every_s* is no whole number of milliseconds, would take more than 100 grids, or no sensor is left.
     """
-    form = model.description
-    names = [m for m in form.modalities if m not in drop and m in data.dataset.modalities]
+    names = sensors_for(model, data, drop)
 
     def predict(begin_s: float) -> pd.DataFrame | None:
         try:
-            windows = make_windows(data, form.length_s, form.step_s, filters=model.filters, modalities=names,
-                                   begin_s=begin_s)
+            windows = windows_for(model, data, names, begin_s)
         except InputError:
             if not begin_s:
                 raise
             return None  # the same files have just been read: every trial is one window long
         return model.predict(windows)
 
-    return on_grid(predict, form.step_s, every_s)
+    return on_grid(predict, model.description.step_s, every_s)
+
+
+def sensors_for(model: Fitted, data: Data, without: Sequence[str] = ()) -> list[str]:
+    """The model's sensors (but *without*) that the folder has.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    wanted = [name for name in model.description.modalities if name not in without]
+    names = [name for name in wanted if name in data.dataset.modalities]
+    if not names:
+        raise bad_input(data.root, f"the sensors {' '.join(data.dataset.modalities)}",
+                        f"one of the model's: {' '.join(wanted)}", "choose another model or folder")
+    return names
+
+
+def windows_for(model: Fitted, data: Data, names: Sequence[str], begin_s: float = 0.0) -> Windows:
+    """The folder's windows of the sensors *names* as the model needs them: its rates, bands, length and step."""
+    form = model.description
+    return make_windows(data, form.length_s, form.step_s, filters=model.filters, modalities=names, begin_s=begin_s)
 
 
 def on_grid(predict: Callable[[float], pd.DataFrame | None], step_s: float, every_s: float) -> pd.DataFrame:
