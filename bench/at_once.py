@@ -20,13 +20,13 @@ from dataclasses import replace
 import torch
 
 from bench.training import default_spec, random_batch
-from himoe.models.batches import ModalityShape
+from himoe.models.batches import ModalityShape, combine
 from himoe.models.methods import build_method
 from himoe.models.methods.base import Method, Spec
 from himoe.training import stacked
 from himoe.training.adam import Adam
 from himoe.training.fit import MAX_GRADIENT_NORM, choose_device
-from himoe.training.stacked import Average, Stacked, stack_batches
+from himoe.training.stacked import Average, Stacked
 
 SEQUENCES, STEPS = 8, 8
 FACE = ModalityShape(1280, 4, 1.0)
@@ -50,7 +50,7 @@ def stepper(spec: Spec, models: int, device: torch.device) -> Callable[[], None]
     stack = Stacked([copy.deepcopy(method) for _ in range(models)], list(range(models)))
     average, optimiser = Average(stack), Adam(stack.parameters.values(), 1e-3)
     generator = torch.Generator().manual_seed(0)
-    batch = stack_batches([random_batch(spec, SEQUENCES, STEPS, generator) for _ in range(models)]).to(device)
+    batch = combine(torch.stack, [random_batch(spec, SEQUENCES, STEPS, generator) for _ in range(models)]).to(device)
     done = 0
 
     def step() -> None:

@@ -22,7 +22,6 @@ from himoe.models.batches import (
     shuffle_between_trials,
 )
 from himoe.prepare.windows import WindowStore
-from himoe.training.stacked import stack_batches
 
 TASK = Task("regression", ("valence", "arousal"), (1.0, 9.0), (5.0,))
 
@@ -149,9 +148,6 @@ def test_a_batch_knows_when_each_sensors_windows_begin_by_its_own_clock(store: W
     for b, t in np.argwhere(sequences >= 0):
         assert times_s[b, t, names.index("EDA")] == t * step_s - late_s[sequences[b, t]]
         assert times_s[b, t, names.index("EEG")] == t * step_s
-    padded = stack_batches([replace(batch(store.index), times_s=times_s)], 5)
-    assert padded.times_s is not None
-    assert torch.equal(padded.times_s[0, :3], times_s)
 
 
 def test_high_means_above_the_threshold_and_missing_stays_missing() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toysets import make_index
 
-from himoe.prepare.masks import drop, evaluation_draws, keep_at_most, training_mask
+from himoe.prepare.masks import drop, evaluation_draws, keep_at_most, training_draws, training_mask
 
 NAMES = ("EEG", "EDA", "PPG")
 
@@ -57,10 +57,22 @@ def test_draws_depend_on_seed_sample_and_modality_alone() -> None:
 def test_training_masks_obey_the_same_rules(rate: float | None) -> None:
     generator = torch.Generator().manual_seed(0)
     present = torch.rand(40, 6, 5, generator=generator) < 0.7
-    kept = training_mask(present, rate, 0.4, generator)
+    [(draws, asked)] = training_draws([present.shape], rate, 0.4, generator)
+    kept = training_mask(present, draws, asked)
     assert not (kept & ~present).any()
     assert torch.equal(kept.any(-1), present.any(-1))
     if rate == 0.0:
         assert torch.equal(kept, present)
     if rate == 0.3:
         assert 1 - (kept.sum() / present.sum()).item() == pytest.approx(0.3, abs=0.06)
+    if rate is None:
+        assert 0 < asked < 0.4
+
+
+@pytest.mark.parametrize("rate", [None, 0.3])
+def test_numbers_of_many_batches_are_those_of_each_in_turn(rate: float | None) -> None:
+    shapes = [(3, 29, 5), (2, 29, 5), (1, 7, 2)]
+    one, other = torch.Generator().manual_seed(4), torch.Generator().manual_seed(4)
+    for shape, (draws, asked) in zip(shapes, training_draws(shapes, rate, 0.4, one), strict=True):
+        assert asked == (float(torch.rand((), generator=other)) * 0.4 if rate is None else rate)
+        assert torch.equal(draws, torch.rand(shape, generator=other))

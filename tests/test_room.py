@@ -10,7 +10,8 @@ import torch
 from toysets import make_config, make_data, make_store
 
 from himoe.training import fit as training
-from himoe.training.fit import fit_tasks, gather, steps_per_epoch
+from himoe.training.fit import fit_tasks
+from himoe.training.material import Material, gather, steps_per_epoch
 from himoe.training.room import COPIES, bytes_of_model, in_room
 from himoe.training.rundata import FoldTask
 
@@ -22,7 +23,8 @@ def test_a_steps_memory_grows_with_its_batch_and_holds_the_weights() -> None:
     method = material.build()
     weights = COPIES * sum(4 * p.numel() for p in method.parameters())
     one = material.sequences["train"][:1]
-    once, thrice = (bytes_of_model(method, material.batch(np.repeat(one, n, axis=0))) - weights for n in (2, 6))
+    once, thrice = (bytes_of_model(method, material.assembler.batch(np.repeat(one, n, axis=0))) - weights
+                    for n in (2, 6))
     assert once > 0
     assert 2.5 < thrice / once < 4.0  # in step with the batch; the contrastive loss grows with its square
 
@@ -35,7 +37,7 @@ def test_models_are_fitted_in_parts_that_fit_and_each_is_what_it_was(monkeypatch
     sizes: list[int] = []
     whole = training._fit_group
 
-    def noted(materials: Sequence[training.Material], told: str = "") -> list[training.Found]:
+    def noted(materials: Sequence[Material], told: str = "") -> list[training.Found]:
         sizes.append(len(materials))
         return whole(materials, told)
 

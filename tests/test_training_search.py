@@ -21,7 +21,8 @@ from himoe.models.noise import Noise, step_keys
 from himoe.prepare.masks import training_mask
 from himoe.training import fit as training
 from himoe.training import stacked
-from himoe.training.fit import derive_seed, fit_task, fit_tasks
+from himoe.training.fit import fit_task, fit_tasks
+from himoe.training.material import derive_seed, gather
 from himoe.training.rundata import FoldTask, RunData, make_spec
 
 TASK = FoldTask(1, 0)
@@ -181,12 +182,12 @@ def test_a_model_that_diverges_leaves_its_neighbours_alone() -> None:
     labels = data.labels.copy()
     labels[rows_of(data, "train", 0)[0]] = 1e30
     spoiled = replace(data, labels=labels)
-    fit = training.Fit([training.gather(config, d, FoldTask(fold, 0), torch.device("cpu"), 3)
+    fit = training.Fit([gather(config, d, FoldTask(fold, 0), torch.device("cpu"), 3)
                         for d, fold in ((data, 1), (spoiled, 0))], 0.01)
     fit.advance(2)
     assert [learner.diverged is None for learner in fit.learners] == [True, False]
     weights, _ = fit.learners[0].result()
-    alone = training.Fit([training.gather(config, data, FoldTask(1, 0), torch.device("cpu"), 3)], 0.01)
+    alone = training.Fit([gather(config, data, FoldTask(1, 0), torch.device("cpu"), 3)], 0.01)
     alone.advance(2)
     for name, value in alone.learners[0].result()[0].items():
         torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-5)
@@ -198,13 +199,13 @@ def test_models_that_have_stopped_leave_the_others_as_they_are() -> None:
                          model={"eeg_encoder": "bands", "signal_encoder": "features", "bounded": False})
     data = make_data(config, make_store())
     sizes: list[int] = []
-    fit = training.Fit([training.gather(config, data, TASK, torch.device("cpu"), 3)] * 3, [0.01, 3e3, 4e3])
+    fit = training.Fit([gather(config, data, TASK, torch.device("cpu"), 3)] * 3, [0.01, 3e3, 4e3])
     for epoch in range(1, 7):
         fit.advance(epoch)
         sizes.append(len(fit.active))
     assert sizes[0] == 3
     assert sizes[-1] == 1
-    alone = training.Fit([training.gather(config, data, TASK, torch.device("cpu"), 3)], 0.01)
+    alone = training.Fit([gather(config, data, TASK, torch.device("cpu"), 3)], 0.01)
     alone.advance(6)
     np.testing.assert_allclose(fit.learners[0].result()[1].astype(float), alone.learners[0].result()[1].astype(float),
                                rtol=1e-3)
@@ -233,7 +234,9 @@ def plain_loop(config: RunConfig, data: RunData) -> tuple[list[float], dict[str,
         order = torch.randperm(len(train), generator=generator).numpy()
         for part in np.array_split(train[order], -(-len(train) // plan.batch_sequences)):
             batch = assembler.batch(part)
-            batch = batch.with_present(training_mask(batch.present, None, plan.missing_max, generator))
+            rate = torch.rand((), generator=generator) * plan.missing_max
+            draws = torch.rand(batch.present.shape, generator=generator)
+            batch = batch.with_present(training_mask(batch.present, draws, rate))
             sources = [module for module in method.modules() if isinstance(module, Noise)]
             for source, key in zip(sources, step_keys(len(sources), torch.tensor([seed & 0x7FFFFFFF]).int(), step),
                                    strict=True):

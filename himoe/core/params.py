@@ -252,6 +252,8 @@ class TrainingParams:
 
     ``warmup_steps``: steps over which the learning rate rises to its full value, before it falls along a cosine.
     ``ema``: decay of the running average of weights that is evaluated; 0 = the weights themselves.
+    ``precision``: of products and convolutions in training; weights stay float32. ``compile``: models that are fitted
+    as one go through torch's compiler.
     ``models_at_once``: folds, seeds and rates of a run that are fitted as one model where the encoders allow it.
     """
 
@@ -268,6 +270,8 @@ class TrainingParams:
     warmup_steps: Whole = 20
     ema: Below1 = 0.98
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
     memory_gib: NotNegative = 1.0
     models_at_once: Count = 6
     search: SearchParams = field(default_factory=SearchParams)

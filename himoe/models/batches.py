@@ -225,7 +225,7 @@ class Assembler:
         return self._ready[modality][torch.from_numpy(rows)]
 
     def batch(self, sequences: np.ndarray) -> Batch:
-        """The batch of *sequences* (B, T)."""
+        """The batch of *sequences* (B, T); -1 = padding, up to whole sequences of it (codes -1)."""
         shape, flat = sequences.shape, sequences.reshape(-1)
         valid = flat >= 0
         rows = np.where(valid, flat, flat.max())
@@ -237,9 +237,10 @@ class Assembler:
         y = np.where(valid[:, None], self.labels[rows], np.nan).astype(np.float32)
         present = self.present[rows] & valid[:, None]
         off_s = None if self.off_grid_s is None else torch.from_numpy(self.off_grid_s[rows]).unflatten(0, shape)
+        first = sequences[:, 0]
+        subject, stimulus = (np.where(first >= 0, known[first], -1) for known in (self.subject, self.stimulus))
         return Batch(x, torch.from_numpy(present).unflatten(0, shape), torch.from_numpy(y).unflatten(0, shape),
-                     torch.from_numpy(valid).unflatten(0, shape),
-                     torch.from_numpy(self.subject[sequences[:, 0]]), torch.from_numpy(self.stimulus[sequences[:, 0]]),
+                     torch.from_numpy(valid).unflatten(0, shape), torch.from_numpy(subject), torch.from_numpy(stimulus),
                      None if off_s is None else step_times_s(shape[1], self.store.meta.step_s)[:, None] + off_s)
 
     def batches(self, sequences: np.ndarray, size: int) -> Iterator[Batch]:

@@ -7,7 +7,8 @@ least one of those present stays. Legend: n windows, M modalities, B T batch and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -52,14 +53,24 @@ def keep_at_most(present: np.ndarray, draws: np.ndarray, count: int) -> np.ndarr
     return present & (place < count)
 
 
-def training_mask(present: Tensor, rate: float | None, rate_max: float, generator: torch.Generator) -> Tensor:
-    """Drop modalities of a training batch: (B, T, M) bool → (B, T, M) bool.
+def training_draws(shapes: Sequence[Sequence[int]], rate: float | None, rate_max: float,
+                   generator: torch.Generator) -> Iterator[tuple[Tensor, float]]:
+    """For each batch in turn, of these *shapes* (B, T, M): uniform numbers of that shape, and its missing rate.
 
-    ``rate`` None draws one rate uniformly from 0..*rate_max* for the batch (``missing: sampled``).
+    ``rate`` None draws one rate uniformly from 0..*rate_max* for each batch (``missing: sampled``).
     """
-    if rate is None:
-        rate = float(torch.rand((), generator=generator)) * rate_max
-    draws = torch.rand(present.shape, generator=generator).to(present.device)
+    own = int(rate is None)
+    sizes = [own + math.prod(shape) for shape in shapes]
+    # All at once: the same numbers as batch by batch, without a call for each.
+    for shape, numbers in zip(shapes, torch.rand(sum(sizes), generator=generator).split(sizes), strict=True):
+        yield numbers[own:].view(*shape), float(numbers[0]) * rate_max if rate is None else rate
+
+
+def training_mask(present: Tensor, draws: Tensor, rate: Tensor | float) -> Tensor:
+    """Drop modalities of a training batch: (..., M) bool, (..., M) uniform numbers → (..., M) bool.
+
+    As :func:`drop`; *rate* is one, or a tensor of one or more that broadcasts.
+    """
     kept = present & (draws >= rate)
     lost = present.any(-1) & ~kept.any(-1)
     best = torch.where(present, draws, torch.full_like(draws, -1.0)).argmax(-1, keepdim=True)

@@ -6,9 +6,8 @@ Legend: n windows, M modalities, D dimensions, G models, B sequences, T time ste
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,24 +17,23 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from himoe.core.errors import InputError, bad_input
+from himoe.core.errors import InputError
 from himoe.core.params import RunConfig
 from himoe.core.progress import progress
 from himoe.core.workers import own_gpu
-from himoe.models.batches import SEQUENCES, Assembler, Batch, Normaliser, make_sequences
-from himoe.models.methods import build_method, method_class
-from himoe.models.methods.base import Method, Spec
+from himoe.models.batches import SEQUENCES, Batch, combine
+from himoe.models.methods import method_class
+from himoe.models.methods.base import Method
 from himoe.models.methods.resizable import FittedMethod
-from himoe.prepare.folds import role_rows
-from himoe.prepare.masks import training_mask
+from himoe.prepare.masks import training_draws, training_mask
 from himoe.training.adam import Adam, scheduled
-from himoe.training.drawing import drawn_lags_s, moved
-from himoe.training.lags import start_lags_s
+from himoe.training.drawing import moved
+from himoe.training.feeding import Feed, kept_windows, padded
 from himoe.training.learner import Learner
-from himoe.training.people import fit_normaliser, names_of, numbered, person_codes, with_strangers
+from himoe.training.material import Material, gather, steps_per_epoch
 from himoe.training.room import free_bytes, in_room, models_that_fit
-from himoe.training.rundata import FoldTask, RunData, make_spec
-from himoe.training.stacked import Average, Stacked, can_stack, stack_batches
+from himoe.training.rundata import FoldTask, RunData
+from himoe.training.stacked import Average, Stacked, can_stack
 
 SEARCH_COLUMNS = ["trial", "learning_rate", "validation_loss", "chosen"]
 MAX_GRADIENT_NORM = 5.0
@@ -82,13 +80,14 @@ def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], told:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs 8 %
     device = choose_device(config.training.device)
     with threadpool_limits(1):
-        steps = steps_per_epoch(config, data)
+        steps, gradient = steps_per_epoch(config, data), method_class(config.run.method).gradient
+        kept = kept_windows(data.store, device) if gradient else None
         folds: dict[int, Material] = {}
         for task in tasks:
             if task.fold not in folds:
-                folds[task.fold] = gather(config, data, task, device, steps)
+                folds[task.fold] = gather(config, data, task, device, steps, kept)
         materials = [replace(folds[task.fold], task=task) for task in tasks]
-        if not method_class(config.run.method).gradient:
+        if not gradient:
             found = [_fit_closed(material) for material in materials]
         else:
             # Maps for different numbers of people cannot be run as one.
@@ -101,92 +100,6 @@ def fit_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], told:
             for material, (weights, history, search) in zip(materials, found, strict=True)]
 
 
-def labelled_rows(data: RunData, fold: int, role: str) -> np.ndarray:
-    """Rows of a fold's role with a label and a signal."""
-    rows = role_rows(data.store.index, data.folds, fold, role)
-    return rows[data.present[rows].any(1) & np.isfinite(data.labels[rows]).any(1)]
-
-
-def steps_per_epoch(config: RunConfig, data: RunData) -> int:
-    """Batches that the largest training fold of the run fills: all folds take as many, so that they can be as one."""
-    length, ids = config.training.sequence_length, data.store.index[["subject", "trial"]]
-    counts = [ids.iloc[labelled_rows(data, int(fold), "train")].groupby(["subject", "trial"], sort=False).size()
-              for fold in data.folds["fold"].unique()]
-    return max(1, *(-(-int(np.ceil(count / length).sum()) // config.training.batch_sequences) for count in counts))
-
-
-def gather(config: RunConfig, data: RunData, task: FoldTask, device: torch.device, steps: int) -> Material:
-    """What a task's fit draws on; refuses a fold without labelled training or validation windows."""
-    index = data.store.index
-    # In the order of names, so that sums do not depend on the order of files or rows.
-    ordered = index.reset_index(drop=True).sort_values(["subject", "trial", "window"]).index.to_numpy()
-    rows = {role: ordered[np.isin(ordered, labelled_rows(data, task.fold, role))] for role in ("train", "validation")}
-    for role, found in rows.items():
-        if len(found) == 0:
-            raise bad_input(f"run {config.name} fold {task.fold}", f"no labelled {role} window",
-                            "at least one", "check the fold table and the labels")
-    people, policy = names_of(index["subject"].iloc[rows["train"]]), config.run.normalise
-    known = person_codes(index["subject"].to_numpy(str), numbered(people), len(people), policy)
-    normaliser = fit_normaliser(data.store, rows["train"], data.present, known, len(people), policy)
-    # Where people are held out, people validate too: they are scaled as the tested ones will be.
-    validating = role_rows(index, data.folds, task.fold, "validation")
-    assembler = data.assembler(with_strangers(normaliser, data.store, validating, data.present, known), known)
-    return Material(config, task, normaliser, assembler,
-                    {r: make_sequences(index, v, config.training.sequence_length) for r, v in rows.items()},
-                    make_spec(config, data, len(people)),
-                    torch.from_numpy(data.labels[rows["train"]].astype(np.float32)), device, steps,
-                    start_lags_s(config, data, rows["train"]))
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a fit draws on.
-
-    ``normaliser`` is that of the training rows, which the model keeps; sequences by role, how to make batches of them,
-    training labels (n, D), steps per epoch, and where learned lags (M,) begin, in seconds.
-    """
-
-    config: RunConfig
-    task: FoldTask
-    normaliser: Normaliser
-    assembler: Assembler
-    sequences: Mapping[str, np.ndarray]
-    spec: Spec
-    labels: Tensor
-    device: torch.device
-    steps: int
-    lags_s: Tensor | None = None
-
-    @property
-    def seed(self) -> int:
-        """The seed of initial weights, order of batches and training masks."""
-        return derive_seed(self.config.seed, self.task.seed, self.task.fold, self.config.run.method)
-
-    def batch(self, sequences: np.ndarray) -> Batch:
-        """The batch of *sequences* (B, T), or of one that is empty where there are none."""
-        none = np.full((1, self.config.training.sequence_length), -1)
-        return self.assembler.batch(sequences if len(sequences) else none)
-
-    def drawn_lags_s(self, sequences: np.ndarray, epoch: int) -> np.ndarray:
-        """The lags (B, M) that this epoch draws for *sequences* (B, T)."""
-        return drawn_lags_s(self.config.training.asynchrony, self.assembler.store.index.iloc[sequences[:, 0]],
-                            self.spec.modalities, self.seed, epoch)
-
-    def build(self) -> Method:
-        """The method with its first weights."""
-        torch.manual_seed(self.seed)
-        method = build_method(self.config.run.method, self.spec).to(self.device)
-        method.calibrate(self.labels)
-        if self.lags_s is not None:
-            method.start_lags(self.lags_s)
-        return method
-
-
-def derive_seed(*parts: object) -> int:
-    """A 63-bit seed from anything printable."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1
-
-
 Found = tuple[dict[str, Tensor], pd.DataFrame, pd.DataFrame]  # weights, history, search
 
 
@@ -196,7 +109,8 @@ def _at_once(materials: Sequence[Material]) -> int:
     free = free_bytes(first.device)
     if free is None:
         return len(materials)
-    batch = first.batch(first.sequences["train"][:first.config.training.batch_sequences]).to(first.device)
+    rows = first.sequences["train"][:first.config.training.batch_sequences]
+    batch = first.assembler.batch(rows).to(first.device)
     tries = max(1, len(first.config.training.search.learning_rate))
     return min(len(materials), max(1, models_that_fit(first.build(), batch, free) // tries))
 
@@ -267,8 +181,10 @@ class Fit:
     def __init__(self, materials: Sequence[Material], learning_rate: float | Sequence[float]) -> None:
         rates = [learning_rate] * len(materials) if isinstance(learning_rate, int | float) else list(learning_rate)
         self.training, self.device = materials[0].config.training, materials[0].device
-        self.models = Stacked([material.build() for material in materials], [m.seed for m in materials])
+        self.models = Stacked([material.build() for material in materials], [m.seed for m in materials],
+                              self.training.precision, self.training.compile)
         self.average = Average(self.models)
+        self.feed = Feed([material.assembler for material in materials], self.device, materials[0].kept)
         self.learners = [Learner(f"run {m.config.name} {m.task.name}", rate, torch.Generator().manual_seed(m.seed))
                          for m, rate in zip(materials, rates, strict=True)]
         self.active = list(zip(materials, self.learners, strict=True))
@@ -303,17 +219,16 @@ class Fit:
         self.active = [self.active[place] for place in places]
         self.models.keep(places)
         self.average.keep(places)
+        self.feed.keep(places)
         self.optimizer.keep(self.models.parameters.values(), places)
 
     def _epoch(self) -> None:
         running = [self._running(learner) for _, learner in self.active]
-        orders = [m.sequences["train"][torch.randperm(len(m.sequences["train"]), generator=each.generator).numpy()]
-                  for m, each in self.active]
         count, first = self.active[0][0].steps, self.steps
         totals: dict[str, Tensor] = {}
         finite = []
-        for parts in zip(*(np.array_split(order, count) for order in orders), strict=True):
-            losses = self._step(parts)
+        for batch in self._batches(count):
+            losses = self._step(batch)
             finite.append(torch.isfinite(torch.stack(list(losses.values())).sum(0)))
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + value / count
@@ -327,11 +242,48 @@ class Fit:
                                            partial(self.average.weights, place))
         self.epochs += 1
 
-    def _step(self, parts: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """One step of every model on its own sequences (B, T); the terms of the loss, each (G,)."""
+    def _batches(self, count: int) -> Iterator[Batch]:
+        """An epoch of every model on its own sequences, in *count* steps: sensors out of step, modalities dropped."""
+        training, drawn = self.training, [self._drawn(material, learner, count) for material, learner in self.active]
         # Always of one size, so that dropout meets the same places whatever the other models' batches are.
-        size = self.training.batch_sequences if self.models.together else 0
-        batch = stack_batches([self._batch(model, part) for model, part in enumerate(parts)], size).to(self.device)
+        size = training.batch_sequences if self.models.together else 0
+        for step in range(count):
+            parts = [own[step] for own, _ in drawn]
+            rows = padded(parts, size)
+            batch = self.feed.batch(rows)
+            if training.asynchrony.drawn:
+                batch = self._out_of_step(batch, parts)
+            if training.missing != "none":
+                masks = [next(masks) for _, masks in drawn]
+                draws = torch.zeros(*rows.shape, batch.present.shape[-1])
+                for place, (numbers, _) in enumerate(masks):
+                    draws[place, :len(numbers)] = numbers
+                rates = torch.tensor([rate for _, rate in masks])[:, None, None, None]
+                batch = batch.with_present(training_mask(batch.present, draws.to(self.device), rates.to(self.device)))
+            yield batch
+
+    def _drawn(self, material: Material, learner: Learner,
+               count: int) -> tuple[list[np.ndarray], Iterator[tuple[Tensor, float]]]:
+        """What an epoch of one model draws: sequences (B, T) of each step; numbers and rate of each step's mask."""
+        training, train = self.training, material.sequences["train"]
+        parts = np.array_split(train[torch.randperm(len(train), generator=learner.generator).numpy()], count)
+        rate = material.task.rate if training.missing == "matched" else None
+        shapes = [(max(1, len(part)), part.shape[1], len(material.spec.modalities)) for part in parts]
+        return parts, training_draws(shapes, rate, training.missing_max, learner.generator)
+
+    def _out_of_step(self, batch: Batch, parts: Sequence[np.ndarray]) -> Batch:
+        """The batch with the lags that each model draws in this epoch for its sequences."""
+        def one(place: int) -> Batch:
+            material, part = self.active[place][0], parts[place]
+            lags_s = np.zeros((batch.present.shape[1], batch.present.shape[-1]))
+            lags_s[:len(part)] = material.drawn_lags_s(part, self.epochs)
+            return moved(combine(lambda own: own[0][place], [batch]), lags_s, material.spec.step_s,
+                         material.assembler.store.meta.length_s)
+
+        return combine(torch.stack, [one(place) for place in range(len(parts))])
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of every model; the terms of the loss, each (G,)."""
         self.models.train(self.steps)
         losses = self.models.losses(batch)
         self.optimizer.zero_grad()
@@ -352,29 +304,17 @@ class Fit:
             first = last
         return found
 
-    def _batch(self, model: int, part: np.ndarray) -> Batch:
-        """A model's training batch, with sensors out of step and modalities dropped."""
-        (material, learner), training = self.active[model], self.training
-        batch = material.batch(part)
-        if training.asynchrony.drawn:
-            batch = moved(batch, material.drawn_lags_s(part, self.epochs), material.spec.step_s,
-                          material.assembler.store.meta.length_s)
-        if training.missing == "none":
-            return batch
-        rate = material.task.rate if training.missing == "matched" else None
-        return batch.with_present(training_mask(batch.present, rate, training.missing_max, learner.generator))
-
     @torch.no_grad()
     def _validation_losses(self) -> list[float]:
         """Every model's emotion loss over its known validation labels, batches weighted by their number of labels."""
-        materials = [material for material, _ in self.active]
-        total, count = torch.zeros(len(materials)), torch.zeros(len(materials))
-        longest = max(len(material.sequences["validation"]) for material in materials)
-        size = max(1, SEQUENCES // len(materials))
-        for first in range(0, longest, size):
-            batch = stack_batches([material.batch(material.sequences["validation"][first:first + size])
-                                   for material in materials])
+        sequences = [material.sequences["validation"] for material, _ in self.active]
+        total, count = (torch.zeros(len(sequences), device=self.device) for _ in range(2))
+        # A processor's cache holds few windows; a GPU would wait for small batches.
+        on_cpu = self.device.type == "cpu"
+        size = max(1, SEQUENCES // len(sequences)) if on_cpu else self.training.batch_sequences
+        for first in range(0, max(len(own) for own in sequences), size):
+            batch = self.feed.batch(padded([own[first:first + size] for own in sequences]))
             known = torch.isfinite(batch.y).flatten(1).sum(1)
-            total += self.average.losses(batch.to(self.device))["emotion"].cpu() * known
+            total += self.average.losses(batch)["emotion"] * known
             count += known
         return (total / count.clamp(min=1)).tolist()

@@ -19,7 +19,8 @@ from himoe.prepare.masks import evaluation_draws, keep_at_most
 from himoe.prepare.windows import PERSON_UNIT
 from himoe.training.conformal import LEVEL, half_widths, level_of
 from himoe.training.description import Description, ModalityForm, content_digest
-from himoe.training.fit import FitResult, labelled_rows
+from himoe.training.fit import FitResult
+from himoe.training.material import labelled_rows
 from himoe.training.model import Model, encode_fold, from_tensors
 from himoe.training.people import names_of
 from himoe.training.rundata import FoldTask, RunData, feature_modalities

@@ -7,13 +7,13 @@ keeps its own weights, data, masks, noise and gradients, so it is what it would 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from himoe.models.batches import Batch, combine
+from himoe.models.batches import Batch
 from himoe.models.methods.base import Method
 from himoe.models.noise import noise_keys, step_keys
 
@@ -37,32 +37,16 @@ def can_stack(method: Method, device: torch.device) -> bool:
                                         for encoder in encoders.encoders.values())
 
 
-def stack_batches(batches: Sequence[Batch], at_least: int = 0) -> Batch:
-    """Batches of equal numbers of steps as one with a leading axis, of *at_least* so many sequences.
-
-    Short ones get absent sequences at their end.
-    """
-    size = max(at_least, *(len(batch.present) for batch in batches))
-    padded = [batch if len(batch.present) == size else _pad(batch, size - len(batch.present)) for batch in batches]
-    return combine(torch.stack, padded)
-
-
-def _pad(batch: Batch, count: int) -> Batch:
-    def longer(x: Tensor, value: float) -> Tensor:
-        return torch.cat([x, x.new_full((count, *x.shape[1:]), value)])
-
-    return Batch({m: longer(x, 0.0) for m, x in batch.x.items()}, longer(batch.present, False),
-                 longer(batch.y, float("nan")), longer(batch.valid, False), longer(batch.subject, -1),
-                 longer(batch.stimulus, -1), None if batch.times_s is None else longer(batch.times_s, 0.0))
-
-
 class Stacked:
     """G models: :meth:`losses` calls them all, ``parameters`` and ``buffers`` (name → (G, ...)) are theirs.
 
-    One model that cannot be stacked works as well.
+    One model that cannot be stacked works as well. ``precision`` ``bfloat16``: products and convolutions in it,
+    weights, sums and what else needs more in float32 (torch's autocast). With ``compiled`` the models in training go
+    through torch's compiler, which takes minutes at the first step and whenever their number changes.
     """
 
-    def __init__(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
+    def __init__(self, methods: Sequence[Method], seeds: Sequence[int], precision: str = "float32",
+                 compiled: bool = False) -> None:
         parameters, self.buffers = stack_module_state(list(methods))  # type: ignore[arg-type]
         self.parameters = {name: value.detach().requires_grad_() for name, value in parameters.items()}
         self.template = copy.deepcopy(methods[0])
@@ -73,6 +57,10 @@ class Stacked:
         self.sources = list(noise_keys(self.template))
         self.seeds = torch.tensor([seed & 0x7FFFFFFF for seed in seeds], dtype=torch.int32, device=device)
         self.kept = set(self.template.state_dict())
+        self.half = precision == "bfloat16"
+        self._many: Callable[..., dict[str, Tensor]] = vmap(self._call)
+        if compiled and self.together:
+            self._many = torch.compile(self._many)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -85,11 +73,15 @@ class Stacked:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the loss, each (G,), of a batch with a leading axis of models."""
+        with torch.autocast(self.seeds.device.type, torch.bfloat16, enabled=self.half):
+            return self._losses(batch)
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
         if not self.together:
             return {name: loss[None] for name, loss in self._call(
                 {k: v[0] for k, v in self.parameters.items()}, {k: v[0] for k, v in self.buffers.items()},
                 {m: x[0] for m, x in batch.x.items()}, *(part[0] for part in batch.rest())).items()}
-        return vmap(self._call)(self.parameters, self.buffers, dict(batch.x), *batch.rest())
+        return self._many(self.parameters, self.buffers, dict(batch.x), *batch.rest())
 
     def _call(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: dict[str, Tensor],
               *rest: Tensor) -> dict[str, Tensor]:
@@ -125,6 +117,7 @@ class Average(Stacked):
         self.buffers = {k: v.clone() for k, v in source.buffers.items()}
         self.template = copy.deepcopy(source.template).eval()
         self.together, self.sources, self.seeds, self.kept = source.together, source.sources, source.seeds, source.kept
+        self.half, self._many = source.half, vmap(self._call)
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
