@@ -1,23 +1,24 @@
-"""What the paper's schedule costs in training, as arithmetic from measured steps: ``python -m bench.paper``.
+"""What the paper's schedule costs in training, as arithmetic from measured epochs: ``python -m bench.paper``.
 
-One training step of Hi-MoE on raw signals of DEAP's seven sensors, at the embedded rates, is timed on one thread in
-this process. Hours = models x epochs x windows / windows per second; no early stop, no search, no validation. Face
-features are not in it. Nothing here was measured on a GPU: a row for one says what speed the goal of a day asks for.
+Hi-MoE on raw signals of DEAP's seven sensors at the paper's rates, as ``bench.speed`` measures it on this machine's
+GPU, or on two cores. Hours = models x epochs x windows / windows per second; no early stop, no search. Face features
+are not in it, and every run counts as one on DEAP. A last row says what speed all runs in a day ask for.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from bench.alignment import feature_spec, measured
-from bench.training import PARAMS, default_spec
+import torch
+
+from bench.speed import WINDOWS_PER_TRIAL, cases, measure
+from bench.training import PARAMS
 from himoe.core.yaml_files import read_yaml
-from himoe.prepare.threads import one_thread
+from himoe.training.fit import choose_device
 
-WINDOWS_PER_TRIAL = 29  # of 60 s, 4 s every 2 s
-BATCH = 256  # windows: batch_sequences x sequence_length of the profile
 DAY_H = 24.0
 
 
@@ -54,29 +55,32 @@ def hours(seen: int, windows_per_s: float) -> float:
     return seen / windows_per_s / 3600
 
 
-def lines(schedule: Schedule, repeats: int) -> Iterator[str]:
-    """The arithmetic, line by line."""
+def lines(schedule: Schedule, where: str, measured: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The arithmetic, line by line; *measured* are rows of ``bench.speed``."""
     yield (f"One run: {schedule.models} models x {schedule.epochs} epochs x {schedule.windows} windows = "
            f"{schedule.seen:.3g} windows; {schedule.runs} runs of networks.")
-    yield "| where | windows per second | one run (h) | all runs (h) |"
+    yield "| where | windows a second | one run (h) | all runs (h) |"
     yield "| --- | --- | --- | --- |"
-    for label, spec in (("raw signals", default_spec()[0]), ("features", feature_spec())):
-        speed = BATCH / measured(spec, BATCH, spec.alignment.max_rows, repeats)[0]
-        for cores in (1, 2):
-            one = hours(schedule.seen, cores * speed)
-            name = f"{label}, one thread" if cores == 1 else f"{label}, two cores (twice that)"
-            yield f"| {name} | {cores * speed:.0f} | {one:.3g} | {one * schedule.runs:.3g} |"
+    for row in measured:
+        one = hours(schedule.seen, row["windows_per_s"])
+        name = (f"{where}, {row['processes']} processes, {row['models']} as one, {row['precision']}"
+                + (", compiled" if row["compile"] else ""))
+        yield f"| {name} | {row['windows_per_s']} | {one:.3g} | {one * schedule.runs:.3g} |"
     needed = schedule.seen * schedule.runs / DAY_H / 3600
-    yield f"| one GPU: not measured; for all in a day | {needed:.3g} | {DAY_H / schedule.runs:.3g} | {DAY_H:g} |"
+    yield f"| for all in a day | {needed:.3g} | {DAY_H / schedule.runs:.3g} | {DAY_H:g} |"
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, print."""
     parser = argparse.ArgumentParser(prog="python -m bench.paper", description="Hours of the paper's schedule.")
-    parser.add_argument("--repeats", type=int, default=5, help="timed steps of each kind (default 5)")
-    with one_thread():
-        for line in lines(paper_schedule(), parser.parse_args().repeats):
-            print(line, flush=True)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--cores", type=int, default=2, help="processes, where there is no GPU (default 2)")
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    chosen = [case for case in cases(device.type, options.cores) if case.profile == "paper" and case.front == "raw"]
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine's cores"
+    for line in lines(paper_schedule(), where, [measure(case) for case in chosen]):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -38,14 +38,17 @@ Losses = dict[str, Tensor]
 Net = Any  # HiMoE or PlainHiMoE
 
 
-def default_spec(dropout: float | None = None) -> tuple[Spec, TrainingParams]:
-    """The default model on DEAP's windows (EEGNet and CNNs as front ends), and the default schedule."""
+def default_spec(dropout: float | None = None, rates: str = "usual") -> tuple[Spec, TrainingParams]:
+    """The default model on DEAP's windows (EEGNet and CNNs as front ends), and the default schedule.
+
+    *rates* names the filters of params.yaml (``preprocess``) whose rates the windows have.
+    """
     params = read_yaml(PARAMS)
     dataset, length_s = get_dataset("deap"), params["windows"]["length_s"]
-    usual = params["preprocess"]["usual"]  # sensors; FACE has no filter
-    rates = {m: usual[m]["sfreq_hz"] for m in dataset.modalities if m in usual}
-    shapes = {m: ModalityShape(len(dataset.modalities[m].names), round(length_s * rate), float(rate))
-              for m, rate in rates.items()}
+    filters = params["preprocess"][rates]  # sensors; FACE has no filter
+    sfreqs_hz = {m: filters[m]["sfreq_hz"] for m in dataset.modalities if m in filters}
+    shapes = {m: ModalityShape(len(dataset.modalities[m].names), round(length_s * sfreq_hz), float(sfreq_hz))
+              for m, sfreq_hz in sfreqs_hz.items()}
     model = parse(ModelParams, {**params["reference"]["model"], "eeg_encoder": "eegnet", "signal_encoder": "cnn"},
                   PARAMS, "reference.model")
     if dropout is not None:
