@@ -1,4 +1,4 @@
-"""``python -m pipeline.readme``: write README's results from the evaluated runs; ``check`` only compares."""
+"""``python -m pipeline.readme``: write README's results from the evaluated runs; ``--check`` only compares."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ README = Path("README.md")
 
 
 def readme(check: str = "") -> None:
-    """Replace the block between README's markers; with ``check`` raise InputError where it is not up to date."""
-    if check not in ("", "check"):
-        raise InputError(f"{check}: expected check or nothing.")
+    """Replace the block between README's markers; with ``--check`` raise InputError where it is not up to date."""
+    if check not in ("", "--check"):
+        raise InputError(f"{check}: expected --check or nothing.")
     found = load_evaluated("report", Path("runs"), Path("scores"), Path("metrics"), Path("bench/cost.csv"))
     claims = build_table("claims", found.results, found.comparisons, found.cost, found.settings)
     text = require_file(README).read_text(encoding="utf-8")
@@ -29,4 +29,4 @@ def readme(check: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(readme)
+    main(readme, ("--check",))

@@ -87,14 +87,17 @@ def jobs() -> int:
     return int(text) if text else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def main(run: Callable[..., None]) -> None:
-    """Call a stage with the command line's arguments; bad input or a full disk ends in one sentence and exit code 1."""
+def main(run: Callable[..., None], options: Sequence[str] = ()) -> None:
+    """Call a stage with the command line's arguments; bad input or a full disk ends in one sentence and exit code 1.
+
+    *options* are those that it has; they reach it in their place among the arguments.
+    """
     given = sys.argv[1:]
     if {"-h", "--help"} & set(given):
         print(f"{run.__name__} {inspect.signature(run)}\n\n{inspect.getdoc(run)}")
         return
     try:
-        require_fitting(run, given)
+        require_fitting(run, given, options)
         with parts_in(PARTS):
             run(*given)
     except InputError as error:
@@ -114,8 +117,8 @@ def disk_sentence(error: OSError) -> str:
             f"{TODO.get(error.errno or 0, 'check the disk and the permissions')}.")
 
 
-def require_fitting(run: Callable[..., None], given: Sequence[str]) -> None:
-    """Refuse arguments that are not those of *run*: too few, too many, or an option, which no stage has."""
+def require_fitting(run: Callable[..., None], given: Sequence[str], options: Sequence[str] = ()) -> None:
+    """Refuse arguments that are not those of *run*: too few, too many, or an option that is not one of *options*."""
     wanted = " ".join(name.upper() for name in inspect.signature(run).parameters) or "none"
     try:
         inspect.signature(run).bind(*given)
@@ -123,5 +126,5 @@ def require_fitting(run: Callable[..., None], given: Sequence[str]) -> None:
         raise bad_input(f"{run.__name__}: arguments", " ".join(given) or "none", wanted,
                         "call the stage as dvc.yaml does") from None
     for one in given:
-        if one.startswith("-"):
+        if one.startswith("-") and one not in options:
             raise bad_input(f"{run.__name__}: arguments", one, wanted, "leave the option out")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from himoe.core.errors import InputError, bad_input
-from himoe.core.long_arrays import gap, let_go
+from himoe.core.long_arrays import columns, gap, let_go
 
 MODALITIES = (
     "EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "ECG", "FACE", "HEAD", "GAZE", "LUM", "HR", "IBI", "ACC",
@@ -77,11 +77,11 @@ class Signal:
         if isinstance(self.data, np.memmap) and high - low == n_samples:
             return Signal(self.data[:, low:high], self.sfreq_hz, self.ch_names, self.unit, 0.0)
         data = gap(self.data.shape[0], n_samples)
-        for begin in range(low, high, 2**20):
-            end = min(begin + 2**20, high)
-            data[:, begin - first:end - first] = self.data[:, begin:end]
-            let_go(data)
-            let_go(self.data)
+        for where in columns(data):
+            begin, end = max(where.start + first, low), min(where.stop + first, high)
+            if begin < end:
+                data[:, begin - first:end - first] = self.data[:, begin:end]
+                let_go(self.data)
         return Signal(data, self.sfreq_hz, self.ch_names, self.unit, 0.0)
 
 

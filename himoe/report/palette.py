@@ -28,6 +28,8 @@ class Look:
 
 LOOKS: dict[str, Look] = {
     "himoe": Look("#0072B2", "o", ()),
+    "himoe-lags": Look("#1B7F3B", (3, 1, 0), (5, 3)),
+    "himoe-drawn": Look("#B8336A", (5, 1, 180), (7, 1, 1, 1)),
     "late_fusion": Look("#E69F00", "s", (5, 1.5)),
     "bilstm": Look("#009E73", "^", (3, 1.5)),
     "tacoformer": Look("#CC79A7", "D", (6, 1.5, 1, 1.5)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from himoe.scoring.convergence import STILL_IMPROVING
+from himoe.scoring.convergence import still_improving
 from himoe.scoring.frames import as_table
 from himoe.scoring.statistics import TrialSums, arrange, hierarchical_counts, percentiles, sum_trials
 
@@ -57,12 +57,14 @@ def not_converged(endings: pd.DataFrame) -> list[tuple[str, str, int, int]]:
     """(method, condition trained under, models still improving, models) where networks had not converged.
 
     *endings* has a row per model (:func:`himoe.scoring.convergence.ending`) with ``method`` and ``trained``. The rule
-    is that of the main tables: more than ``STILL_IMPROVING`` gained in the last quarter, in the mean of the models.
+    is that of the main tables (:func:`himoe.scoring.convergence.still_improving`).
     """
     found = []
     for (method, trained), own in endings.groupby(["method", "trained"], sort=False):
-        if own["gain"].mean() > STILL_IMPROVING:
-            found.append((str(method), str(trained), int((own["gain"] > STILL_IMPROVING).sum()), len(own)))
+        gains = own["gain"].dropna().tolist()
+        improving, models = still_improving(gains) if gains else (False, 0)
+        if improving:
+            found.append((str(method), str(trained), models, len(own)))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -41,6 +42,12 @@ def endings(history: pd.DataFrame) -> list[Ending]:
     return [ending(rows) for _, rows in history.groupby(MODEL)]
 
 
+def still_improving(gains: Sequence[float]) -> tuple[bool, int]:
+    """Whether a run was still improving, by the mean of its models' gains in the last quarter; how many of them were.
+    """
+    return sum(gains) / len(gains) > STILL_IMPROVING, sum(gain > STILL_IMPROVING for gain in gains)
+
+
 def converged(history: pd.DataFrame, trained: bool) -> dict[str, Any]:
     """What a run's metrics say: ``converged``, ``unconverged_models`` and ``models``.
 
@@ -50,6 +57,5 @@ def converged(history: pd.DataFrame, trained: bool) -> dict[str, Any]:
     ends = endings(history)
     gains = [end.gain for end in ends if not math.isnan(end.gain)]
     judged = trained and len(gains) == len(ends)
-    return {"converged": sum(gains) / len(gains) <= STILL_IMPROVING if judged else None,
-            "unconverged_models": sum(gain > STILL_IMPROVING for gain in gains) if judged else 0,
-            "models": len(ends)}
+    improving, models = still_improving(gains) if judged else (False, 0)
+    return {"converged": not improving if judged else None, "unconverged_models": models, "models": len(ends)}

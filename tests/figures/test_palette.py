@@ -8,6 +8,7 @@ import pytest
 from matplotlib.markers import MarkerStyle
 
 from himoe.report.palette import DIMENSION_LOOKS, LOOKS, SPARE_LOOKS, Look, dimension_look, look
+from himoe.report.tables.asynchrony import LABELS
 from himoe.scoring.paper import METHOD_LABELS
 
 
@@ -19,7 +20,8 @@ def luminance(colour: str) -> float:
 
 
 def test_every_method_with_a_label_has_a_look() -> None:
-    assert set(LOOKS) == {method for method in METHOD_LABELS if not method.startswith("himoe-")}
+    plain = {method for method in METHOD_LABELS if not method.startswith("himoe-")}
+    assert set(LOOKS) == plain | set(LABELS) - set(METHOD_LABELS)  # and those of the study of asynchrony
 
 
 @pytest.mark.parametrize("looks", [LOOKS, DIMENSION_LOOKS], ids=["methods", "dimensions"])

@@ -107,7 +107,7 @@ def test_the_command_writes_and_checks_readme(tmp_path: Any, monkeypatch: pytest
     (tmp_path / "seconds.csv").rename(tmp_path / "bench" / "cost.csv")
     (tmp_path / "README.md").write_text(f"# A\n\n{BEGIN}\n{END}\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"run python -m pipeline\.readme"):
-        command.readme("check")
+        command.readme("--check")
     command.readme()
-    command.readme("check")
+    command.readme("--check")
     assert f"{results['himoe'].metrics['ccc']:.2f} [" in (tmp_path / "README.md").read_text(encoding="utf-8")
