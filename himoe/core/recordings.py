@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from himoe.core.errors import InputError, bad_input
-from himoe.core.long_arrays import columns, gap, let_go
+from himoe.core.long_arrays import columns, gap, is_long, let_go
 
 MODALITIES = (
     "EEG", "EOG", "EMG", "EDA", "RSP", "PPG", "TEMP", "ECG", "FACE", "HEAD", "GAZE", "LUM", "HR", "IBI", "ACC",
@@ -76,6 +76,8 @@ class Signal:
         low, high = max(first, 0), min(first + n_samples, self.data.shape[1])
         if isinstance(self.data, np.memmap) and high - low == n_samples:
             return Signal(self.data[:, low:high], self.sfreq_hz, self.ch_names, self.unit, 0.0)
+        if high - low == n_samples and not is_long(self.data.itemsize * self.data.shape[0] * n_samples):
+            return Signal(self.data[:, low:high].copy(), self.sfreq_hz, self.ch_names, self.unit, 0.0)
         data = gap(self.data.shape[0], n_samples)
         for where in columns(data):
             begin, end = max(where.start + first, low), min(where.stop + first, high)

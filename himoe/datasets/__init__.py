@@ -1,16 +1,41 @@
-"""The data sets: one file each, named in ``MODULES``."""
+"""The data sets: one file each, named in ``NAMES``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from himoe.core.errors import bad_input
-from himoe.datasets import amigos, ceap360vr, deap, dreamer, hku956, seed, wesad
 from himoe.datasets.base import Dataset
-from himoe.datasets.folder import DESCRIPTION, folder_dataset
 
-MODULES = (deap, dreamer, seed, amigos, ceap360vr, hku956, wesad)
-DATASETS: dict[str, Dataset] = {module.DATASET.name: module.DATASET for module in MODULES}
+if TYPE_CHECKING:  # what is imported by name below, for those who look for a stage's code
+    from himoe.datasets import amigos, ceap360vr, deap, dreamer, hku956, seed, wesad  # noqa: F401
+
+NAMES = ("deap", "dreamer", "seed", "amigos", "ceap360vr", "hku956", "wesad")
+
+
+class _Forms(Mapping[str, Dataset]):
+    """The forms by name. A set's file is imported when its form is asked for: most work needs one alone."""
+
+    def __getitem__(self, name: str) -> Dataset:
+        if name not in NAMES:
+            raise KeyError(name)
+        form: Dataset = import_module(f"himoe.datasets.{name}").DATASET
+        return form
+
+    def __contains__(self, name: object) -> bool:
+        return name in NAMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+DATASETS: Mapping[str, Dataset] = _Forms()
 
 
 def get_dataset(name: str, root: Path | None = None) -> Dataset:
@@ -30,6 +55,8 @@ def get_dataset(name: str, root: Path | None = None) -> Dataset:
     """
     if name in DATASETS:
         return DATASETS[name]
+    from himoe.datasets.folder import DESCRIPTION, folder_dataset
+
     if root is None or not (Path(root) / DESCRIPTION).is_file():
         raise bad_input("data set", repr(name), "one of " + " ".join(DATASETS),
                         f"correct the name, or put a {DESCRIPTION} into the folder of your own data")

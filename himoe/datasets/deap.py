@@ -23,7 +23,7 @@ from himoe.datasets._annotations import check_scale, read_annotations, read_tabl
 from himoe.datasets._bdf import BdfHeader, read_blocks, read_header, sampling_rate_hz
 from himoe.datasets._pickle import load_arrays
 from himoe.datasets.base import Channels, Dataset, Inventory
-from himoe.datasets.gaps import mark_flat
+from himoe.datasets.gaps import flat_rows, mark_flat
 
 N_PARTICIPANTS = 32
 N_VIDEOS = 40
@@ -267,13 +267,16 @@ def _dat_signals(samples: np.ndarray, eda_unit: str) -> dict[str, Signal]:
     signals = {}
     for modality, rows in DAT_ROWS.items():
         data = samples[rows] if whole else np.where(np.isfinite(samples[rows]), samples[rows], np.nan)
-        data = mark_flat(data, DAT_SFREQ_HZ, values=(0.0,) if modality in ("EDA", "TEMP") else None)
         published = MODALITIES[modality]
-        unit = published.unit
+        unit, levels = published.unit, (0.0,) if modality in ("EDA", "TEMP") else None
         if modality == "EDA":
-            unit = eda_unit
-            data = conductance_us(data, "Ohm") if unit == "uS" else data
-        signals[modality] = Signal(data.astype(np.float32), DAT_SFREQ_HZ, published.names, unit)
+            unit, data = eda_unit, mark_flat(data, DAT_SFREQ_HZ, values=levels)
+            narrow = (conductance_us(data, "Ohm") if unit == "uS" else data).astype(np.float32)
+        else:
+            narrow = data.astype(np.float32)  # what is flat shows in the numbers as they were written
+            for row, gaps in flat_rows(data, DAT_SFREQ_HZ, values=levels):
+                narrow[row, gaps] = np.nan
+        signals[modality] = Signal(narrow, DAT_SFREQ_HZ, published.names, unit)
     return signals
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -30,19 +30,26 @@ def mark_flat(data: np.ndarray, sfreq_hz: float, min_s: float = FLAT_MIN_S,
         A copy with NaN in the stretches.
     """
     marked = np.array(data)
+    for row, gaps in flat_rows(data, sfreq_hz, min_s, values, tolerance):
+        marked[row, gaps] = np.nan
+    return marked
+
+
+def flat_rows(data: np.ndarray, sfreq_hz: float, min_s: float = FLAT_MIN_S, values: Sequence[float] | None = None,
+              tolerance: float = 0.0) -> Iterator[tuple[int, np.ndarray]]:
+    """Rows of (C, N) that may have such a stretch, and which of their samples lie in one, (N,) bool."""
     n_min = max(2, int(np.ceil(min_s * sfreq_hz)))
     # Such a stretch has a pair of equal neighbours at a multiple of its length less one: most rows have none at all.
     suspect = (data[:, :-1:n_min - 1] == data[:, 1:][:, ::n_min - 1]).any(axis=1)
     for place in np.flatnonzero(suspect):
-        row, source = marked[place], data[place]
+        source = data[place]
         equal = np.concatenate(([False], source[1:] == source[:-1], [False]))
         # the first and the last sample of every run of equal samples
         first, last = np.flatnonzero(equal[1:] != equal[:-1]).reshape(-1, 2).T
         counts = last - first + 1 >= n_min
         if values is not None:
             counts &= (np.abs(source[first, np.newaxis] - np.asarray(values)) <= tolerance).any(axis=1)
-        step = np.zeros(row.size + 1, dtype=np.int8)
+        step = np.zeros(source.size + 1, dtype=np.int8)
         step[first[counts]] = 1
         step[last[counts] + 1] -= 1
-        row[np.cumsum(step[:-1]) > 0] = np.nan
-    return marked
+        yield int(place), np.cumsum(step[:-1]) > 0

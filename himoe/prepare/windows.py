@@ -11,28 +11,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures.thread import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.lib.stride_tricks import sliding_window_view
 
 from himoe.core.disk_array import DiskArray
 from himoe.core.errors import InputError, bad_input
 from himoe.core.files import atomic_path, require_folder
 from himoe.core.long_arrays import is_long, let_go
-from himoe.core.params import WindowParams
 from himoe.core.recordings import Recording
 from himoe.core.sealed import SealedFile, open_table, write_tables
-from himoe.prepare.asynchrony import Asynchrony, TrialTiming, trial_timing
 from himoe.prepare.labels import continuous_label
 from himoe.prepare.window_arrays import CUT_ROWS, WindowArray, room_for
+
+if TYPE_CHECKING:  # who reads shards needs none of their checks
+    from himoe.core.params import WindowParams
+    from himoe.prepare.asynchrony import Asynchrony, TrialTiming
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"himoe"
 SCAN_ROWS = 32  # windows copied at once when shards are read into memory
+READERS = 2  # shards read at once; each reader holds SCAN_ROWS windows
 ROW_GROUP = 32  # windows; measured: larger groups slow random access, smaller ones slow scans
 PERSON_UNIT = "SDs of the person"  # of features that are deviations from the person's own mean
 STAMP = "stamp_s_"  # before a modality's name: when its window begins by the sensor's own clock, if not by the grid
@@ -104,13 +110,16 @@ def samples_of(seconds: float, sfreq_hz: float, where: str) -> int:
 
 
 def cut_windows(data: np.ndarray, sfreq_hz: float, starts_s: np.ndarray, length_s: float, where: str) -> np.ndarray:
-    """Windows (n, C, W) of a trial's signal (C, N); samples past its end are NaN."""
+    """Windows (n, C, W) of a trial's signal (C, N), a view of it where they can be; samples past its end are NaN."""
     width = samples_of(length_s, sfreq_hz, f"{where}: windows.length_s")
     firsts = [samples_of(float(start), sfreq_hz, f"{where}: windows.step_s") for start in starts_s]
     data = data[:, firsts[0]:firsts[-1] + width]  # a stretch of a long trial: the rest is not touched
     short = firsts[-1] + width - firsts[0] - data.shape[1]
     if short > 0:
         data = np.pad(data, ((0, 0), (0, short)), constant_values=np.nan)
+    step = firsts[1] - firsts[0] if len(firsts) > 1 else 1
+    if step > 0 and all(b - a == step for a, b in pairwise(firsts)):
+        return sliding_window_view(data, width, axis=1)[:, ::step].transpose(1, 0, 2)  # nothing is copied
     return np.stack([data[:, first - firsts[0]:first - firsts[0] + width] for first in firsts])
 
 
@@ -160,9 +169,7 @@ def window_table(
         for dimension in meta.dimensions:
             columns[dimension] = _labels(recording, dimension, meta.label_source, starts_s, params.length_s)
         for modality in meta.modalities:
-            timing = None if asynchrony is None else trial_timing(
-                asynchrony.of(modality), modality, recording.subject, recording.trial, starts_s, params.step_s,
-                asynchrony.seed)
+            timing = None if asynchrony is None else _timing(asynchrony, modality, recording, starts_s, params.step_s)
             step = len(starts_s) if timing is not None else CUT_ROWS
             shares = []
             for begin in range(0, len(starts_s), step):
@@ -181,6 +188,14 @@ def window_table(
         raise bad_input(f"{meta.set}: windows.length_s", f"{params.length_s:g} s and {len(recordings)} shorter trials",
                         "at least one trial as long", "shorten the window or leave the subject out")
     return pd.concat(frames, ignore_index=True), arrays
+
+
+def _timing(asynchrony: Asynchrony, modality: str, recording: Recording, starts_s: np.ndarray,
+            step_s: float) -> TrialTiming | None:
+    from himoe.prepare.asynchrony import trial_timing
+
+    return trial_timing(asynchrony.of(modality), modality, recording.subject, recording.trial, starts_s, step_s,
+                        asynchrony.seed)
 
 
 def _room(n_windows: int, meta: ShardMeta) -> dict[str, WindowArray]:
@@ -346,19 +361,22 @@ class WindowStore:
         n_bytes = sum(counts) * sum(s.channels * s.samples * 4 for s in shapes.values())
         arrays = {m: _allocate(sum(counts), s, None if n_bytes <= memory_gib * 2**30 else scratch / f"{m}.f32")
                   for m, s in shapes.items()}
-        tables, first = [], 0
-        for path in paths:
+
+        def read(path: Path, first: int) -> pd.DataFrame:
             file = open_shard(path)
             shard_meta = _meta(file)
             if shard_meta.modalities != meta.modalities or shard_meta.dimensions != meta.dimensions:
                 raise bad_input(path, "other modalities, shapes or dimensions than the first shard's",
                                 "one description for the whole set", "run the window stage again for all subjects")
-            tables.append(file.read(_plain_columns(file, meta)).to_pandas())
             # In small batches: what was just read is still in the processor's cache when it is copied to its place.
             for batch in file.batches(list(modalities), SCAN_ROWS) if modalities else ():
                 for modality, shape in shapes.items():
                     arrays[modality][first:first + len(batch)] = _as_array(batch.column(modality), shape)
                 first += len(batch)
+            return file.read(_plain_columns(file, meta)).to_pandas()
+
+        with ThreadPoolExecutor(READERS) as pool:  # Arrow decodes without Python's lock
+            tables = list(pool.map(read, paths, accumulate(counts, initial=0)))
         return cls(pd.concat(tables, ignore_index=True), arrays, meta)
 
     def present(self, min_completeness: float) -> np.ndarray:

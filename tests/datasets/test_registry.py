@@ -9,6 +9,7 @@ import pytest
 from himoe.core.errors import InputError
 from himoe.core.recordings import DIMENSIONS, MODALITIES
 from himoe.datasets import DATASETS, get_dataset
+from pipeline.code import import_closure
 
 OWN = """
 name: mine
@@ -26,6 +27,12 @@ modalities:
 def test_keys_are_the_names() -> None:
     assert list(DATASETS) == ["deap", "dreamer", "seed", "amigos", "ceap360vr", "hku956", "wesad"]
     assert all(name == dataset.name and get_dataset(name) is dataset for name, dataset in DATASETS.items())
+
+
+def test_the_file_of_every_set_is_code_of_whoever_asks_for_a_set() -> None:
+    root = Path(__file__).resolve().parents[2]
+    code = import_closure([root / "himoe" / "datasets" / "__init__.py"], root)
+    assert {f"himoe/datasets/{name}.py" for name in DATASETS} <= set(code)
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
