@@ -276,7 +276,7 @@ def test_every_example_can_be_typed_and_torch_waits() -> None:
         assert made.parse_args(words[1:]).command == name
     text = ("import sys, himoe.cli\nfrom contextlib import suppress\n"
             "with suppress(SystemExit): himoe.cli.main(['fit', '--help'])\n"
-            "print({'torch', 'sklearn', 'matplotlib'} & set(sys.modules))")
+            "print({'torch', 'sklearn', 'matplotlib', 'scipy', 'pandas', 'numpy'} & set(sys.modules))")
     done = subprocess.run([sys.executable, "-c", text], env=environment(), text=True, capture_output=True, check=True,
                           timeout=600, cwd=Path(himoe.__file__).parents[1])
     assert done.stdout.splitlines()[-1] == "set()"

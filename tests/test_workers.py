@@ -1,19 +1,24 @@
-"""Worker processes end with the process that made them, whatever ended that."""
+"""Worker processes end with the process that made them, whatever ended that; and each has a GPU of its own."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from pipeline_helpers import ROOT
 
 from himoe.core.files import is_running, parts_in
+from himoe.core.workers import _fresh, map_fresh, own_gpu
 
+GPUS = 4
 LONG = """
 import os, time
 from himoe.core.workers import map_forked
@@ -71,3 +76,50 @@ def test_shared_memory_of_a_killed_process_is_swept(tmp_path: Path) -> None:
     with parts_in(tmp_path):
         assert shared() == []
     assert list(tmp_path.iterdir()) == []
+
+
+def take(folder: Path) -> tuple[int, int]:
+    """A task that goes on when all workers have one: its worker's GPU, of pretended ones, and its worker.
+
+    The workers' numbers pretend to be one, as those of real ones may be equal but for multiples of the count.
+    """
+    (folder / str(os.getpid())).touch()
+    with patch("os.getpid", return_value=8):
+        gpu = own_gpu(GPUS)
+    latest = time.monotonic() + 60
+    while len(list(folder.iterdir())) < GPUS:
+        assert time.monotonic() < latest
+        time.sleep(0.01)
+    return gpu, os.getpid()
+
+
+def hold(end: Connection, maker: int) -> None:
+    """A worker of *maker* that says which GPU it has taken, and keeps it until it is ended."""
+    end.send(_fresh(maker, own_gpu, (2,)))
+    time.sleep(60)
+
+
+def test_each_fresh_worker_has_a_gpu_of_its_own_and_keeps_it(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    first, second = (list(map_fresh(take, [(folder,)] * GPUS, GPUS)) for folder in folders)
+    assert sorted(gpu for gpu, _ in first) == list(range(GPUS))
+    assert sorted(second) == sorted(first)
+
+
+def test_a_worker_that_is_killed_leaves_its_gpu_to_the_next() -> None:
+    context, taken = multiprocessing.get_context("fork"), []  # workers of nobody: this process may have fresh ones
+    mine, theirs = context.Pipe()
+    workers = [context.Process(target=hold, args=(theirs, -os.getpid())) for _ in range(3)]
+    for number, worker in enumerate(workers):
+        if number == 2:
+            workers[0].kill()
+            workers[0].join()
+        worker.start()
+        assert mine.poll(30)
+        taken.append(mine.recv())
+    for worker in workers[1:]:
+        worker.kill()
+        worker.join()
+    assert taken == [0, 1, 0]

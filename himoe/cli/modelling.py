@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from himoe.cli.values import Commands, add_command, add_folder, count, path, seconds
+from himoe.cli.values import Commands, add_command, add_folder, by_name, count, path, seconds
 
-GOOD = 0
 DEMO = Path("himoe-demo")
 TABLE = "table to write, .csv or .parquet (default: CSV on standard output)"
 
@@ -64,26 +62,7 @@ def _add_fit(commands: Commands[argparse.ArgumentParser]) -> None:
     fit.add_argument("--out", type=path, required=True, metavar="MODEL", help="the model's folder, to be written")
 
 
-def by_name(module: str, name: str) -> Callable[[argparse.Namespace], int]:
-    """A command that loads PyTorch. Its module is loaded by its name, when the command is given: an import would make
-    ``himoe --help`` and the commands that only look wait for seconds."""
-    def command(options: argparse.Namespace) -> int:
-        getattr(importlib.import_module(f"himoe.commands.{module}"), name)(options)
-        return GOOD
-    return command
-
-
-def score(options: argparse.Namespace) -> int:
-    """``himoe score``. SciPy's statistics take a second to load, which ``himoe --help`` should not wait for."""
-    from himoe.scoring.frames import score as score_frame
-    from himoe.scoring.tables import read_predictions, scores_text
-
-    frame = read_predictions(options.predictions)
-    classes = options.classes
-    print(scores_text(score_frame(frame, options.by, "classification" if classes else None, classes)))
-    return GOOD
-
-
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
-    "fit": by_name("fitting", "fit"), "predict": by_name("using", "predict"), "score": score,
+    "fit": by_name("fitting", "fit"), "predict": by_name("using", "predict"),
+    "score": by_name("scoring", "score"),
     "explain": by_name("using", "explain"), "demo": by_name("demo", "demo")}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
-from himoe.cli.modelling import by_name
-from himoe.cli.values import KNOWN, Commands, add_command, add_layout, path, seconds
+from himoe.cli.values import KNOWN, Commands, add_command, add_layout, by_name, path, seconds
 
 PORT = 8765
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+from collections.abc import Callable
 from pathlib import Path
 
-from himoe.datasets import DATASETS
-from himoe.datasets.folder import DESCRIPTION
+from himoe.datasets import DESCRIPTION, NAMES
 
 EXAMPLE = "example:"
 Commands = argparse._SubParsersAction  # of argparse.ArgumentParser
-KNOWN = f"{' '.join(DATASETS)}, or the name in the folder's {DESCRIPTION}"
+KNOWN = f"{' '.join(NAMES)}, or the name in the folder's {DESCRIPTION}"
 
 
 class Help(argparse.HelpFormatter):
@@ -18,6 +19,14 @@ class Help(argparse.HelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if text.startswith(EXAMPLE) else super()._fill_text(text, width, indent)
+
+
+def by_name(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A command of ``himoe.commands``: no code, or its exit code. Its module is loaded by its name, when the command is
+    given: PyTorch, pandas and SciPy take seconds, which ``himoe --help`` should not wait for."""
+    def command(options: argparse.Namespace) -> int:
+        return getattr(importlib.import_module(f"himoe.commands.{module}"), name)(options) or 0
+    return command
 
 
 def add_command(commands: Commands[argparse.ArgumentParser], name: str, short: str, text: str, example: str

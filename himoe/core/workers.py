@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,8 @@ R = TypeVar("R")
 
 LOOK_S = 0.5  # between two looks of a worker whether the process that made it is there
 _INHERITED: list[tuple[Callable[..., Any], Any]] = []  # set before the fork, read after it
+_MAKER: list[int] = []  # in a fresh worker: the number of the process that made it
+_CLAIMS: dict[int, socket.socket] = {}  # the GPU that this worker has taken, and what says so
 
 
 def map_forked(function: Callable[..., R], shared: Any, tasks: Sequence[Any], jobs: int) -> Iterator[R]:
@@ -56,7 +59,12 @@ def map_fresh(function: Callable[..., R], tasks: Sequence[Sequence[Any]], jobs: 
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config("loky", n_jobs=jobs):
-        yield from Parallel()(delayed(function)(*task) for task in tasks)
+        yield from Parallel()(delayed(_fresh)(os.getpid(), function, task) for task in tasks)
+
+
+def _fresh(maker: int, function: Callable[..., R], task: Sequence[Any]) -> R:
+    _MAKER[:] = [maker]
+    return function(*task)
 
 
 def map_written(function: Callable[..., R], shared: Any, out: Path, tasks: Sequence[Any], jobs: int, label: str,
@@ -76,11 +84,33 @@ def map_written(function: Callable[..., R], shared: Any, out: Path, tasks: Seque
 
 
 def own_gpu(count: int) -> int:
-    """Which of *count* GPUs is this process's: the processes of one machine share them out by their numbers.
+    """Which of *count* GPUs is this process's.
 
-    A cluster's worker has the first that it sees (CUDA_VISIBLE_DEVICES, which dask-cuda sets for each).
+    A fresh worker (:func:`map_fresh`) takes the first that no other worker of its maker has, and keeps it. A cluster's
+    has the first that it sees (CUDA_VISIBLE_DEVICES, which dask-cuda sets for each). Other processes, and workers for
+    whom none is left, share them out by their numbers.
     """
-    return 0 if at_work() else os.getpid() % count
+    if at_work():
+        return 0
+    if _MAKER and not _CLAIMS:
+        _claim(count, _MAKER[0])
+    return next(iter(_CLAIMS), os.getpid() % count)
+
+
+def _claim(count: int, maker: int) -> None:
+    """Take the first free number below *count*: a name that one socket can have, and that ends with its process.
+
+    The name is no file, so that nothing stays behind. Only Linux has such names; elsewhere nothing is taken.
+    """
+    for number in range(count if hasattr(socket, "AF_UNIX") else 0):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0himoe-gpu-{maker}-{number}")
+        except OSError:  # another worker has it
+            claim.close()
+        else:
+            _CLAIMS[number] = claim
+            return
 
 
 def _written(shared: tuple[Callable[..., R], Any, Path], task: Any) -> R:

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from himoe.core.errors import bad_input
-from himoe.datasets.base import Dataset
 
-if TYPE_CHECKING:  # what is imported by name below, for those who look for a stage's code
+if TYPE_CHECKING:  # the sets are imported by name below; this is for those who look for a stage's code
     from himoe.datasets import amigos, ceap360vr, deap, dreamer, hku956, seed, wesad  # noqa: F401
+    from himoe.datasets.base import Dataset
 
+DESCRIPTION = "dataset.yaml"
 NAMES = ("deap", "dreamer", "seed", "amigos", "ceap360vr", "hku956", "wesad")
 
 
-class _Forms(Mapping[str, Dataset]):
-    """The forms by name. A set's file is imported when its form is asked for: most work needs one alone."""
+class _Forms(Mapping[str, "Dataset"]):
+    """The forms by name. A set's file is imported when its form is asked for: most work needs one alone, and
+    ``himoe --help`` none, which would wait a second for readers and pandas."""
 
     def __getitem__(self, name: str) -> Dataset:
         if name not in NAMES:
@@ -55,7 +57,7 @@ def get_dataset(name: str, root: Path | None = None) -> Dataset:
     """
     if name in DATASETS:
         return DATASETS[name]
-    from himoe.datasets.folder import DESCRIPTION, folder_dataset
+    from himoe.datasets.folder import folder_dataset
 
     if root is None or not (Path(root) / DESCRIPTION).is_file():
         raise bad_input("data set", repr(name), "one of " + " ".join(DATASETS),

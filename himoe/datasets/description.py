@@ -12,13 +12,13 @@ from himoe.core.errors import InputError, bad_input, shown
 from himoe.core.parsing import parse
 from himoe.core.recordings import check_dimension, check_modality
 from himoe.core.yaml_files import read_bounded_yaml
+from himoe.datasets import DESCRIPTION as DESCRIPTION
 from himoe.datasets.clock import Clock
 from himoe.datasets.devices import TABLE, format_of
 from himoe.datasets.form import LONGEST_NAME, DeviceForm, EventsForm, Form, TableForm, Trials
 from himoe.datasets.pattern import PLACEHOLDER, ids_in
 from himoe.datasets.texttable import Dialect
 
-DESCRIPTION = "dataset.yaml"
 BELONGS = "see docs/your-own-data.md for what belongs there"
 
 

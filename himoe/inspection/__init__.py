@@ -3,3 +3,5 @@
 ``locate`` finds the data set a path belongs to, ``survey`` reads subjects, ``folders`` and ``files`` and
 ``products`` describe, ``checks`` judges, ``render`` prints.
 """
+
+WINDOW_S = 4.0  # windows of the reference parameters

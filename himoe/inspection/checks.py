@@ -12,6 +12,7 @@ from himoe.core.errors import InputError, bad_input
 from himoe.core.params import FilterParams
 from himoe.datasets import DATASETS
 from himoe.datasets.base import COLLECT, Dataset
+from himoe.inspection import WINDOW_S
 from himoe.inspection.foreseen import foreseen
 from himoe.inspection.locate import Place
 from himoe.inspection.rated import rated_trials
@@ -20,7 +21,6 @@ from himoe.prepare.signals import FLAT, MIN_REFERENCE, standard_places
 
 LEVELS = ("error", "missing", "note")
 GAP_SHARE = 0.05  # a smaller share of lost samples is ordinary
-WINDOW_S = 4.0  # windows of the reference parameters
 EEG_UV = (0.1, 5000.0)  # standard deviation of an EEG as recorded, drift included
 SHORT_S = 1.0  # a video may be that much shorter than its trial
 EXAMPLES = 4
