@@ -18,7 +18,7 @@ import numpy as np
 
 from himoe.core.errors import bad_input
 
-LONG_BYTES = 256 * 2**20  # one person's signals or windows above this size stay on disk
+LONG_BYTES = 64 * 2**20  # one person's signals or windows above this size stay on disk
 STRETCH_BYTES = 16 * 2**20  # looked at in one go
 
 

@@ -22,10 +22,11 @@ import pandas as pd
 
 from himoe.core.parsing import checked
 from himoe.prepare.features import feature_names, window_features
-from himoe.prepare.window_arrays import CUT_ROWS, WindowArray
+from himoe.prepare.window_arrays import WindowArray
 from himoe.prepare.windows import PERSON_UNIT, ModalityShape, ShardMeta, read_shard, write_shard
 
 WHOLE_BYTES = 64 * 2**20  # windows whose features are computed at once
+PART_BYTES = 8 * 2**20  # of more windows than that: their spectra take several times as much
 SMALLEST_SD = 1e-6  # of a feature that does not vary: its deviations stay 0
 
 
@@ -51,10 +52,10 @@ def _entry(meta: ShardMeta, modality: str) -> Mapping[str, Any]:
 
 def feature_array(modality: str, windows: WindowArray, shape: ModalityShape, there: np.ndarray) -> np.ndarray:
     """Features (n, P, 1) of windows (n, C, W); NaN throughout where nothing is *there* (n,) bool."""
-    if windows.nbytes > WHOLE_BYTES and len(windows) > CUT_ROWS:  # in parts: their spectra take several times as much
-        return np.concatenate([feature_array(modality, windows[first:first + CUT_ROWS], shape,
-                                             there[first:first + CUT_ROWS])
-                               for first in range(0, max(len(windows), 1), CUT_ROWS)])
+    part = max(1, PART_BYTES * len(windows) // max(windows.nbytes, 1))
+    if windows.nbytes > WHOLE_BYTES and len(windows) > part:
+        return np.concatenate([feature_array(modality, windows[first:first + part], shape, there[first:first + part])
+                               for first in range(0, len(windows), part)])
     values, names = window_features(modality, windows[there], shape.sfreq_hz, shape.ch_names)
     array = np.full((len(windows), len(names), 1), np.nan, np.float32)
     array[there, :, 0] = values

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from himoe.core.errors import bad_input
-from himoe.core.long_arrays import columns, let_go, room
+from himoe.core.long_arrays import columns, gap, let_go, room
 from himoe.core.params import FilterParams
 from himoe.core.recordings import Recording, Session, Signal
 from himoe.prepare.pieces import LONG_S, Ratio, filter_in_pieces, lost_share, nearest, settling
@@ -133,15 +133,18 @@ def clean_eeg(signal: Signal, spec: FilterParams) -> Signal:
         return _resampled_gaps(signal, spec)
     target = spec.sfreq_hz or signal.sfreq_hz
     low, high = spec.band_hz
-    blocks = []
+    data = np.empty((0, 0), np.float32)
     for first in range(0, signal.data.shape[0], EEG_BLOCK):  # by blocks: MNE works in float64
         block = fill_gaps(signal.data[first:first + EEG_BLOCK]).astype(np.float64)
         if low is not None or high is not None:
             block = mne.filter.filter_data(block, signal.sfreq_hz, low, high, fir_design="firwin", verbose="error")
         if target != signal.sfreq_hz:
             block = _polyphase(block, signal.sfreq_hz, target)
-        blocks.append(block.astype(np.float32))
-    data = np.concatenate(blocks)
+        if first == 0:
+            data = gap(signal.data.shape[0], block.shape[1])
+        data[first:first + len(block)] = block
+        let_go(signal.data)
+        let_go(data)
     lost = _resample_mask(gaps, data.shape[1])
     data, all_lost = repair_eeg(data, lost, signal.ch_names, target, signal.unit)
     if len(data) >= MIN_REFERENCE:
@@ -248,11 +251,11 @@ def fill_gaps(data: np.ndarray) -> np.ndarray:
         return data
     filled = data.copy()
     axis = np.arange(data.shape[1])
-    for channel, gap in enumerate(gaps):
-        if gap.all():
+    for channel, missing in enumerate(gaps):
+        if missing.all():
             filled[channel] = 0.0
-        elif gap.any():
-            filled[channel, gap] = np.interp(axis[gap], axis[~gap], data[channel, ~gap])
+        elif missing.any():
+            filled[channel, missing] = np.interp(axis[missing], axis[~missing], data[channel, ~missing])
     return filled
 
 
