@@ -27,7 +27,10 @@ OLDEST, TOO_NEW = (3, 11), (3, 14)
 PIP = "pip>=24,<27"
 REACH_S = 5.0
 # Modules that bring in what the stages and `dvc` use, in groups of about equal size that are compiled side by side.
-WARM = (("dvc.cli", "dvc.repo.reproduce", "dvc.commands.repro", "dvc_data.index", "mne", "edfio", "neurokit2",
+WARM = (("dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.index", "dvc.repo.graph", "dvc.repo.stage",
+         "dvc.repo.artifacts", "dvc.repo.datasets", "dvc.repo.metrics", "dvc.repo.params", "dvc.repo.plots",
+         "dvc.repo.open_repo", "dvc.repo.trie", "dvc.cachemgr", "dvc.data_cloud", "dvc.scm", "dvc.rwlock",
+         "dvc.utils.strictyaml", "dvc.daemon", "networkx", "ruamel.yaml", "dvc_data.index", "mne", "edfio", "neurokit2",
          "sklearn.ensemble", "sklearn.linear_model", "requests", "pooch"),
         ("pipeline.train", "pipeline.face", "pipeline.main_run", "pipeline.download", "pipeline.cost",
          "pipeline.report", "pipeline.quality", "pipeline.figures", "matplotlib.backends.backend_agg",

@@ -1,4 +1,4 @@
-"""DVC with another way to change dvc.lock: the same bytes, and never half a file."""
+"""DVC with another way to read YAML and change dvc.lock: the same bytes, and never half a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from pipeline_helpers import ROOT
 from ruamel.yaml.representer import RepresenterError
 
-from pipeline.quick_dvc import improve
+from pipeline.quick_dvc import improve, remember
 
 STAGES = """stages:
   one:
@@ -72,3 +72,21 @@ def test_a_lock_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(RepresenterError):
         change()
     assert lock.read_text() == "schema: '2.0'\nstages: {}\n"
+
+
+def test_a_text_is_parsed_once_and_who_gets_its_data_may_change_them() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def usual(text: str, path: str, typ: str = "safe") -> dict[str, list[int]]:
+        asked.append((text, typ))
+        return {"values": [len(asked)]}
+
+    module = SimpleNamespace(parse_yaml=usual)
+    remember(module)
+    module.parse_yaml("a", "one.yaml")["values"].append(0)
+    assert module.parse_yaml("a", "one.yaml", typ="safe") == {"values": [1]}
+    assert module.parse_yaml("b", "one.yaml") == {"values": [2]}
+    assert module.parse_yaml("b", "one.yaml", typ="rt") == {"values": [3]}  # keeps comments: not for pickle
+    assert module.parse_yaml("b", "two.yaml") == {"values": [4]}
+    assert asked == [("a", "safe"), ("b", "safe"), ("b", "rt"), ("b", "safe")]
+    remember(SimpleNamespace())  # a DVC without such a function
