@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,22 @@ def write(path: Path, content: dict[str, Any], compress: bool = False) -> None:
     scipy.io.savemat(path, content, do_compression=compress)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two subjects, three visits (the dates not in order of writing), three clips of small whole numbers."""
+    root = tmp_path_factory.mktemp("seed")
     for number, dates in DATES.items():
         for visit, date in enumerate(sorted(dates), start=1):
-            write(tmp_path / f"Preprocessed_EEG/{number}_{date}.mat",
+            write(root / f"Preprocessed_EEG/{number}_{date}.mat",
                   {f"{'ab'[number > 9]}b{visit}_eeg{clip}": samples(number, visit, clip) for clip in (3, 1, 2)})
-    write(tmp_path / "Preprocessed_EEG/label.mat", {"label": np.array([LABELS])})
-    return tmp_path
+    write(root / "Preprocessed_EEG/label.mat", {"label": np.array([LABELS])})
+    return root
+
+
+@pytest.fixture
+def root(written: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
 
 
 def change(root: Path, edit: Callable[[dict[str, Any]], object]) -> Path:

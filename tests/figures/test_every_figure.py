@@ -68,7 +68,7 @@ def test_nothing_overlaps_or_is_cut(runs: str, name: str, request: pytest.Fixtur
 def check_layout(figure: Figure) -> None:
     figure.set_dpi(200)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()  # lays all out, and paints nothing
     every = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in texts(figure)]
     hidden = hidden_labels(figure)
     boxes = [(text, box) for text, box in every if box.width > 0 and (text, box.bounds) not in hidden]
