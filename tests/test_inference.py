@@ -13,12 +13,13 @@ from toysets import encode_tensors, make_config, make_data, make_store, model_of
 
 from himoe.core.errors import InputError
 from himoe.core.params import RunConfig
-from himoe.models.batches import Normaliser
+from himoe.models.batches import Batch, Normaliser
 from himoe.models.methods import method_class, method_names
 from himoe.prepare.folds import role_rows
 from himoe.prepare.masks import evaluation_draws
 from himoe.training.fit import fit_task
 from himoe.training.inference import EncodedFold, masked_present, prediction_frame
+from himoe.training.model import encode_fold
 from himoe.training.rundata import FoldTask, RunData
 
 TASK = FoldTask(1, 0)
@@ -54,6 +55,19 @@ def test_encode_once_equals_a_full_forward_with_the_mask(method: str, task: str)
             np.testing.assert_allclose(found, output, rtol=1e-4, atol=1e-5, err_msg=f"{subject} {trial}")
     unmasked = encoded.predict(data.present)
     assert not np.allclose(unmasked, predicted, rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["himoe", "features_ridge"])
+def test_windows_encoded_on_another_device_say_the_same(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(method)
+    data = make_data(config, make_store())
+    tensors, encoded = fitted(config, data)
+    seen: list[torch.device] = []
+    whole = Batch.to
+    monkeypatch.setattr(Batch, "to", lambda batch, device: (seen.append(device), whole(batch, device))[1])
+    other = encode_fold(model_of(config, data, TASK, tensors), data, TASK, device=torch.device("cpu", 0))
+    np.testing.assert_array_equal(other.predict(data.present), encoded.predict(data.present))
+    assert {device.index for device in seen} == {0 if method_class(method).gradient else None}
 
 
 def test_every_test_window_is_predicted_once() -> None:

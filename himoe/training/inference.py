@@ -5,6 +5,7 @@ Legend: n windows, k tested windows, M modalities, D dimensions.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from himoe.prepare.masks import drop
 from himoe.training.calibration import Calibration
 from himoe.training.rundata import FoldTask, RunData
 
+CPU = torch.device("cpu")
 MANY = 40_000  # windows, about a day: memory is what is short then
 TRAIN_AGAIN = "train the run again"
 
@@ -100,17 +102,24 @@ class EncodedFold:
 
 
 @torch.no_grad()
-def encode_rows(method: Method, assembler: Assembler, rows: np.ndarray, length: int) -> EncodedFold:
-    """Encode *rows* of the assembler's store, in sequences of *length* windows; of many rows fewer at a time."""
+def encode_rows(method: Method, assembler: Assembler, rows: np.ndarray, length: int,
+                device: torch.device = CPU) -> EncodedFold:
+    """Encode *rows* of the assembler's store, in sequences of *length* windows; of many rows fewer at a time.
+
+    The costly part of a network may be done on another *device*; codes come back, and are decoded here.
+    """
     torch.set_num_threads(1)  # the same numbers on any number of cores
+    device = device if method.gradient else CPU
+    encoder = method if device == CPU else copy.deepcopy(method).to(device)
     batches, places = [], []
     inside: dict[str, list[np.ndarray]] = {}
     at_once = SEQUENCES if len(rows) <= MANY else SEQUENCES // 8  # the filters' outputs are many times their input
     for part in chunks(make_sequences(assembler.store.index, rows, length), at_once):
         batch = assembler.batch(part)
-        code = method.encode(batch)
-        for name, values in method.look_inside(batch).items():
-            inside.setdefault(name, []).append(_windows(values, part))
+        there = batch.to(device)
+        code = encoder.encode(there).cpu()
+        for name, values in encoder.look_inside(there).items():
+            inside.setdefault(name, []).append(_windows(values.cpu(), part))
         # Codes carry all a method needs: the raw windows are let go (a slice would hold them).
         batches.append((replace(batch, x={m: v.new_empty((*v.shape[:-1], 0)) for m, v in batch.x.items()}), code))
         places.append(part)

@@ -20,6 +20,7 @@ from himoe.prepare.windows import PERSON_UNIT
 from himoe.training.conformal import LEVEL, half_widths, level_of
 from himoe.training.description import Description, ModalityForm, content_digest
 from himoe.training.fit import FitResult
+from himoe.training.inference import CPU
 from himoe.training.material import labelled_rows
 from himoe.training.model import Model, encode_fold, from_tensors
 from himoe.training.people import names_of
@@ -29,11 +30,12 @@ CALIBRATION_SEED = 90
 PROVENANCE = ("source", "simulated", "label")
 
 
-def make_model(config: RunConfig, data: RunData, task: FoldTask, result: FitResult) -> Model:
-    """The fitted model of a task, with intervals from its validation rows."""
+def make_model(config: RunConfig, data: RunData, task: FoldTask, result: FitResult,
+               device: torch.device = CPU) -> Model:
+    """The fitted model of a task, with intervals from its validation rows, which are encoded on *device*."""
     model = from_tensors(describe(config, data, task), result.tensors, f"run {config.name}")
     model = replace(model, history=result.history)
-    return calibrated(model, data, task) if config.run.task == "regression" else model
+    return calibrated(model, data, task, device) if config.run.task == "regression" else model
 
 
 def describe(config: RunConfig, data: RunData, task: FoldTask) -> Description:
@@ -66,13 +68,13 @@ def _form(entry: Mapping[str, Any], features: tuple[str, ...], chosen: Mapping[s
 
 
 @torch.no_grad()
-def calibrated(model: Model, data: RunData, task: FoldTask) -> Model:
+def calibrated(model: Model, data: RunData, task: FoldTask, device: torch.device = CPU) -> Model:
     """The model with half widths by dimension and number of absent modalities, from the task's validation rows.
 
     They are predicted with 0, 1, ... modalities left out of every window, chosen at random. They chose the epoch as
     well, so their residuals are a little small; the tables say what coverage came out.
     """
-    encoded = encode_fold(model, data, task, "validation")
+    encoded = encode_fold(model, data, task, "validation", device)
     rows, modalities = encoded.rows, tuple(model.description.modalities)
     if len(rows) == 0:
         return model

@@ -26,7 +26,7 @@ from himoe.models.methods import build_method
 from himoe.models.methods.base import Method, Spec
 from himoe.prepare.folds import role_rows
 from himoe.training.description import CONFIG, Description, read_description
-from himoe.training.inference import TRAIN_AGAIN, EncodedFold, encode_rows, read_weights
+from himoe.training.inference import CPU, TRAIN_AGAIN, EncodedFold, encode_rows, read_weights
 from himoe.training.people import numbered, person_codes, with_strangers
 from himoe.training.rundata import FoldTask, RunData
 
@@ -112,7 +112,8 @@ def new_method(description: Description) -> Method:
         return build_method(description.method, spec)
 
 
-def encode_fold(model: Model, data: RunData, task: FoldTask, role: str = "test") -> EncodedFold:
+def encode_fold(model: Model, data: RunData, task: FoldTask, role: str = "test",
+                device: torch.device = CPU) -> EncodedFold:
     """Encode the windows of a fold's *role* that have any signal, as the run that fitted *model* sees them.
 
     People whom the model does not know are scaled as it says: by their own windows of that role, or by everybody's.
@@ -133,4 +134,4 @@ def encode_fold(model: Model, data: RunData, task: FoldTask, role: str = "test")
     codes = person_codes(names, numbered(form.people), len(form.people), form.normalise)
     normaliser = with_strangers(model.normaliser, data.store, rows, data.present, codes)
     return encode_rows(model.method, data.assembler(normaliser, codes), rows[data.present[rows].any(1)],
-                       form.sequence_length)
+                       form.sequence_length, device)

@@ -67,16 +67,18 @@ def task_key(config: RunConfig, group: Sequence[FoldTask], inputs: Mapping[str, 
 def complete_tasks(config: RunConfig, data: RunData, tasks: Sequence[FoldTask], places: Sequence[Path]) -> None:
     """Fit a group of tasks, ask each of its test fold, and leave it in its folder of *places*: everything or nothing.
     """
+    device = choose_device(config.training.device)
     for task, kept, fitted in zip(tasks, places, fit_tasks(config, data, tasks), strict=True):
         with atomic_path(kept, durable=True) as folder:
             folder.mkdir(parents=True)
-            model = make_model(config, data, task, fitted)
+            model = make_model(config, data, task, fitted, device)
             model.write(folder)
             write_csv(fitted.history.assign(fold=task.fold, seed=task.seed, **_rate(task)), folder / "history.csv")
             search = pd.DataFrame({"fold": task.fold, "seed": task.seed, **_rate(task)}, index=fitted.search.index)
             write_csv(search.join(fitted.search), folder / "search.csv")
-            write_said(predict_task(config, data, task, encode_fold(model, data, task), config.missing, 0.0,
-                                    model.description.intervals), folder)
+            encoded = encode_fold(model, data, task, device=device)
+            write_said(predict_task(config, data, task, encoded, config.missing, 0.0, model.description.intervals),
+                       folder)
             write_sums(folder)
 
 
