@@ -53,7 +53,7 @@ def pooled_ccc(config: RunConfig, store: WindowStore) -> float:
 @pytest.fixture(scope="module")
 def store() -> WindowStore:
     """160 trials with four independent ratings: chance gives a mean CCC with an SD of at most 0.04."""
-    return fingerprints(8, 20, 12, 0)
+    return fingerprints(8, 20, 8, 0)
 
 
 def configure(method: str, protocol: str) -> RunConfig:
