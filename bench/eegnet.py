@@ -1,15 +1,14 @@
-"""One training epoch of EEGNet-8,2 on one thread: this project, the textbook order in plain torch, TorchEEG.
+"""One training epoch of EEGNet-8,2 on one thread: this project, and the textbook order in plain torch.
 
 ``python -m bench.eegnet VARIANT OPTIONS`` runs one variant with JSON options and prints one JSON line.
-All three have F1 = 8, D = 2, F2 = 16, 64 and 16 taps, 32 features and a linear head of 2 classes.
+TorchEEG's is in ``theirs.py``. All three have F1 = 8, D = 2, F2 = 16, 64 and 16 taps, 32 features and a linear head
+of 2 classes.
 
 Legend: n windows, C channels, W samples per window, G temporal filters (F1), S = G·D signals, K taps.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +17,15 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from bench import both
+from bench.both import BATCH, CHANNELS, CLASSES, SAMPLES
 from himoe.core.params import ModelParams
 from himoe.models.batches import ModalityShape
 from himoe.models.encoders.eegnet import POOLS, SEPARABLE_TAPS, EEGNet
 
-SFREQ_HZ = 128.0
-CHANNELS, SAMPLES, BATCH, CLASSES = 32, 512, 64, 2
-MODEL = ModelParams(features=32, eeg_filters=8, eeg_depth=2, eeg_kernel_s=0.5, dropout=0.25)
+SFREQ_HZ = float(both.SFREQ_HZ)
+MODEL = ModelParams(features=both.FEATURES, eeg_filters=both.FILTERS, eeg_depth=both.DEPTH,
+                    eeg_kernel_s=both.TAPS / SFREQ_HZ, dropout=both.DROPOUT)
 MATMUL = 1024  # rows and columns of the matrices that measure the machine
 
 
@@ -70,48 +71,12 @@ def _textbook(samples: int) -> nn.Module:
     return TextbookEEGNet(_ours(samples), MODEL.dropout)
 
 
-def _torcheeg(samples: int) -> nn.Module:
-    """TorchEEG's EEGNet: it also has the batch norm between the filters and the max-norm limit."""
-    from torcheeg.models import EEGNet as TorchEEGNet
-
-    class WithImageAxis(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = TorchEEGNet(chunk_size=samples, num_electrodes=CHANNELS, F1=MODEL.eeg_filters,
-                                   F2=MODEL.eeg_filters * MODEL.eeg_depth, D=MODEL.eeg_depth,
-                                   num_classes=MODEL.features, kernel_1=round(MODEL.eeg_kernel_s * SFREQ_HZ),
-                                   kernel_2=SEPARABLE_TAPS, dropout=MODEL.dropout)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.net(x[:, None])
-
-    return WithImageAxis()
-
-
-ENCODERS: dict[str, Callable[[int], nn.Module]] = {"ours": _ours, "textbook": _textbook, "theirs": _torcheeg}
+ENCODERS: dict[str, Callable[[int], nn.Module]] = {"ours": _ours, "textbook": _textbook}
 
 
 def epoch(encoder: str, windows: int, samples: int = SAMPLES, batch: int = BATCH) -> dict[str, Any]:
-    """Forward, backward and Adam over *windows* random windows, after one step that is not timed."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    model = nn.Sequential(ENCODERS[encoder](samples), nn.Linear(MODEL.features, CLASSES))
-    optimizer = torch.optim.Adam(model.parameters())
-    x, y = torch.randn(windows, CHANNELS, samples), torch.randint(CLASSES, (windows,))
-
-    def step(rows: slice) -> float:
-        loss = functional.cross_entropy(model(x[rows]), y[rows])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach())
-
-    step(slice(0, batch))
-    start = time.perf_counter()
-    parts = [slice(first, first + batch) for first in range(0, windows, batch)]
-    loss = sum(step(rows) for rows in parts) / len(parts)
-    work_s = time.perf_counter() - start
-    return {"work_s": work_s, "ms_per_step": 1e3 * work_s / len(parts), "steps": len(parts), "loss": loss}
+    """One epoch of *encoder*."""
+    return both.train(ENCODERS[encoder], windows, samples, batch)
 
 
 def check(windows: int, samples: int = SAMPLES) -> dict[str, Any]:
@@ -161,4 +126,4 @@ def reference(windows: int) -> dict[str, Any]:
 VARIANTS: dict[str, Callable[..., dict[str, Any]]] = {"epoch": epoch, "reference": reference}
 
 if __name__ == "__main__":
-    print(json.dumps(VARIANTS[sys.argv[1]](**json.loads(sys.argv[2]))))
+    both.run(VARIANTS)

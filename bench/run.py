@@ -8,7 +8,6 @@ peak memory as the system counts it starts from its parent's.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -29,7 +28,7 @@ from himoe.core.files import remove, write_json, write_text
 BENCH = Path(__file__).resolve().parent
 TIMEOUT_S = 300
 START, END = "<!-- results: start -->", "<!-- results: end -->"
-ABSENT = "torcheeg is not installed (`pip install himoe[bench]`), so it was not measured"
+ABSENT = "TorchEEG was not measured (--torcheeg PYTHON)"
 MIB, MB = 2**20, 1e6
 
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -51,12 +50,13 @@ QUICK = Sizes(participants=2, trials=2, eegnet_windows=64, training_batches=1, r
 
 @dataclass(frozen=True)
 class Case:
-    """One variant of a benchmark: ``python -m bench.<module> <variant> <options>``; *clean* is removed before."""
+    """One variant of a benchmark: ``<python> -m bench.<module> <variant> <options>``; *clean* is removed before."""
 
     module: str
     variant: str
     options: Mapping[str, Any] = field(default_factory=dict)
     clean: Path | None = None
+    python: str = sys.executable
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Row:
 
 
 def run_child(case: Case) -> dict[str, Any]:
-    """Run one variant: what it printed, ``wall_s`` (start to end) and ``peak_mib`` (largest resident set).
+    """Run one variant: what it printed, ``wall_s`` (start to end), ``cpu_s`` (of all cores; that of children
+    that it waited for included) and ``peak_mib`` (largest resident set).
 
     Raises
     ------
@@ -81,10 +82,10 @@ def run_child(case: Case) -> dict[str, Any]:
     """
     if case.clean is not None:
         remove(case.clean)
-    command = [sys.executable, "-m", f"bench.{case.module}", case.variant, json.dumps(case.options)]
+    command = [case.python, "-m", f"bench.{case.module}", case.variant, json.dumps(case.options)]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=BENCH.parent)
+        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=BENCH.parent, env=child_environment())
         timer = Timer(TIMEOUT_S, process.kill)
         timer.start()
         _, status, usage = os.wait4(process.pid, 0)
@@ -98,13 +99,22 @@ def run_child(case: Case) -> dict[str, Any]:
             raise RuntimeError(f"{case.module} {case.variant} ended with status {process.returncode}:\n{text}")
         values = json.loads(out.read().decode().splitlines()[-1])
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
-    return {"wall_s": wall_s, "peak_mib": usage.ru_maxrss * unit / MIB, **values}
+    return {"wall_s": wall_s, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss * unit / MIB,
+            **values}
+
+
+def child_environment() -> dict[str, str]:
+    """This process's, in which Python keeps what it has compiled: no side is to pay for that in every run."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
+        "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir(), "himoe-bench-bytecode"))}
 
 
 def alternate(cases: Mapping[str, Case], runs: int, child: Callable[[Case], dict[str, Any]] = run_child,
               ) -> dict[str, list[dict[str, Any]]]:
-    """Run all cases *runs* times, taking turns, every other round backwards."""
+    """Run all cases *runs* times, taking turns, every other round backwards, after a round that does not count."""
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in cases}
+    for case in cases.values():
+        child(case)
     for number in range(runs):
         order = list(cases) if number % 2 == 0 else list(cases)[::-1]
         for name in order:
@@ -119,7 +129,7 @@ def middle(results: Sequence[Mapping[str, Any]], value: str) -> float:
     return float(median(result[value] for result in results))
 
 
-def bench_load(sizes: Sizes, torcheeg: bool, scratch: Path) -> tuple[list[Row], dict[str, Any]]:
+def bench_load(sizes: Sizes, torcheeg: str | None, scratch: Path) -> tuple[list[Row], dict[str, Any]]:
     """Reading: rows and everything measured."""
     raw, work = str(scratch / "raw"), str(scratch / "work")
     made = run_child(Case("load", "simulate", {"raw": raw, "participants": sizes.participants,
@@ -127,17 +137,25 @@ def bench_load(sizes: Sizes, torcheeg: bool, scratch: Path) -> tuple[list[Row], 
     paths = {"raw": raw, "work": work}
     cases = {"ours first": Case("load", "ours_first", paths, Path(work, "ours")),
              "ours again": Case("load", "ours_again", paths)}
+    arrays = {**paths, "tensors": False}
+    cases |= {"arrays first": Case("load", "ours_first", arrays, Path(work, "ours")),
+              "arrays again": Case("load", "ours_again", arrays)}
     for workers in (0, 2) if torcheeg else ():
         options = {**paths, "workers": workers}
-        cases[f"theirs first {workers}"] = Case("load", "theirs", options, Path(work, f"theirs{workers}"))
-        cases[f"theirs again {workers}"] = Case("load", "theirs", options)
-    # The first round is forwards, so every cache is there when a later round reads it before making it anew.
+        cases[f"theirs first {workers}"] = Case("theirs", "load", options, Path(work, f"theirs{workers}"), torcheeg)
+        cases[f"theirs again {workers}"] = Case("theirs", "load", options, None, torcheeg)
+    cases["torch"] = Case("both", "torch_alone")
+    # The round before is forwards, so every cache is there when a later round reads it before making it anew.
     results = alternate(cases, sizes.runs)
-    counts = {result["windows"] for runs in results.values() for result in runs}
+    counts = {result["windows"] for name, runs in results.items() if name != "torch" for result in runs}
     if len(counts) != 1:
         raise RuntimeError(f"the sides do not give the same number of windows: {sorted(counts)}")
     scan = run_child(Case("load", "scan", {"work": work, "windows": counts.pop()}))
-    proof = run_child(Case("load", "check", paths)) if torcheeg else None
+    proof = None
+    if torcheeg:
+        energies = str(scratch / "energies.npy")
+        run_child(Case("theirs", "energies", {**paths, "path": energies}, None, torcheeg))
+        proof = run_child(Case("load", "check", {"work": work, "energies": energies}))
     return load_rows(results, scan), {"simulated": made, "runs": results, "scan": scan, "check": proof}
 
 
@@ -154,19 +172,28 @@ def load_rows(results: Runs, scan: Mapping[str, Any]) -> list[Row]:
     for workers in measured or (0,):
         for turn, value, what, unit in lines:
             theirs = results.get(f"theirs {turn} {workers}")
-            floor = scan["floor_s"] if (turn, value) == ("again", "work_s") else None
+            floor = middle(results["torch"], "wall_s") if value == "wall_s" else (
+                scan["floor_s"] if (turn, value) == ("again", "work_s") else None)
             rows.append(Row(what, unit, middle(results[f"ours {turn}"], value), f"TorchEEG, {workers} workers",
                             middle(theirs, value) if theirs else None, floor))
+    for turn, value, what, unit in lines:
+        if value == "wall_s":
+            theirs = results.get(f"theirs {turn} 0")
+            rows.append(Row(f"{what}, ours as NumPy arrays without torch", unit,
+                            middle(results[f"arrays {turn}"], value), "TorchEEG, 0 workers",
+                            middle(theirs, value) if theirs else None))
     stored = results.get("theirs first 0")
     rows.append(Row("prepared windows on disk", "MB", middle(results["ours first"], "stored_bytes") / MB,
                     "TorchEEG (LMDB)", middle(stored, "stored_bytes") / MB if stored else None, scan["bytes"] / MB))
     return rows
 
 
-def bench_eegnet(sizes: Sizes, torcheeg: bool, scratch: Path) -> tuple[list[Row], dict[str, Any]]:
+def bench_eegnet(sizes: Sizes, torcheeg: str | None, scratch: Path) -> tuple[list[Row], dict[str, Any]]:
     """EEGNet: rows and everything measured."""
-    names = ("ours", "textbook", *(("theirs",) if torcheeg else ()))
-    cases = {name: Case("eegnet", "epoch", {"encoder": name, "windows": sizes.eegnet_windows}) for name in names}
+    cases = {name: Case("eegnet", "epoch", {"encoder": name, "windows": sizes.eegnet_windows})
+             for name in ("ours", "textbook")}
+    if torcheeg:
+        cases["theirs"] = Case("theirs", "eegnet", {"windows": sizes.eegnet_windows}, None, torcheeg)
     results = alternate(cases, sizes.runs)
     reference = run_child(Case("eegnet", "reference", {"windows": 16}))
     floor_ms = 2e3 * reference["multiply_adds"] / (reference["gflop_per_s"] * 1e9)
@@ -179,7 +206,7 @@ def bench_eegnet(sizes: Sizes, torcheeg: bool, scratch: Path) -> tuple[list[Row]
     return rows, {"runs": results, "reference": reference}
 
 
-def bench_training(sizes: Sizes, torcheeg: bool, scratch: Path) -> tuple[list[Row], dict[str, Any]]:
+def bench_training(sizes: Sizes, torcheeg: str | None, scratch: Path) -> tuple[list[Row], dict[str, Any]]:
     """Hi-MoE: rows and everything measured."""
     cases = {name: Case("training", "epoch", {"model": name, "batches": sizes.training_batches})
              for name in ("ours", "plain")}
@@ -198,7 +225,7 @@ def _process_rows(results: Runs, other: str, label: str, what: str) -> list[Row]
             for value, name, unit in (("wall_s", "whole process", "s"), ("peak_mib", "peak memory", "MiB"))]
 
 
-BENCHMARKS: dict[str, Callable[[Sizes, bool, Path], tuple[list[Row], dict[str, Any]]]] = {
+BENCHMARKS: dict[str, Callable[[Sizes, str | None, Path], tuple[list[Row], dict[str, Any]]]] = {
     "load": bench_load, "eegnet": bench_eegnet, "training": bench_training,
 }
 
@@ -206,7 +233,7 @@ BENCHMARKS: dict[str, Callable[[Sizes, bool, Path], tuple[list[Row], dict[str, A
 def machine_facts() -> dict[str, Any]:
     """What the numbers depend on besides the code."""
     versions: dict[str, str | None] = {}
-    for name in ("torch", "numpy", "pyarrow", "torcheeg"):
+    for name in ("torch", "numpy", "pyarrow"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -239,17 +266,17 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, Any], sizes: Sizes, notes:
         cells = (row.what, row.unit, number(row.ours), row.other, number(row.theirs),
                  number(ratio), number(row.floor), number(above))
         lines.append("| " + " | ".join(cells) + " |")
-    known = ", ".join(f"{name} {facts[name]}" for name in ("python", "torch", "numpy", "pyarrow", "torcheeg")
+    known = ", ".join(f"{name} {facts[name]}" for name in ("python", "torch", "numpy", "pyarrow")
                       if facts[name])
     lines += ["", f"Medians of {sizes.runs} runs on simulated data. Above 1 in \"Theirs / ours\", ours is faster or "
               "smaller; below 1, theirs is.", "",
               f"Machine: {facts['cores']} cores, {facts['cpu']}, {facts['system']}; {known}; "
-              f"load average at the start {facts['load_average']}."]
+              f"load average at the start {facts['load_average']}, at the end {facts['load_average_at_end']}."]
     return "\n".join([*lines, *(f"\n{note}." for note in notes)]) + "\n"
 
 
-def notes_of(details: Mapping[str, Any], sizes: Sizes, torcheeg: bool) -> list[str]:
-    """Sizes and proofs, a sentence each."""
+def notes_of(details: Mapping[str, Any], sizes: Sizes, theirs: Mapping[str, str] | None) -> list[str]:
+    """Sizes and proofs, a sentence each; *theirs*: versions on the other side."""
     load, training, reference = details["load"], details["training"], details["eegnet"]["reference"]
     scan = load["scan"]
     notes = [f"Reading: {sizes.participants} participants × {sizes.trials} trials, "
@@ -260,7 +287,7 @@ def notes_of(details: Mapping[str, Any], sizes: Sizes, torcheeg: bool) -> list[s
     notes.append(f"EEGNet: one thread at {reference['gflop_per_s']:.0f} GFLOP/s in a matrix product; "
                  f"largest difference to the textbook order {reference['largest_difference']:.1e}")
     notes.append(f"Hi-MoE: largest difference to the loops {training['check']['largest_difference']:.1e}")
-    return notes if torcheeg else [*notes, ABSENT]
+    return [*notes, "TorchEEG's side: " + ", ".join(f"{k} {v}" for k, v in theirs.items()) if theirs else ABSENT]
 
 
 def fill(page: str, table: str) -> str:
@@ -269,9 +296,14 @@ def fill(page: str, table: str) -> str:
     return before + START + "\n" + table + END + rest.split(END)[1]
 
 
-def run_all(out: Path, sizes: Sizes, page: Path | None) -> None:
-    """Measure, then write results.json and results.md into *out* and the table into *page*."""
-    facts, torcheeg = machine_facts(), importlib.util.find_spec("torcheeg") is not None
+def run_all(out: Path, sizes: Sizes, page: Path | None, torcheeg: str | None = None) -> None:
+    """Measure, then write results.json and results.md into *out* and the table into *page*.
+
+    *torcheeg* is the interpreter of an environment with TorchEEG; without it that side is left out.
+    """
+    facts = machine_facts()
+    theirs = None if torcheeg is None else {name: value for name, value in run_child(
+        Case("theirs", "versions", python=torcheeg)).items() if isinstance(value, str)}
     start = time.perf_counter()
     rows: list[Row] = []
     details: dict[str, Any] = {}
@@ -279,8 +311,9 @@ def run_all(out: Path, sizes: Sizes, page: Path | None) -> None:
         for name, benchmark in BENCHMARKS.items():
             part, details[name] = benchmark(sizes, torcheeg, Path(scratch))
             rows += part
-    table = markdown(rows, facts, sizes, notes_of(details, sizes, torcheeg))
-    write_json(out / "results.json", {"machine": facts, "sizes": asdict(sizes), "torcheeg": torcheeg,
+    facts["load_average_at_end"] = round(os.getloadavg()[0], 2)
+    table = markdown(rows, facts, sizes, notes_of(details, sizes, theirs))
+    write_json(out / "results.json", {"machine": facts, "sizes": asdict(sizes), "theirs": theirs,
                                       "total_s": time.perf_counter() - start, "rows": [asdict(r) for r in rows],
                                       "details": details})
     write_text(out / "results.md", table)
@@ -294,10 +327,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description="Run all benchmarks.")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one run: shows that it works, nothing more")
     parser.add_argument("--out", type=Path, help="folder of the results (default: bench, and its README.md is filled)")
+    parser.add_argument("--torcheeg", metavar="PYTHON", help="interpreter of an environment with TorchEEG (README.md)")
+    parser.add_argument("--runs", type=int, help="counted rounds (default: 5)")
     options = parser.parse_args(arguments)
     if options.quick and options.out is None:
         parser.error("--quick needs --out, so that its numbers do not replace measured ones")
-    run_all(options.out or BENCH, QUICK if options.quick else Sizes(), None if options.out else BENCH / "README.md")
+    sizes = QUICK if options.quick else Sizes()
+    run_all(options.out or BENCH, replace(sizes, runs=options.runs or sizes.runs),
+            None if options.out else BENCH / "README.md", options.torcheeg)
 
 
 if __name__ == "__main__":

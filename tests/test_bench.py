@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import math
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,8 @@ from himoe.scoring.results import load_seconds
 
 pytestmark = pytest.mark.nightly
 ROOT = Path(__file__).resolve().parents[1]
-NEEDS_TORCHEEG = pytest.mark.skipif(importlib.util.find_spec("torcheeg") is None,
-                                    reason="torcheeg is not installed (pip install himoe[bench])")
+TORCHEEG = os.environ.get("TORCHEEG_PYTHON", "")
+NEEDS_TORCHEEG = pytest.mark.skipif(not TORCHEEG, reason="TORCHEEG_PYTHON names no interpreter (bench/README.md)")
 
 
 def bench(name: str) -> ModuleType:
@@ -54,8 +55,9 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_load_ours_gives_every_window_once_first_and_again(raw: str, tmp_path: Path) -> None:
     load = bench("load")
     first, again = load.ours_first(raw, str(tmp_path)), load.ours_again(raw, str(tmp_path))
-    assert first["windows"] == again["windows"] == 2 * 29
-    assert first["sum"] == again["sum"]
+    arrays = load.ours_again(raw, str(tmp_path), tensors=False)
+    assert first["windows"] == again["windows"] == arrays["windows"] == 2 * 29
+    assert first["sum"] == again["sum"] == pytest.approx(arrays["sum"], rel=1e-4)
     assert again["work_s"] > 0
     assert first["stored_bytes"] >= 2 * 29 * 32 * 512 * 4
 
@@ -72,13 +74,33 @@ def test_compare_windows_finds_each_or_says_so() -> None:
 
 @NEEDS_TORCHEEG
 def test_load_torcheeg_holds_the_same_windows(raw: str, tmp_path: Path) -> None:
-    load = bench("load")
-    ours, theirs = load.ours_first(raw, str(tmp_path)), load.theirs(raw, str(tmp_path), workers=0)
+    load, run = bench("load"), bench("run")
+    paths, energies = {"raw": raw, "work": str(tmp_path)}, str(tmp_path / "energies.npy")
+    ours = load.ours_first(**paths)
+    theirs = run.run_child(run.Case("theirs", "load", {**paths, "workers": 0}, None, TORCHEEG))
     assert theirs["windows"] == ours["windows"]
-    assert load.check(raw, str(tmp_path))["compared"] > 0
+    run.run_child(run.Case("theirs", "energies", {**paths, "path": energies}, None, TORCHEEG))
+    assert load.check(str(tmp_path), energies)["compared"] > 0
 
 
-@pytest.mark.parametrize("encoder", ["ours", "textbook", pytest.param("theirs", marks=NEEDS_TORCHEEG)])
+@NEEDS_TORCHEEG
+def test_eegnet_of_torcheeg_takes_as_many_steps() -> None:
+    run = bench("run")
+    assert run.run_child(run.Case("theirs", "eegnet", {"windows": 5, "samples": 96, "batch": 3}, None,
+                                  TORCHEEG))["steps"] == 2
+
+
+def test_reading_arrays_imports_no_torch_and_the_other_side_nothing_of_this_project() -> None:
+    text = ("import sys; from bench import load, theirs; load.import_ours(False); "
+            "print('torch' in sys.modules, 'pydantic' in sys.modules)")
+    other = "import sys; from bench import theirs; print([name for name in sys.modules if name.startswith('himoe')])"
+    said = [subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=True).stdout
+            for code in (text, other)]
+    assert said[0].split() == ["False", "False"]
+    assert "himoe." not in said[1]
+
+
+@pytest.mark.parametrize("encoder", ["ours", "textbook"])
 def test_eegnet_epoch(encoder: str) -> None:
     result = bench("eegnet").epoch(encoder, windows=5, samples=96, batch=3)
     assert result["steps"] == 2
