@@ -41,13 +41,14 @@ def stored_bytes(folder: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
-def train(encoder: Callable[[int], nn.Module], windows: int, samples: int, batch: int) -> dict[str, Any]:
-    """Forward, backward and Adam over *windows* random windows on one thread, after one step that is not timed."""
+def train(encoder: Callable[[int], nn.Module], windows: int, samples: int, batch: int,
+          threads: int = 1) -> dict[str, Any]:
+    """Forward, backward and Adam over *windows* random windows, after one step that is not timed."""
     import torch
     from torch import nn
     from torch.nn import functional
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = nn.Sequential(encoder(samples), nn.Linear(FEATURES, CLASSES))
     optimizer = torch.optim.Adam(model.parameters())

@@ -138,7 +138,7 @@ def measure(case: Case, people: int = PEOPLE, trials: int = TRIALS) -> dict[str,
 def eegnet(python: str, cores: int, windows: int = EEGNET_WINDOWS) -> Iterator[dict[str, Any]]:
     """TorchEEG's EEGNet by the interpreter *python* on *cores* cores: one process, and processes of one thread."""
     def one(threads: int) -> float:
-        command = [python, "-m", "bench.eegnet", "theirs", json.dumps({"windows": windows, "threads": threads})]
+        command = [python, "-m", "bench.theirs", "eegnet", json.dumps({"windows": windows, "threads": threads})]
         done = subprocess.run(command, cwd=BENCH.parent, capture_output=True, text=True, check=True)
         return windows / float(json.loads(done.stdout.splitlines()[-1])["work_s"])
 

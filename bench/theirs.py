@@ -63,9 +63,9 @@ def to_valence(y: dict[str, Any]) -> dict[str, float]:
     return {"y": float(y["valence"])}
 
 
-def eegnet(windows: int, samples: int = SAMPLES, batch: int = BATCH) -> dict[str, Any]:
+def eegnet(windows: int, samples: int = SAMPLES, batch: int = BATCH, threads: int = 1) -> dict[str, Any]:
     """One epoch of TorchEEG's EEGNet."""
-    return both.train(_encoder, windows, samples, batch)
+    return both.train(_encoder, windows, samples, batch, threads)
 
 
 def _encoder(samples: int) -> nn.Module:
