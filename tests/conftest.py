@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from quick import RECORD, Recorder, choose_quick
+from quick import RECORD, Recorder, choose_quick, longest_first
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,16 +21,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The record is written by the process that hears of every test."""
+    """The record is written by the process that hears of every test; of files, xdist keeps the order they come in."""
+    config.option.loadscopereorder = False
     if config.getoption("--record-seconds") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(RECORD))
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of what was collected only the quick part, if asked for."""
+    """Of what was collected only the quick part, if asked for; among several processes the longest file first."""
     if config.getoption("--quick"):
         choose_quick(config, items)
+    if hasattr(config, "workerinput"):
+        longest_first(items)
 
 
 @pytest.fixture(autouse=True)

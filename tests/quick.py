@@ -1,4 +1,4 @@
-"""What ``make test-quick`` leaves out, by seconds on record; ``make test-seconds`` makes the record anew.
+"""What ``make test-quick`` leaves out, and which file starts first, by seconds on record (``make test-seconds``).
 
 Each test function gets ``QUICK_S`` seconds: as many of its cases as fit in, spread evenly over all of them. So every
 file that has a quick test is still in, and of a family with many cases some are. A function that is not on record
@@ -47,6 +47,15 @@ def choose_quick(config: pytest.Config, items: list[pytest.Item]) -> None:
             or (item in fit and not item.get_closest_marker("slow"))}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Order *items* by their file's seconds on record: all processes would wait for a long file that starts last."""
+    record = read_record(RECORD)
+    seconds: dict[str, float] = defaultdict(float)
+    for function in sorted({function_of(item.nodeid) for item in items}):
+        seconds[function.partition("::")[0]] += record.get(function, 0.0)
+    items.sort(key=lambda item: -seconds[item.nodeid.partition("::")[0]])
 
 
 class Recorder:

@@ -49,3 +49,12 @@ def test_what_was_recorded_is_left_out_of_the_next_quick_run(tmp_path: Path, mon
     assert [item.nodeid for item in items] == ["t/a.py::test_family[0]", "t/a.py::test_family[3]",
                                                "t/b.py::test_kept[b]", "t/c.py::test_new"]
     assert set(left_out) == set(before) - set(items)
+
+
+def test_the_file_with_the_most_seconds_starts_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "RECORD", tmp_path / "seconds.txt")
+    quick.RECORD.write_text("2.0 t/b.py::test_one\n2.5 t/c.py::test_one\n1.0 t/b.py::test_two\n9.0 t/a.py::test_out\n")
+    names = ["t/a.py::test_new", "t/b.py::test_two", "t/b.py::test_one", "t/c.py::test_one[a]", "t/c.py::test_one[b]"]
+    items: Any = [Case(name) for name in names]
+    quick.longest_first(items)
+    assert [item.nodeid for item in items] == [*names[1:3], *names[3:], names[0]]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 import pytest
+from drawing import Material
 from report_folders import SETTINGS, finish_reports, shared_reports, write_run
 
 from himoe.core.params import ReportParams
-from himoe.scoring.results import RunResult
-
-Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import Material, drawn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from report_folders import ATTAINABLE, SETTINGS, finish_reports, shared_reports, write_run
 from sklearn.calibration import calibration_curve as reference_curve
 
 from himoe.core.errors import InputError
-from himoe.core.params import ReportParams
 from himoe.report import frames
 from himoe.report.blocks import BLOCKS
 from himoe.report.chosen import in_words, shown_combinations
@@ -28,15 +28,8 @@ from himoe.scoring.metrics import ccc
 from himoe.scoring.paper import METHOD_LABELS
 from himoe.scoring.results import RunResult, load_results
 
-Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 Numbers = Iterator[tuple[tuple[Any, ...], float]]
 MAIN = "DEAP (simulated), whole trials held out, EEG+PPS"
-
-
-def drawn(name: str, material: Material) -> Figure:
-    figure = draw(name, *material)
-    assert figure is not None
-    return figure
 
 
 def charted(name: str, material: Material) -> pd.DataFrame:
@@ -50,11 +43,6 @@ def charted(name: str, material: Material) -> pd.DataFrame:
             return pd.read_csv(io.StringIO(part["values"]))
         waiting += part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
     raise AssertionError(f"no data in {name}")
-
-
-def line(ax: Axes, label: str) -> Any:
-    [found] = [line for line in ax.lines if line.get_label() == label]
-    return found
 
 
 def band_at(ax: Axes, index: int, x: float) -> tuple[float, float]:

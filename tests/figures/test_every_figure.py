@@ -5,13 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from drawing import Material, drawn_anew
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -21,18 +20,9 @@ from himoe.core.errors import InputError
 from himoe.core.params import ReportParams
 from himoe.report.figures import FIGURES, draw, save
 from himoe.report.figures.style import COLUMN_IN, PAGE_IN
-from himoe.scoring.results import RunResult
-
-Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
 
 REPEATED = {"overview", "figure2", "figure4a", "combinations"}  # what could differ is common to all: ids, dates, sets
 NOT_OF_DREAMER = {"figure4b", "figure7", "leak_audit", "calibration_classes"}
-
-
-def drawn(name: str, material: Material) -> Figure:
-    figure = draw(name, *material)
-    assert figure is not None
-    return figure
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -43,13 +33,13 @@ def texts(figure: Figure) -> list[Text]:
 def test_a_figure_repeats_its_bytes_and_is_named_wide_and_clear(name: str, deap: Material, tmp_path: Path,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["himoe.report.figures.style"], "DPI", 60)  # the package has a function of that name
-    figure = drawn(name, deap)
+    figure = drawn_anew(name, deap)
     assert "DEAP (simulated)" in figure.get_suptitle()
     assert figure.get_figwidth() in (COLUMN_IN, PAGE_IN)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         first = save(figure, tmp_path / "a" / name)
-        second = save(drawn(name, deap), tmp_path / "b" / name) if name in REPEATED else first
+        second = save(drawn_anew(name, deap), tmp_path / "b" / name) if name in REPEATED else first
     assert [one.read_bytes() for one in first] == [other.read_bytes() for other in second]
     assert min(one.stat().st_size for one in first) > 5_000
     assert [path.suffix for path in first] == [".svg", ".png"]
@@ -62,7 +52,7 @@ def test_a_figure_repeats_its_bytes_and_is_named_wide_and_clear(name: str, deap:
     *(("amigos", name) for name in ("overview", "figure3", "figure4a", "combinations", "calibration", "cost")),
     *(("face", name) for name in ("overview", "figure3", "figure4a", "combinations")), ("days", "leak_audit")])
 def test_nothing_overlaps_or_is_cut(runs: str, name: str, request: pytest.FixtureRequest) -> None:
-    check_layout(drawn(name, request.getfixturevalue(runs)))
+    check_layout(drawn_anew(name, request.getfixturevalue(runs)))
 
 
 def check_layout(figure: Figure) -> None:

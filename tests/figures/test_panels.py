@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from drawing import Material, drawn
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from report_folders import ATTAINABLE, RATES, SETTINGS, finish_reports, write_run
 
 from himoe.core.errors import InputError
@@ -21,15 +19,7 @@ from himoe.core.params import ReportParams
 from himoe.report.figures import draw
 from himoe.report.palette import LOOKS
 from himoe.scoring.paper import paper_value
-from himoe.scoring.results import RunResult, load_results
-
-Material = tuple[Mapping[str, RunResult], ReportParams, pd.DataFrame]
-
-
-def drawn(name: str, material: Material) -> Figure:
-    figure = draw(name, *material)
-    assert figure is not None
-    return figure
+from himoe.scoring.results import load_results
 
 
 def line(ax: Axes, label: str) -> Any:

@@ -261,7 +261,7 @@ def at_the_start(name: str, modalities: int) -> tuple[float, float]:
     return sum(spreads) / 3, sum(gradients) / 3
 
 
-@pytest.mark.parametrize("modalities", [2, 5, 8])
+@pytest.mark.parametrize("modalities", [2, 8])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_signal_survives_at_the_start(name: str, modalities: int) -> None:
     spread, gradient = at_the_start(name, modalities)
