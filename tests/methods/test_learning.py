@@ -58,7 +58,7 @@ def cohort() -> WindowStore:
 
 def run_of(method: str) -> RunConfig:
     """The schedule that all methods share, on the cohort's features."""
-    config = make_config(method, epochs=16, patience=16, batch_sequences=8, sequence_length=8, learning_rate=0.006,
+    config = make_config(method, epochs=11, patience=11, batch_sequences=8, sequence_length=8, learning_rate=0.006,
                          missing="none", model={"features": 32, "modality_experts": 4, "emotion_experts": 8,
                                                  "expert_hidden": 64, "dropout": 0.25, "eeg_encoder": "bands",
                                                  "signal_encoder": "features"})
