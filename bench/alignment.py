@@ -17,12 +17,10 @@ from statistics import median
 
 import torch
 
-from bench.training import default_spec, random_batch, total_loss
+from bench.training import as_features, default_spec, random_batch, total_loss
 from himoe.models.alignment import nt_xent
-from himoe.models.batches import ModalityShape
 from himoe.models.methods.base import Spec
 from himoe.models.methods.himoe import HiMoE
-from himoe.prepare.features import feature_names
 from himoe.prepare.threads import one_thread
 from himoe.training.adam import Adam
 
@@ -31,11 +29,8 @@ STEPS = 8  # windows of a sequence
 
 
 def feature_spec() -> Spec:
-    """The default model on features of DEAP's windows, as the tables' runs have it."""
-    spec, _ = default_spec()
-    shapes = {m: ModalityShape(len(feature_names(m, s.channels, s.samples, s.sfreq_hz)), 1, s.sfreq_hz)
-              for m, s in spec.shapes.items()}
-    return replace(spec, shapes=shapes, model=replace(spec.model, eeg_encoder="bands", signal_encoder="features"))
+    """The default model on features of DEAP's windows."""
+    return as_features(default_spec()[0])
 
 
 def calls(spec: Spec, windows: int, max_rows: int) -> tuple[Callable[[], None], Callable[[], None]]:

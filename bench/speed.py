@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 
 from bench.run import BENCH, MIB, machine_facts
-from bench.training import PARAMS, default_spec
+from bench.training import PARAMS, as_features, default_spec
 from himoe.core.files import write_json
 from himoe.core.params import MissingParams, RunConfig, RunParams, SplitParams, TrainingParams
 from himoe.core.parsing import parse
@@ -37,7 +37,6 @@ from himoe.core.workers import map_forked
 from himoe.core.yaml_files import read_yaml
 from himoe.models.batches import WindowStore, codes, label_matrix
 from himoe.models.methods.base import Spec
-from himoe.prepare.features import feature_names
 from himoe.prepare.folds import make_folds
 from himoe.prepare.windows import ShardMeta
 from himoe.training.feeding import kept_windows
@@ -98,11 +97,7 @@ def problem(case: Case, people: int = PEOPLE, trials: int = TRIALS) -> tuple[Run
 def spec_of(case: Case) -> Spec:
     """DEAP's shapes at the profile's rates, as windows or as features of windows."""
     spec, _ = default_spec(rates=read_yaml(PARAMS)["profiles"][case.profile]["preprocess"]["default"])
-    if case.front == "raw":
-        return spec
-    shapes = {m: replace(s, channels=len(feature_names(m, s.channels, s.samples, s.sfreq_hz)), samples=1)
-              for m, s in spec.shapes.items()}
-    return replace(spec, shapes=shapes, model=replace(spec.model, eeg_encoder="bands", signal_encoder="features"))
+    return spec if case.front == "raw" else as_features(spec)
 
 
 def train(shared: tuple[Case, RunConfig, RunData], process: int) -> dict[str, float]:

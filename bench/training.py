@@ -29,6 +29,7 @@ from himoe.datasets import get_dataset
 from himoe.models.batches import Batch, ModalityShape, Task
 from himoe.models.methods.base import Spec, emotion_loss
 from himoe.models.methods.himoe import HiMoE
+from himoe.prepare.features import feature_names
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 PRESENT_SHARE = 0.8
@@ -57,6 +58,14 @@ def default_spec(dropout: float | None = None, rates: str = "usual") -> tuple[Sp
     alignment = parse(AlignmentParams, params["reference"]["alignment"], PARAMS, "reference.alignment")
     training = parse(TrainingParams, params["profiles"]["embedded"]["training"], PARAMS, "profiles.embedded.training")
     return Spec(shapes, task, model, alignment), training
+
+
+def as_features(spec: Spec) -> Spec:
+    """The same sensors, read as features of windows, as the tables' runs have it."""
+    shapes = {m: ModalityShape(len(feature_names(m, s.channels, s.samples, s.sfreq_hz)), 1, s.sfreq_hz)
+              for m, s in spec.shapes.items()}
+    return dataclasses.replace(spec, shapes=shapes, model=dataclasses.replace(
+        spec.model, eeg_encoder="bands", signal_encoder="features"))
 
 
 def random_batch(spec: Spec, sequences: int, steps: int, generator: torch.Generator) -> Batch:
@@ -223,6 +232,8 @@ def check(sequences: int | None = None) -> dict[str, Any]:
     spec, schedule = default_spec(dropout=0.0)
     batch = random_batch(spec, sequences or schedule.batch_sequences, schedule.sequence_length,
                          torch.Generator().manual_seed(0))
+    # The loops know no bound on the rows of the contrastive loss.
+    spec = dataclasses.replace(spec, alignment=dataclasses.replace(spec.alignment, max_rows=batch.valid.numel()))
     results = []
     for variant in ("ours", "plain"):
         net = build(variant, spec)
